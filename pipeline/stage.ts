@@ -1,0 +1,189 @@
+/**
+ * The contract between the flow and its stages: what moves, and what every file in `stages/` exports. A leaf: types
+ * only, nothing of NIfTI, tensors or files.
+ */
+
+import type Highland from 'highland'
+
+/** Where voxels lie: `affine` is 4x4 row-major, voxel index (i, j, k) to millimetres in RAS+ (NIfTI's world). */
+export interface Grid {
+  /** Voxels along x, y, z. */
+  readonly shape: Shape3
+  readonly affine: readonly number[]
+}
+
+/** Extents along x, y, z. */
+export type Shape3 = readonly [x: number, y: number, z: number]
+
+/** Some consecutive z planes; `voxels` is (planes, y, x), x fastest, and belongs to whoever pulled it. */
+export interface Slab {
+  readonly z: number
+  readonly planes: number
+  readonly voxels: Float32Array
+}
+
+/**
+ * One scalar volume. Nothing is read until somebody pulls; pulling twice reads twice unless the voxels are `resident`.
+ * Slabs come in ascending z, without gaps, and cover the grid.
+ */
+export interface Volume {
+  readonly grid: Grid
+  slabs(): AsyncIterable<Slab>
+  /** All voxels (z, y, x), x fastest, where they are already in memory. Never written to by a stage. */
+  readonly resident?: Float32Array
+}
+
+/** One scan of the data set, as listed; files are absolute paths. */
+export interface Case {
+  /** Unique in its data set, usable as a relative path: the image's path without its ending. */
+  readonly id: string
+  /** Position in the data set, the coordinate of its random draws. */
+  readonly index: number
+  readonly image?: string
+  readonly label?: string
+  /** A mask to be evaluated. */
+  readonly prediction?: string
+}
+
+/** Which of a sample's volumes a stage works on. */
+export type Key = 'image' | 'label' | 'prediction'
+
+/** What a spatial stage did to the image, so that a prediction can be brought back; replayed last to first. */
+export type SpatialStep =
+  | { readonly kind: 'orient'; readonly from: Grid; readonly to: Grid }
+  | { readonly kind: 'resample'; readonly from: Grid; readonly to: Grid }
+  | { readonly kind: 'crop'; readonly from: Grid; readonly start: Shape3; readonly to: Grid }
+  | { readonly kind: 'pad'; readonly from: Grid; readonly before: Shape3; readonly to: Grid }
+
+/** A case on its way: its volumes, what was done to them and what was drawn for it. Stages return new ones. */
+export interface Sample {
+  readonly case: Case
+  readonly epoch: number
+  readonly image?: Volume
+  readonly label?: Volume
+  readonly prediction?: Volume
+  readonly steps: readonly SpatialStep[]
+  /** Which of the case's crops this is. */
+  readonly patch: number
+  /** Parameters drawn by random stages, by stage kind; kept so that they can be printed and replayed. */
+  readonly draws: Readonly<Record<string, unknown>>
+}
+
+/** Patches of equal shape, ready for the engine. Typed arrays lie in shared memory. */
+export interface Batch {
+  /** (N, z, y, x), one channel. */
+  readonly image: Float32Array
+  /** (N, z, y, x), class indices. */
+  readonly label: Uint8Array
+  readonly count: number
+  readonly shape: Shape3
+  readonly cases: readonly string[]
+}
+
+/** What one training step told. */
+export interface StepResult {
+  readonly loss: number
+  readonly patches: number
+  /** Seconds inside the engine. */
+  readonly seconds: number
+  readonly cases: readonly string[]
+}
+
+/** A mask on `grid`, as predicted for a case. */
+export interface Prediction {
+  readonly case: Case
+  readonly grid: Grid
+  /** Class indices (z, y, x), x fastest. */
+  readonly mask: Uint8Array
+  /** The reference on the same grid, where the case has one. */
+  readonly label?: Volume
+  readonly windows: number
+  readonly seconds: number
+}
+
+/** Metrics of one case; `null` where the metric is not defined (says the metric's rule). */
+export interface Score {
+  readonly case: Case
+  readonly metrics: Readonly<Record<string, number | null>>
+}
+
+/** A file that a stage has written for a case. */
+export interface Saved {
+  readonly case: Case
+  readonly file: string
+}
+
+/** Everything that may flow, by name; a stage says what it takes and what it gives. */
+export interface Flows {
+  readonly case: Sample
+  readonly volume: Sample
+  readonly patch: Sample
+  readonly batch: Batch
+  readonly step: StepResult
+  readonly prediction: Prediction
+  readonly score: Score
+  readonly saved: Saved
+}
+export type Flow = keyof Flows
+export type Item = Flows[Flow]
+
+/** Where tensors live: typed arrays in and out, never tensors. Calls are served in order. */
+export interface Engine {
+  readonly info: EngineInfo
+  /** One optimiser step on a batch. Rejects with ERR_ENGINE when the loss is not finite; the weights are then unchanged. */
+  step(batch: Batch): Promise<StepResult>
+  /** Logits (N, z, y, x, classes) of `count` windows (N, z, y, x). */
+  infer(windows: Float32Array, count: number, shape: Shape3): Promise<Float32Array>
+  /** Weights, and with `optimizer` also the optimiser's state, by PyTorch's names and in its axis order. */
+  save(options?: { optimizer?: boolean }): Promise<Tensors>
+  load(tensors: Tensors): Promise<void>
+  setLearningRate(learningRate: number): Promise<void>
+  close(): Promise<void>
+}
+
+export interface EngineInfo {
+  readonly backend: string
+  readonly precision: string
+  readonly threads: number
+  /** What computes: the processor's instruction set, or the adapter's name. */
+  readonly device: string
+  /** Why this backend was chosen, for people. */
+  readonly reason: string
+  readonly classes: number
+  readonly parameters: number
+}
+
+/** Named float32 arrays with their shapes. */
+export type Tensors = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
+
+/** What the run lends its stages. */
+export interface Context {
+  readonly seed: number
+  readonly memoryBytes: number
+  /** The folder that the run fills; published as a whole when the run ends well. */
+  readonly folder: string
+  /** The engine; an error where the task has no network. */
+  engine(): Engine
+  /** Something worth telling a person once, not an error. */
+  warn(message: string): void
+  /** Counts for the summary, by name. */
+  count(name: string, by?: number): void
+}
+
+export type Transform = (source: Highland.Stream<Item>) => Highland.Stream<Item>
+
+/** What every file in stages/ exports: the schema of its options, what it connects, and how to build it. */
+export interface Stage<Options extends { kind: string }> {
+  readonly schema: {
+    readonly type: 'object'
+    readonly description: string
+    readonly properties: { readonly kind: { readonly const: Options['kind'] } }
+    readonly examples: readonly Partial<Options>[]
+  }
+  readonly takes: readonly Flow[]
+  readonly gives: Flow
+  /** True when the result depends on the epoch: everything before the first such stage may be cached. */
+  readonly random?: boolean
+  /** Checks what a schema cannot say and builds the transform. Called once per run, before any data flow. */
+  readonly create: (options: Options, context: Context) => Transform
+}
