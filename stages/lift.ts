@@ -7,7 +7,7 @@ import type { Item, Transform } from '../pipeline/stage.ts'
 /** One item in, one out, at once. */
 export function perItem<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out): Transform {
   return source =>
-    source.map(item => {
+    source.map((item): Item => {
       try {
         return work(item as In)
       } catch (error) {
