@@ -95,8 +95,10 @@ export interface Prediction {
   readonly grid: Grid
   /** Class indices (z, y, x), x fastest. */
   readonly mask: Uint8Array
-  /** The reference on the same grid, where the case has one. */
+  /** The reference, where the case has one; its grid is `grid` or the metric refuses. */
   readonly label?: Volume
+  /** The scan's own header bytes, where it is known; the saved mask takes its geometry from there. */
+  readonly header?: Uint8Array
   readonly windows: number
   readonly seconds: number
 }
@@ -105,12 +107,6 @@ export interface Prediction {
 export interface Score {
   readonly case: Case
   readonly metrics: Readonly<Record<string, number | null>>
-}
-
-/** A file that a stage has written for a case. */
-export interface Saved {
-  readonly case: Case
-  readonly file: string
 }
 
 /** Everything that may flow, by name; a stage says what it takes and what it gives. */
@@ -122,7 +118,6 @@ export interface Flows {
   readonly step: StepResult
   readonly prediction: Prediction
   readonly score: Score
-  readonly saved: Saved
 }
 export type Flow = keyof Flows
 export type Item = Flows[Flow]
@@ -162,8 +157,10 @@ export interface Context {
   readonly memoryBytes: number
   /** The folder that the run fills; published as a whole when the run ends well. */
   readonly folder: string
-  /** The engine; an error where the task has no network. */
+  /** The engine; a bug where the task has no network. */
   engine(): Engine
+  /** Aborted when the run is to end: stages that compute for long give up, with ERR_INTERRUPTED. */
+  readonly signal: AbortSignal
   /** Something worth telling a person once, not an error. */
   warn(message: string): void
   /** Counts for the summary, by name. */
@@ -184,6 +181,11 @@ export interface Stage<Options extends { kind: string }> {
   readonly gives: Flow
   /** True when the result depends on the epoch: everything before the first such stage may be cached. */
   readonly random?: boolean
-  /** Checks what a schema cannot say and builds the transform. Called once per run, before any data flow. */
-  readonly create: (options: Options, context: Context) => Transform
+  /** True when the stage decides itself whether what comes before it runs: `create` gets that as `before`. */
+  readonly wraps?: boolean
+  /**
+   * Checks what a schema cannot say and builds the transform. Called once per run, before any data flow. The transform
+   * is applied once per epoch; what must outlive an epoch (a cache) is kept by the closure.
+   */
+  readonly create: (options: Options, context: Context, before: Transform) => Transform
 }

@@ -1,0 +1,56 @@
+/** Amounts of memory: parsing, printing, and what this machine or container offers. */
+
+import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
+
+const units: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+}
+
+/** What `parseBytes` accepts, for JSON schemas. */
+export const bytesPattern = '^(auto|\\d+(\\.\\d+)?\\s*(B|[KMGT]B|[KMGT]iB))$'
+
+/** Bytes of "4GiB", "1.5 GB" or a plain number; `auto` is what the machine offers. The text has passed the pattern. */
+export function parseBytes(amount: string | number): number {
+  if (typeof amount === 'number') return amount
+  if (amount === 'auto') return availableBytes()
+  const match = /^([\d.]+)\s*([KMGT]?i?B)$/.exec(amount)
+  if (!match) throw new Error(`not an amount of memory: ${amount}`)
+  return Math.floor(Number(match[1]) * units[match[2]!]!)
+}
+
+/** 1536 -> "1.5 KiB". */
+export function formatBytes(bytes: number): string {
+  const names = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let unit = 0
+  let value = bytes
+  while (value >= 1024 && unit < names.length - 1) {
+    value /= 1024
+    unit += 1
+  }
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${names[unit]}`
+}
+
+/** Three quarters of what the control group allows or the machine has: the rest is for the process itself and the page cache. */
+export function availableBytes(): number {
+  const limit = Math.min(totalmem(), cgroupLimit('/sys/fs/cgroup/memory.max'), cgroupLimit('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
+  return Math.floor(limit * 0.75)
+}
+
+/** A control group's limit; infinite where there is none (`max`, or no such file). */
+function cgroupLimit(path: string): number {
+  try {
+    const value = Number(readFileSync(path, 'utf8').trim())
+    return Number.isFinite(value) && value > 0 ? value : Infinity
+  } catch {
+    return Infinity
+  }
+}

@@ -1,0 +1,179 @@
+/** From a JSON file to a definition that can run: parsed, overridden, validated, defaults filled in, paths made absolute. */
+
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { Ajv, type ValidateFunction } from 'ajv'
+import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
+import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
+import { agreements, networks, stages } from '../stages/index.ts'
+import type { FromSchema } from 'json-schema-to-ts'
+import { PipelineError } from './errors.ts'
+import { applyOverrides } from './overrides.ts'
+import { problemsOf, show, type Problem } from './problems.ts'
+import { checkOrder } from './order.ts'
+
+export type Task = 'train' | 'infer' | 'evaluate'
+export type StageOptions = { readonly kind: string } & Readonly<Record<string, unknown>>
+export type DataSetOptions = FromSchema<typeof datasetSchema>
+export type NetworkOptions = { readonly kind: string; readonly weights?: string } & Readonly<Record<string, unknown>>
+
+/** A definition after validation: every default is there, every path absolute. */
+export interface Definition {
+  readonly task: Task
+  readonly description?: string
+  readonly seed: number
+  readonly memory: string | number
+  readonly engine: { readonly backend: string; readonly precision: string; readonly threads: number | 'auto' }
+  readonly dataset: DataSetOptions
+  readonly network?: NetworkOptions
+  readonly stages: readonly StageOptions[]
+  readonly output: string
+  readonly onError: 'continue' | 'stop'
+  readonly random: 'counter'
+}
+
+/** The schema of a whole definition: the envelope with every stage and network in it. Checked in for editors. */
+export function definitionSchema(): Record<string, unknown> {
+  const weights = { type: 'string', minLength: 1, description: 'a checkpoint (.safetensors) to start from' }
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'ctflow pipeline definition',
+    ...envelope,
+    properties: {
+      ...envelope.properties,
+      network: {
+        type: 'object',
+        description: envelope.properties.network.description,
+        required: ['kind'],
+        discriminator: { propertyName: 'kind' },
+        oneOf: networks.map(schema => ({ ...schema, required: requiredWithKind(schema), properties: { ...schema.properties, weights } })),
+      },
+      stages: {
+        ...envelope.properties.stages,
+        items: {
+          type: 'object',
+          required: ['kind'],
+          discriminator: { propertyName: 'kind' },
+          oneOf: stages.map(({ schema }) => ({ ...schema, required: requiredWithKind(schema) })),
+        },
+      },
+    },
+  }
+}
+
+function requiredWithKind(schema: { readonly required?: readonly string[] }): string[] {
+  return [...new Set(['kind', ...(schema.required ?? [])])]
+}
+
+let compiled: ValidateFunction | undefined
+
+function validator(): ValidateFunction {
+  if (!compiled) {
+    const ajv = new Ajv({ discriminator: true, useDefaults: true, allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true })
+    const { $schema: _, ...schema } = definitionSchema()
+    compiled = ajv.compile(schema)
+  }
+  return compiled
+}
+
+/**
+ * Reads, overrides and validates a definition. Throws ERR_DEFINITION whose message lists every problem with its JSON
+ * path and line; nothing has been run or written then.
+ */
+export function loadDefinition(file: string, overrides: readonly string[] = []): Definition {
+  const path = resolve(file)
+  const { value, tree, text } = parseFile(path)
+  return validateDefinition(applyOverrides(value as never, overrides), dirname(path), {
+    name: file,
+    lineOf: pointer => lineOf(tree, text, pointer),
+  })
+}
+
+/** The same for a value already in memory; `folder` is what its relative paths are relative to. */
+export function validateDefinition(
+  value: unknown,
+  folder: string,
+  source: { name: string; lineOf(pointer: string): number | undefined } = { name: 'definition', lineOf: () => undefined },
+): Definition {
+  const definition = structuredClone(value)
+  const validate = validator()
+  const problems: Problem[] = validate(definition) ? semanticProblems(definition as Definition) : problemsOf(validate.errors ?? [], definition)
+  if (problems.length > 0) {
+    const lines = problems.map(({ path, message }) => {
+      const line = source.lineOf(path)
+      return `  ${path || '/'}${line === undefined ? '' : ` (line ${line})`}: ${message}`
+    })
+    throw new PipelineError('ERR_DEFINITION', `${source.name} is refused:\n${lines.join('\n')}`, { file: source.name, problems })
+  }
+  return absolute(definition as Definition, folder)
+}
+
+/** What the schema cannot say: one source of cases, a network where one is needed, stages that fit together. */
+function semanticProblems(definition: Definition): Problem[] {
+  const problems: Problem[] = []
+  const { dataset, task } = definition
+  const sources = (['list', 'directory', 'phantoms'] as const).filter(name => dataset[name] !== undefined)
+  if (sources.length !== 1) {
+    const found = sources.length === 0 ? 'none of them' : sources.join(' and ')
+    problems.push({ path: '/dataset', message: `expected exactly one of list, directory, phantoms; found ${found}` })
+  }
+  if (dataset.directory !== undefined && task === 'train') {
+    problems.push({ path: '/dataset/directory', message: 'a directory has no labels: training needs a "list" or "phantoms"' })
+  }
+  const kinds = definition.stages.map(({ kind }) => kind)
+  const needsNetwork = kinds.includes('train') || kinds.includes('infer')
+  if (needsNetwork && !definition.network) problems.push({ path: '', message: 'the field "network" is missing; stages train and infer need one' })
+  if (kinds.includes('infer') && definition.network && !definition.network.weights) {
+    problems.push({ path: '/network', message: 'the field "weights" is missing: infer needs a trained network' })
+  }
+  problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
+  return problems
+}
+
+function absolute(definition: Definition, folder: string): Definition {
+  const at = (path: string): string => resolve(folder, path)
+  const { dataset, network } = definition
+  return {
+    ...definition,
+    output: at(definition.output),
+    dataset: {
+      ...dataset,
+      ...(dataset.list !== undefined && { list: at(dataset.list) }),
+      ...(dataset.root !== undefined && { root: at(dataset.root) }),
+      ...(dataset.directory !== undefined && { directory: at(dataset.directory) }),
+      ...(dataset.predictions !== undefined && { predictions: at(dataset.predictions) }),
+      ...(dataset.phantoms?.folder !== undefined && { phantoms: { ...dataset.phantoms, folder: at(dataset.phantoms.folder) } }),
+    },
+    ...(network && { network: { ...network, ...(network.weights !== undefined && { weights: at(network.weights) }) } }),
+  }
+}
+
+function parseFile(path: string): { value: unknown; tree: Node | undefined; text: string } {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code
+    const why = reason === 'ENOENT' ? 'there is no such file' : reason === 'EISDIR' ? 'it is a folder' : String(reason)
+    throw new PipelineError('ERR_DEFINITION', `${path}: expected a pipeline definition (JSON), ${why}`, { file: path })
+  }
+  const errors: ParseError[] = []
+  const tree = parseTree(text.replace(/^\uFEFF/, ' '), errors, { disallowComments: true })
+  const first = errors[0]
+  if (first || !tree) {
+    const before = text.slice(0, first?.offset ?? 0).split('\n')
+    const what = first ? printParseErrorCode(first.error) : 'the file is empty'
+    throw new PipelineError('ERR_DEFINITION', `${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}, found ${show(text.slice(first?.offset ?? 0, (first?.offset ?? 0) + 20))}`, { file: path })
+  }
+  return { value: JSON.parse(text.replace(/^\uFEFF/, '')), tree, text }
+}
+
+/** The line of the value at a pointer, or of the nearest thing around it that stands in the file. */
+function lineOf(tree: Node | undefined, text: string, pointer: string): number | undefined {
+  const parts = pointer.split('/').slice(1).map(part => (/^\d+$/.test(part) ? Number(part) : part))
+  for (let length = parts.length; tree && length >= 0; length--) {
+    const node = findNodeAtLocation(tree, parts.slice(0, length))
+    if (node) return text.slice(0, node.offset).split('\n').length
+  }
+  return undefined
+}

@@ -1,0 +1,92 @@
+/** The definition around the stages, as JSON Schema. `pipeline/definition.ts` puts stages and networks into it. */
+
+import { bytesPattern } from '../pipeline/bytes.ts'
+
+const phantoms = {
+  type: 'object',
+  additionalProperties: false,
+  description: 'deterministic chest-like CTs with lesions, written on first use',
+  properties: {
+    training: { type: 'integer', minimum: 0, default: 24, description: 'number of training cases' },
+    validation: { type: 'integer', minimum: 0, default: 4, description: 'number of validation cases' },
+    testing: { type: 'integer', minimum: 0, default: 8, description: 'number of held-out cases' },
+    seed: { type: 'integer', minimum: 0, default: 0, description: 'same seed, same bytes' },
+    shape: {
+      type: 'array',
+      items: { type: 'integer', minimum: 16, maximum: 2048 },
+      minItems: 3,
+      maxItems: 3,
+      default: [96, 96, 32],
+      description: 'voxels along x, y, z',
+    },
+    folder: { type: 'string', description: 'where they are written; default: the cache folder of the user' },
+  },
+} as const
+
+export const dataset = {
+  type: 'object',
+  additionalProperties: false,
+  description: 'where the cases come from: exactly one of list, directory, phantoms',
+  properties: {
+    list: { type: 'string', description: 'a Decathlon data list: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}' },
+    root: { type: 'string', description: "what the list's paths are relative to; default: the list's own folder" },
+    directory: { type: 'string', description: 'a folder of scans (.nii, .nii.gz, .hdr), searched recursively' },
+    phantoms,
+    section: {
+      type: 'string',
+      description: "which part of the list to run on; default: testing for infer and evaluate. Training takes 'training' and 'validation'",
+    },
+    predictions: { type: 'string', description: 'for evaluate: the folder of masks, named as `save` names them' },
+  },
+} as const
+
+export const envelope = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['task', 'dataset', 'stages', 'output'],
+  properties: {
+    $schema: { type: 'string', description: 'for editors' },
+    description: { type: 'string', description: 'for people' },
+    task: { enum: ['train', 'infer', 'evaluate'], description: 'what to do' },
+    seed: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0, description: 'same seed, same bytes' },
+    memory: {
+      type: ['string', 'integer'],
+      pattern: bytesPattern,
+      minimum: 1,
+      default: 'auto',
+      description: 'bytes that volumes, caches and patches may take, such as "4GiB"; "auto" asks the container or the machine',
+    },
+    engine: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'where tensors are computed',
+      properties: {
+        backend: {
+          enum: ['auto', 'native', 'webgpu', 'tensorflow', 'cpu'],
+          default: 'auto',
+          description: 'auto takes the fastest that is there; cpu is plain JavaScript, for comparison',
+        },
+        precision: { enum: ['float32'], default: 'float32', description: 'of products and sums' },
+        threads: {
+          type: ['integer', 'string'],
+          pattern: '^auto$',
+          minimum: 1,
+          maximum: 1024,
+          default: 'auto',
+          description: 'threads of the native engine; "auto" is what the container or the machine offers',
+        },
+      },
+    },
+    dataset,
+    network: { type: 'object', description: 'the network; not needed where masks are only compared' },
+    stages: { type: 'array', minItems: 1, description: 'what happens to every case, in order' },
+    output: { type: 'string', minLength: 1, description: 'the folder of results; relative paths are relative to this file' },
+    onError: {
+      enum: ['continue', 'stop'],
+      default: 'continue',
+      description: 'continue: a bad case is reported and counted, the run goes on; stop: it ends the run',
+    },
+    random: { enum: ['counter'], default: 'counter', description: 'how crops and augmentations are drawn: counter-based (Philox)' },
+  },
+} as const
