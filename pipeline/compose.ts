@@ -1,0 +1,82 @@
+/** Stages become one highland flow; the runner owns its source and its end. */
+
+import highland from 'highland'
+import { stageOf } from '../stages/index.ts'
+import { codeOf, type PipelineError } from './errors.ts'
+import type { StageOptions } from './definition.ts'
+import type { Context, Item, Transform } from './stage.ts'
+
+/** The flow after each stage: `flows[i]` is stages 0 to i, one highland transform per stage. */
+export function compose(stages: readonly StageOptions[], context: Context): Transform[] {
+  const flows: Transform[] = []
+  let flow: Transform = source => source
+  for (const options of stages) {
+    const stage = stageOf(options.kind)
+    const before = flow
+    const transform = stage.create(options, context, before)
+    flow = stage.wraps ? transform : source => transform(before(source))
+    flows.push(flow)
+  }
+  return flows
+}
+
+/** The deterministic part: everything before the first stage whose result depends on the epoch. */
+export function deterministicPrefix(stages: readonly StageOptions[], flows: readonly Transform[]): Transform {
+  const first = stages.findIndex(({ kind }) => stageOf(kind).random || stageOf(kind).gives !== 'volume')
+  return first > 0 ? flows[first - 1]! : source => source
+}
+
+export interface Sink {
+  item(item: Item): void | Promise<void>
+  /** A case's error. May throw, which ends the run with what it throws. */
+  caseFailed(error: PipelineError): void
+}
+
+/** Errors that are not a case's fault: they end a run whatever `onError` says. */
+const fatal: ReadonlySet<string> = new Set(['ERR_ENGINE', 'ERR_OUTPUT', 'ERR_INTERRUPTED', 'ERR_WEIGHTS', 'ERR_DEFINITION'])
+
+/**
+ * Sends items through a flow and waits for the end. Items are made only when somebody pulls. After a fatal error, or
+ * when the signal aborts, the source ends, what is in flight is waited for and dropped, and the promise rejects with
+ * the first error: nothing is left running.
+ */
+export async function drain<In extends Item>(inputs: readonly In[], flow: Transform, sink: Sink, signal?: AbortSignal): Promise<void> {
+  let failure: { error: unknown } | undefined
+  let next = 0
+  const source = highland<Item>((push, more) => {
+    if (failure || signal?.aborted || next >= inputs.length) push(null, highland.nil)
+    else {
+      push(null, inputs[next++]!)
+      more()
+    }
+  })
+  const attempt = async (work: () => void | Promise<void>): Promise<void> => {
+    if (failure) return
+    try {
+      await work()
+    } catch (error) {
+      failure ??= { error }
+    }
+  }
+  await new Promise<void>(resolve => {
+    flow(source)
+      .errors((error, push) => {
+        const code = codeOf(error)
+        if (code === undefined || fatal.has(code)) failure ??= { error }
+        else {
+          // Not awaited: a case's failure is recorded at once.
+          try {
+            if (!failure) sink.caseFailed(error as PipelineError)
+          } catch (thrown) {
+            failure ??= { error: thrown }
+          }
+        }
+        // Errors end here; `push` would send them on.
+        void push
+      })
+      .map(item => highland(attempt(() => sink.item(item)).then(() => true)))
+      .sequence()
+      .done(resolve)
+  })
+  if (failure) throw failure.error
+}

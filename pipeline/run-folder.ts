@@ -1,0 +1,124 @@
+/**
+ * The folder that a run leaves. Everything is written into a hidden folder inside it and moved into place, file by
+ * file, when the run ends well: a failed run overwrites nothing, and every file appears whole.
+ */
+
+import { accessSync, appendFileSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { PipelineError } from './errors.ts'
+import { takeLock } from './lock.ts'
+
+export interface RunFolder {
+  /** Where results will be. */
+  readonly output: string
+  /** Where the run writes them meanwhile. */
+  readonly staging: string
+  writeJson(name: string, value: unknown): void
+  writeText(name: string, text: string): void
+  appendLine(name: string, value: unknown): void
+  /** Moves everything into place and gives the lock back. */
+  publish(): void
+  /** Ends without publishing. Results worth keeping (checkpoints, masks) are kept aside; says where. */
+  abandon(): string | undefined
+}
+
+/** Creates and locks the folder. Throws ERR_OUTPUT when it cannot be written, ERR_LOCKED when another run holds it. */
+export function openRunFolder(output: string): RunFolder {
+  const existed = existsSync(output)
+  const staging = join(output, '.running')
+  let unlock: () => void
+  try {
+    mkdirSync(output, { recursive: true })
+    accessSync(output, constants.W_OK)
+    unlock = takeLock(join(output, '.lock'))
+  } catch (error) {
+    if (error instanceof PipelineError) throw error
+    throw notWritable(output, error)
+  }
+  try {
+    // Left behind by a run that was killed: its files may be cut short, so nothing of it is used.
+    rmSync(staging, { recursive: true, force: true })
+    mkdirSync(staging)
+  } catch (error) {
+    unlock()
+    throw notWritable(output, error)
+  }
+  const write = (name: string, work: (path: string) => void): void => {
+    const path = join(staging, name)
+    try {
+      mkdirSync(dirname(path), { recursive: true })
+      work(path)
+    } catch (error) {
+      throw notWritable(path, error)
+    }
+  }
+  return {
+    output,
+    staging,
+    writeText: (name, text) => write(name, path => writeFileSync(path, text)),
+    writeJson: (name, value) => write(name, path => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)),
+    appendLine: (name, value) => write(name, path => appendFileSync(path, `${JSON.stringify(value)}\n`)),
+    publish() {
+      try {
+        moveInto(staging, output)
+      } catch (error) {
+        throw notWritable(output, error)
+      } finally {
+        unlock()
+      }
+    },
+    abandon() {
+      try {
+        const kept = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file)) ? freeName(join(output, 'interrupted')) : undefined
+        if (kept) renameSync(staging, kept)
+        else rmSync(staging, { recursive: true, force: true })
+        return kept
+      } finally {
+        unlock()
+        if (!existed) removeIfEmpty(output)
+      }
+    },
+  }
+}
+
+function notWritable(path: string, error: unknown): PipelineError {
+  const { code, message } = error as NodeJS.ErrnoException
+  const reasons: Record<string, string> = {
+    EACCES: 'permission denied',
+    EROFS: 'the file system is read-only',
+    ENOSPC: 'the disk is full',
+    ENOTDIR: 'a part of the path is a file',
+    EEXIST: 'a file of that name is in the way',
+    EDQUOT: 'the disk quota is used up',
+  }
+  return new PipelineError('ERR_OUTPUT', `${path}: cannot be written: ${reasons[code ?? ''] ?? message}; choose another "output" or mend its permissions`, { path }, { cause: error })
+}
+
+function moveInto(from: string, to: string): void {
+  for (const file of filesIn(from)) {
+    const target = join(to, relative(from, file))
+    mkdirSync(dirname(target), { recursive: true })
+    renameSync(file, target)
+  }
+  rmSync(from, { recursive: true, force: true })
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath ?? entry.path, entry.name))
+}
+
+function freeName(path: string): string {
+  let name = path
+  for (let i = 2; existsSync(name); i++) name = `${path}-${i}`
+  return name
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // Not empty: somebody's files, which stay.
+  }
+}
