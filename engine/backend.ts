@@ -1,0 +1,63 @@
+/** Starting a backend of TensorFlow.js by its name in the definition. Runs in the engine's thread. */
+
+import { cpus } from 'node:os'
+import * as tf from '@tensorflow/tfjs'
+import { PipelineError, messageOf } from '../pipeline/errors.ts'
+import type { EngineOptions } from './options.ts'
+
+export interface StartedBackend {
+  readonly name: 'native' | 'cpu'
+  readonly device: string
+  readonly reason: string
+  readonly threads: number
+  readonly fallbacks: () => Readonly<Record<string, number>>
+}
+
+/** Makes the backend current. ERR_ENGINE where it is not there; nothing else is taken in its place. */
+export async function startBackend({ backend, threads }: EngineOptions): Promise<StartedBackend> {
+  // TensorFlow.js advertises its Node packages on the first tensor, except in production.
+  tf.enableProdMode()
+  switch (backend) {
+    case 'auto':
+      return startNative(threads, 'auto: the native backend is the fastest in this version')
+    case 'native':
+      return startNative(threads, 'asked for')
+    case 'cpu':
+      await tf.setBackend('cpu')
+      return {
+        name: 'cpu',
+        device: `${processor()}, JavaScript`,
+        reason: 'asked for; for tests only, native is some 300 times faster',
+        threads: 1,
+        fallbacks: () => ({}),
+      }
+    case 'webgpu':
+    case 'tensorflow':
+      throw new PipelineError(
+        'ERR_ENGINE',
+        `engine.backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
+        { backend },
+      )
+  }
+}
+
+async function startNative(threads: number, reason: string): Promise<StartedBackend> {
+  const { registerNativeBackend, nativeBackendReport } = await import('./backends/native.ts')
+  try {
+    await registerNativeBackend({ threads })
+    await tf.setBackend('native')
+  } catch (cause) {
+    if (cause instanceof PipelineError) throw cause
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `engine.backend: the native backend does not start: ${messageOf(cause)}; build it with "npm run build"`,
+      { backend: 'native' },
+      { cause },
+    )
+  }
+  return { name: 'native', device: processor(), reason, threads, fallbacks: () => nativeBackendReport().fallbacks }
+}
+
+function processor(): string {
+  return cpus()[0]?.model.trim() ?? process.arch
+}

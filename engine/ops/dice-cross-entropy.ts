@@ -1,0 +1,87 @@
+/**
+ * Soft-max, Dice and cross-entropy as one operation, and its gradient with it: the logits are read while they are warm
+ * and no probability map outlives the call. Formulas: Milletari et al. 2016 (squared) and Dice as MONAI's DiceCELoss.
+ */
+
+import * as tf from '@tensorflow/tfjs'
+import type { Scalar, Tensor, Tensor4D, Tensor5D } from '@tensorflow/tfjs'
+import type { DiceCeOptions } from '../../model/loss.ts'
+import { hasKernel, operation, runKernel } from './kernel.ts'
+
+export interface LossParts {
+  readonly loss: Scalar
+  readonly dice: Scalar
+  readonly crossEntropy: Scalar
+  /** Gradient of `loss` for the logits. */
+  readonly dlogits: Tensor5D
+}
+
+/** lambdaDice * Dice + lambdaCe * cross-entropy of logits (N, D, H, W, C) against class indices (N, D, H, W), int32. */
+export function diceCrossEntropy(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceCeOptions, 'kind'>): Scalar {
+  return operation(
+    [logits],
+    save => {
+      const { loss, dlogits } = diceCrossEntropyParts(logits, labels, options)
+      save([dlogits])
+      return loss
+    },
+    (dy, [dlogits]: Tensor[]) => [dlogits!.mul(dy)],
+  )
+}
+
+/** The loss, its two terms and its gradient. Not differentiable. */
+export function diceCrossEntropyParts(
+  logits: Tensor5D,
+  labels: Tensor4D,
+  options: Omit<DiceCeOptions, 'kind'>,
+): LossParts {
+  const { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe } = options
+  if (hasKernel('DiceCrossEntropy')) {
+    const attrs = { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe }
+    const [loss, dice, crossEntropy, dlogits] = runKernel('DiceCrossEntropy', { logits, labels }, attrs)
+    return { loss, dice, crossEntropy, dlogits } as LossParts
+  }
+  return tf.tidy(() => {
+    const [n, d, h, w, classes] = logits.shape
+    const voxels = d * h * w
+    const flat = logits.reshape([n, voxels, classes])
+    const log = flat.logSoftmax()
+    const p = log.exp()
+    const g = tf.oneHot(labels.reshape([n, voxels]), classes).toFloat()
+
+    // Sums per sample and class, (N, 1, C), or (1, 1, C) over the batch.
+    const axes = batch ? [0, 1] : [1]
+    const intersection = p.mul(g).sum(axes, true)
+    const total = g.sum(axes, true).add((squaredPred ? p.square() : p).sum(axes, true))
+    const denominator = (jaccard ? total.sub(intersection).mul(2) : total).add(smoothDr)
+    const numerator = intersection.mul(2).add(smoothNr)
+
+    // Without the background the first class neither counts nor gets a gradient from Dice.
+    const counted = tf.tensor1d(Array.from({ length: classes }, (_, c) => (c > 0 || includeBackground ? 1 : 0)))
+    const terms = (batch ? 1 : n) * (includeBackground ? classes : classes - 1)
+    const dice = tf.sub(1, numerator.div(denominator)).mul(counted).sum().div(terms)
+    const crossEntropy = log
+      .mul(g)
+      .sum()
+      .div(-n * voxels)
+
+    // d(1 - num/den)/dp = (num * dden - dnum * den) / den^2, with dnum = 2 g.
+    const dtotal = squaredPred ? p.mul(2) : tf.onesLike(p)
+    const ddenominator = jaccard ? dtotal.sub(g).mul(2) : dtotal
+    const ddice = numerator
+      .mul(ddenominator)
+      .sub(g.mul(2).mul(denominator))
+      .div(denominator.square())
+      .mul(counted)
+      .mul(lambdaDice / terms)
+    // Through the soft-max: p * (dp - sum over classes of p * dp).
+    const dthrough = p.mul(ddice.sub(p.mul(ddice).sum(2, true)))
+    const dlogits = dthrough.add(p.sub(g).mul(lambdaCe / (n * voxels)))
+    return {
+      loss: dice.mul(lambdaDice).add(crossEntropy.mul(lambdaCe)) as Scalar,
+      dice: dice as Scalar,
+      crossEntropy: crossEntropy as Scalar,
+      dlogits: dlogits.reshape(logits.shape) as Tensor5D,
+    }
+  })
+}

@@ -1,0 +1,111 @@
+/**
+ * Group normalisation with ReLU (Wu & He, "Group Normalization", 2018), channels last: x (N, D, H, W, C), gamma and beta
+ * (C). Biased variance over the voxels and the C / groups channels of a group, as in PyTorch.
+ */
+
+import * as tf from '@tensorflow/tfjs'
+import type { Tensor, Tensor1D, Tensor2D, Tensor5D } from '@tensorflow/tfjs'
+import { hasKernel, operation, runKernel } from './kernel.ts'
+
+export interface NormOptions {
+  readonly groups: number
+  readonly epsilon: number
+  readonly relu: boolean
+}
+
+export interface Normalised {
+  readonly y: Tensor5D
+  /** (N, groups). */
+  readonly mean: Tensor2D
+  /** 1 / sqrt(variance + epsilon), (N, groups). */
+  readonly rstd: Tensor2D
+}
+
+/** The network's norms: epsilon is PyTorch's default. */
+export function normRelu(groups: number): NormOptions {
+  return { groups, epsilon: 1e-5, relu: true }
+}
+
+/** relu((x - mean) * rstd * gamma + beta). Not differentiable. */
+export function normalise(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, options: NormOptions): Normalised {
+  if (hasKernel('GroupNormRelu')) {
+    const [y, mean, rstd] = runKernel('GroupNormRelu', { x, gamma, beta }, { ...options })
+    return { y: y as Tensor5D, mean: mean as Tensor2D, rstd: rstd as Tensor2D }
+  }
+  return tf.tidy(() => {
+    const grouped = x.reshape(groupedShape(x, options.groups)) // (N, voxels, G, C/G)
+    const mean = grouped.mean([1, 3], true) // (N, 1, G, 1)
+    const centred = grouped.sub(mean)
+    const rstd = centred.square().mean([1, 3], true).add(options.epsilon).rsqrt()
+    const scaled = centred.mul(rstd).mul(perGroup(gamma, options.groups)).add(perGroup(beta, options.groups))
+    const statistics: [number, number] = [x.shape[0], options.groups]
+    return {
+      y: (options.relu ? scaled.relu() : scaled).reshape(x.shape) as Tensor5D,
+      mean: mean.reshape(statistics) as Tensor2D,
+      rstd: rstd.reshape(statistics) as Tensor2D,
+    }
+  })
+}
+
+/** Gradients [dx, dgamma, dbeta] of `normalise`; what the ReLU let through is found again from x. Not differentiable. */
+export function normaliseGradient(
+  dy: Tensor5D,
+  x: Tensor5D,
+  gamma: Tensor1D,
+  beta: Tensor1D,
+  statistics: { mean: Tensor2D; rstd: Tensor2D },
+  options: NormOptions,
+): [dx: Tensor5D, dgamma: Tensor1D, dbeta: Tensor1D] {
+  const { mean, rstd } = statistics
+  if (hasKernel('GroupNormReluGrad')) {
+    return runKernel('GroupNormReluGrad', { dy, x, gamma, beta, mean, rstd }, { ...options }) as [
+      Tensor5D,
+      Tensor1D,
+      Tensor1D,
+    ]
+  }
+  return tf.tidy(() => {
+    const shape = groupedShape(x, options.groups)
+    const wide: [number, number, number, number] = [shape[0], 1, options.groups, 1]
+    const scale = rstd.reshape(wide)
+    const normed = x.reshape(shape).sub(mean.reshape(wide)).mul(scale)
+    const scaled = normed.mul(perGroup(gamma, options.groups)).add(perGroup(beta, options.groups))
+    const dscaled = options.relu ? dy.reshape(shape).mul(scaled.step()) : dy.reshape(shape)
+    const dnormed = dscaled.mul(perGroup(gamma, options.groups))
+    const dx = dnormed
+      .sub(dnormed.mean([1, 3], true))
+      .sub(normed.mul(dnormed.mul(normed).mean([1, 3], true)))
+      .mul(scale)
+    return [
+      dx.reshape(x.shape),
+      dscaled.mul(normed).sum([0, 1]).reshape(gamma.shape),
+      dscaled.sum([0, 1]).reshape(beta.shape),
+    ] as [Tensor5D, Tensor1D, Tensor1D]
+  })
+}
+
+/** `normalise` as an operation; saves x and recomputes the rest. */
+export function groupNormRelu(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, options: NormOptions): Tensor5D {
+  return operation(
+    [x, gamma, beta],
+    save => {
+      save([x, gamma, beta])
+      return normalise(x, gamma, beta, options).y
+    },
+    (dy, saved: Tensor[]) => {
+      const [input, scale, shift] = saved as [Tensor5D, Tensor1D, Tensor1D]
+      const { y, ...statistics } = normalise(input, scale, shift, options)
+      y.dispose()
+      return normaliseGradient(dy, input, scale, shift, statistics, options)
+    },
+  )
+}
+
+function groupedShape(x: Tensor5D, groups: number): [number, number, number, number] {
+  const [n, d, h, w, channels] = x.shape
+  return [n, d * h * w, groups, channels / groups]
+}
+
+function perGroup(values: Tensor1D, groups: number): Tensor {
+  return values.reshape([1, 1, groups, values.shape[0] / groups])
+}

@@ -1,0 +1,221 @@
+/**
+ * The network, its optimiser and their tensors: what an engine does, without the thread around it. Typed arrays in and
+ * out, tensors never.
+ */
+
+import * as tf from '@tensorflow/tfjs'
+import type { Tensor5D, Variable } from '@tensorflow/tfjs'
+import { adamState } from '../model/adam.ts'
+import { initialWeights } from '../model/init.ts'
+import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
+import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters } from '../model/segresnet.ts'
+import { checkWeights, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import type { Batch, EngineInfo, Shape3, StepResult, Tensors } from '../pipeline/stage.ts'
+import { startBackend } from './backend.ts'
+import * as ops from './ops/index.ts'
+import type { EngineOptions, EngineReport } from './options.ts'
+
+export interface Session {
+  readonly info: EngineInfo
+  step(batch: Batch): Promise<StepResult>
+  infer(windows: Float32Array, count: number, shape: Shape3): Promise<Float32Array>
+  save(options?: { optimizer?: boolean }): Promise<Tensors>
+  load(tensors: Tensors): Promise<void>
+  setLearningRate(learningRate: number): Promise<void>
+  report(): Promise<EngineReport>
+  /** Frees all tensors. */
+  close(): void
+}
+
+interface Slot extends ops.Adapted {
+  readonly spec: ParameterSpec
+}
+
+/** Starts the backend and draws the initial weights. ERR_DEFINITION for a network that cannot be, ERR_ENGINE otherwise. */
+export async function openSession(options: EngineOptions): Promise<Session> {
+  const { network, loss: lossOptions, optimizer, seed } = options
+  checkSegresnet(network)
+  if (network.inChannels !== 1) {
+    throw new PipelineError(
+      'ERR_DEFINITION',
+      `segresnet: expected inChannels to be 1, since a volume has one channel, found ${network.inChannels}`,
+    )
+  }
+  const backend = await startBackend(options)
+  const specs = segresnetParameters(network)
+  const slots = variables(specs, initialWeights(specs, seed))
+  const parameters = new Map(slots.map(({ spec, parameter }) => [spec.name, parameter]))
+  let stepsDone = 0
+  let learningRate = optimizer.learningRate
+  let peakBytes = 0
+
+  const forward = (x: Tensor5D, training?: { seed: number; step: number }): Tensor5D => {
+    const logits = segresnet(ops, parameters, x, network, training)
+    peakBytes = Math.max(peakBytes, tf.memory().numBytes)
+    return logits
+  }
+
+  return {
+    info: {
+      backend: backend.name,
+      precision: options.precision,
+      threads: backend.threads,
+      device: backend.device,
+      reason: backend.reason,
+      classes: network.outChannels,
+      parameters: specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    },
+
+    async step(batch) {
+      const started = performance.now()
+      const { count, cases } = batch
+      const shape = tensorShape(batch.image, count, batch.shape)
+      checkSpatialShape(network, batch.shape)
+      checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
+      checkLabels(batch.label, network.outChannels, cases)
+
+      const x = tf.tensor5d(batch.image, [...shape, 1])
+      const labels = tf.tensor4d(Int32Array.from(batch.label), shape, 'int32')
+      const { value, grads } = tf.valueAndGrads(() => {
+        const logits = forward(x, { seed, step: stepsDone })
+        const loss = ops.diceCrossEntropy(logits, labels, lossOptions)
+        logits.dispose()
+        return loss
+      })(slots.map(slot => slot.parameter))
+      try {
+        const loss = (await value.data())[0]!
+        if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
+        stepsDone++
+        slots.forEach((slot, i) => ops.adamUpdate(slot, grads[i]!, { ...optimizer, learningRate }, stepsDone))
+        return { loss, patches: count, seconds: (performance.now() - started) / 1000, cases }
+      } finally {
+        tf.dispose([x, labels, value, ...grads])
+      }
+    },
+
+    async infer(windows, count, shape) {
+      checkSpatialShape(network, shape)
+      const extents = tensorShape(windows, count, shape)
+      checkFinite(windows, 'inference', [])
+      const logits = tf.tidy(() => forward(tf.tensor5d(windows, [...extents, 1])))
+      try {
+        const values = await logits.data<'float32'>()
+        const shared = new Float32Array(new SharedArrayBuffer(values.byteLength))
+        shared.set(values)
+        return shared
+      } finally {
+        logits.dispose()
+      }
+    },
+
+    async save({ optimizer: withOptimizer = false } = {}) {
+      const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>()
+      const put = async (name: string, { shape }: ParameterSpec, variable: Variable): Promise<void> => {
+        tensors.set(name, { shape, data: fromEngineOrder(await variable.data<'float32'>(), shape) })
+      }
+      for (const { spec, parameter } of slots) await put(spec.name, spec, parameter)
+      if (withOptimizer) {
+        for (const { spec, expAvg } of slots) await put(adamState.expAvg(spec.name), spec, expAvg)
+        for (const { spec, expAvgSq } of slots) await put(adamState.expAvgSq(spec.name), spec, expAvgSq)
+        tensors.set(adamState.step, { shape: [], data: Float32Array.of(stepsDone) })
+      }
+      return tensors
+    },
+
+    async load(tensors) {
+      const resumes = [...tensors.keys()].some(name => name.startsWith(adamState.prefix))
+      checkWeights(tensors, resumes ? withState(specs) : specs)
+      for (const { spec, parameter, expAvg, expAvgSq } of slots) {
+        assign(parameter, spec, tensors.get(spec.name)!.data)
+        const zeros = (): Float32Array => new Float32Array(sizeOf(spec.shape))
+        assign(expAvg, spec, tensors.get(adamState.expAvg(spec.name))?.data ?? zeros())
+        assign(expAvgSq, spec, tensors.get(adamState.expAvgSq(spec.name))?.data ?? zeros())
+      }
+      stepsDone = tensors.get(adamState.step)?.data[0] ?? 0
+    },
+
+    async setLearningRate(rate) {
+      learningRate = rate
+    },
+
+    async report() {
+      const { numBytes, numTensors } = tf.memory()
+      return {
+        fallbacks: backend.fallbacks(),
+        liveBytes: numBytes,
+        peakBytes: Math.max(peakBytes, numBytes),
+        liveTensors: numTensors,
+      }
+    },
+
+    close() {
+      for (const { parameter, expAvg, expAvgSq } of slots) tf.dispose([parameter, expAvg, expAvgSq])
+    },
+  }
+}
+
+function variables(specs: readonly ParameterSpec[], weights: Tensors): Slot[] {
+  return specs.map(spec => ({
+    spec,
+    parameter: variable(spec, weights.get(spec.name)!.data),
+    expAvg: variable(spec, new Float32Array(sizeOf(spec.shape))),
+    expAvgSq: variable(spec, new Float32Array(sizeOf(spec.shape))),
+  }))
+}
+
+function variable(spec: ParameterSpec, data: Float32Array): Variable {
+  return tf.tidy(() => tf.variable(tensorOf(spec, data)))
+}
+
+function assign(target: Variable, spec: ParameterSpec, data: Float32Array): void {
+  tf.tidy(() => target.assign(tensorOf(spec, data)))
+}
+
+/** A tensor in the engine's axis order on memory of its own, since updates work in place. */
+function tensorOf({ shape }: ParameterSpec, data: Float32Array): tf.Tensor {
+  return tf.tensor(toEngineOrder(data, shape), engineShape(shape), 'float32')
+}
+
+/** The network's tensors and the optimiser's. */
+function withState(specs: readonly ParameterSpec[]): ParameterSpec[] {
+  return [
+    ...specs,
+    ...specs.map(spec => ({ ...spec, name: adamState.expAvg(spec.name) })),
+    ...specs.map(spec => ({ ...spec, name: adamState.expAvgSq(spec.name) })),
+    { name: adamState.step, shape: [], kind: 'shift', fanIn: 0 },
+  ]
+}
+
+/** (N, z, y, x), after a look at the array's length; a wrong one is the caller's bug. */
+function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [number, number, number, number] {
+  if (voxels.length !== count * x * y * z) {
+    throw new Error(`expected ${count} patches of ${x} x ${y} x ${z} voxels, found ${voxels.length} voxels`)
+  }
+  return [count, z, y, x]
+}
+
+function checkFinite(voxels: Float32Array, where: string, cases: readonly string[]): void {
+  let sum = 0
+  for (let i = 0; i < voxels.length; i++) sum += voxels[i]!
+  if (!Number.isFinite(sum)) throw notFinite(`the image of ${where} has voxels that are not finite`, cases)
+}
+
+function notFinite(what: string, cases: readonly string[]): PipelineError {
+  const from = cases.length === 0 ? '' : ` (cases: ${cases.join(', ')})`
+  return new PipelineError(
+    'ERR_ENGINE',
+    `${what}${from}. The weights are unchanged. Look for NaN or infinity in the image; in training, lower the learning rate`,
+    { cases },
+  )
+}
+
+function checkLabels(labels: Uint8Array, classes: number, cases: readonly string[]): void {
+  const found = labels.find(label => label >= classes)
+  if (found === undefined) return
+  throw new PipelineError(
+    'ERR_LABEL',
+    `expected labels 0 to ${classes - 1}, the network's ${classes} classes, found ${found} (cases: ${cases.join(', ')}); map it with "map-label" or raise outChannels`,
+    { found, classes, cases },
+  )
+}

@@ -1,0 +1,41 @@
+/** Number formats of weight files, to float32. */
+
+export type Dtype = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64'
+
+/** Bytes of one value and how to read little-endian bytes; rounds to the nearest float32 where the format is wider. */
+export const decoders: Readonly<Record<Dtype, { bytes: number; decode: (bytes: Uint8Array) => Float32Array }>> = {
+  F32: { bytes: 4, decode: bytes => values(bytes, 4, (view, at) => view.getFloat32(at, true)) },
+  F16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => fromFloat16(view.getUint16(at, true))) },
+  BF16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => fromBfloat16(view.getUint16(at, true))) },
+  F64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => view.getFloat64(at, true)) },
+  I64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => Number(view.getBigInt64(at, true))) },
+}
+
+export function isDtype(value: unknown): value is Dtype {
+  return typeof value === 'string' && Object.hasOwn(decoders, value)
+}
+
+/** IEEE half precision, subnormals and infinities included. */
+export function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >>> 10) & 0x1f
+  const fraction = bits & 0x3ff
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/** The upper half of a float32. */
+export function fromBfloat16(bits: number): number {
+  scratch.setUint32(0, bits << 16)
+  return scratch.getFloat32(0)
+}
+
+const scratch = new DataView(new ArrayBuffer(4))
+
+function values(bytes: Uint8Array, size: number, read: (view: DataView, at: number) => number): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const out = new Float32Array(bytes.byteLength / size)
+  for (let i = 0; i < out.length; i++) out[i] = read(view, i * size)
+  return out
+}
