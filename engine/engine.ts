@@ -22,7 +22,8 @@ export interface EngineWithReport extends Engine {
  * Should the thread die, everything in flight and every later call rejects with ERR_ENGINE.
  */
 export async function openEngine(options: EngineOptions): Promise<EngineWithReport> {
-  const thread = new Worker(workerFile(), { workerData: options, name: 'engine' })
+  // What the program was started with (--eval, a test runner's loaders) is not meant for this thread.
+  const thread = new Worker(workerFile(), { workerData: options, name: 'engine', execArgv: [] })
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   let nextId = 0
   let gone: string | undefined // why no call can be served any more
@@ -54,6 +55,7 @@ export async function openEngine(options: EngineOptions): Promise<EngineWithRepo
   })
 
   const post = (call: Request['call'], args: readonly unknown[], id: number): void => {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     thread.postMessage({ id, call, args } satisfies Request)
   }
   const request = <Name extends CallName>(call: Name, ...args: Parameters<Calls[Name]>): ReturnType<Calls[Name]> =>

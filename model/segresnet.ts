@@ -93,7 +93,7 @@ export function segresnet(
 ): Tensor5D {
   const { blocksDown, blocksUp, groups } = options
   const at = parametersOf(parameters)
-  const block = (input: Tensor5D, name: string): Tensor5D => ops.residualBlock(input, at.block(name), groups)
+  const residual = (input: Tensor5D, name: string): Tensor5D => ops.residualBlock(input, at.block(name), groups)
 
   let level = ops.conv3d(x, at.filter('convInit.conv.weight'), 1) // (N, D, H, W, f)
   if (training && options.dropout > 0)
@@ -105,7 +105,7 @@ export function segresnet(
       skips.push(level) // (N, D / 2^(i-1), ..., f 2^(i-1))
       level = ops.convolution(level, at.filter(`down_layers.${i}.0.conv.weight`), 2) // (N, D / 2^i, ..., f 2^i)
     }
-    for (let j = 1; j <= blocks; j++) level = replace(level, block(level, `down_layers.${i}.${j}`))
+    for (let j = 1; j <= blocks; j++) level = replace(level, residual(level, `down_layers.${i}.${j}`))
   })
 
   blocksUp.forEach((blocks, i) => {
@@ -113,7 +113,7 @@ export function segresnet(
     const skip = skips.pop()!
     level = replace(level, ops.upsampleAdd(level, skip)) // twice the extents: the skip's shape
     skip.dispose()
-    for (let j = 0; j < blocks; j++) level = replace(level, block(level, `up_layers.${i}.${j}`))
+    for (let j = 0; j < blocks; j++) level = replace(level, residual(level, `up_layers.${i}.${j}`))
   })
 
   return replace(level, ops.head(level, at.head(), groups)) // (N, D, H, W, outChannels)
@@ -122,19 +122,6 @@ export function segresnet(
 /** The parameters in PyTorch's order, which is also the order of its optimiser's state. */
 export function segresnetParameters(options: SegresnetOptions): ParameterSpec[] {
   const { initFilters: f, inChannels, outChannels, blocksDown, blocksUp } = options
-  const filter = (name: string, ci: number, co: number, size: number): ParameterSpec => {
-    return { name, shape: [co, ci, size, size, size], kind: 'filter', fanIn: ci * size ** 3 }
-  }
-  const norm = (name: string, channels: number): ParameterSpec[] => [
-    { name: `${name}.weight`, shape: [channels], kind: 'scale', fanIn: 0 },
-    { name: `${name}.bias`, shape: [channels], kind: 'shift', fanIn: 0 },
-  ]
-  const block = (name: string, channels: number): ParameterSpec[] => [
-    ...norm(`${name}.norm1`, channels),
-    ...norm(`${name}.norm2`, channels),
-    filter(`${name}.conv1.conv.weight`, channels, channels, 3),
-    filter(`${name}.conv2.conv.weight`, channels, channels, 3),
-  ]
   const channelsUp = blocksUp.map((_, i) => f * 2 ** (blocksDown.length - 2 - i))
   return [
     filter('convInit.conv.weight', inChannels, f, 3),
@@ -147,6 +134,26 @@ export function segresnetParameters(options: SegresnetOptions): ParameterSpec[] 
     ...norm('conv_final.0', f),
     filter('conv_final.2.conv.weight', f, outChannels, 1),
     { name: 'conv_final.2.conv.bias', shape: [outChannels], kind: 'bias', fanIn: f },
+  ]
+}
+
+function filter(name: string, ci: number, co: number, size: number): ParameterSpec {
+  return { name, shape: [co, ci, size, size, size], kind: 'filter', fanIn: ci * size ** 3 }
+}
+
+function norm(name: string, channels: number): ParameterSpec[] {
+  return [
+    { name: `${name}.weight`, shape: [channels], kind: 'scale', fanIn: 0 },
+    { name: `${name}.bias`, shape: [channels], kind: 'shift', fanIn: 0 },
+  ]
+}
+
+function block(name: string, channels: number): ParameterSpec[] {
+  return [
+    ...norm(`${name}.norm1`, channels),
+    ...norm(`${name}.norm2`, channels),
+    filter(`${name}.conv1.conv.weight`, channels, channels, 3),
+    filter(`${name}.conv2.conv.weight`, channels, channels, 3),
   ]
 }
 
@@ -208,22 +215,22 @@ function parametersOf(parameters: Parameters) {
     if (!tensor) throw new Error(`no parameter ${name}`)
     return tensor
   }
-  const filter = (name: string): Tensor5D => get(name) as Tensor5D
+  const kernel = (name: string): Tensor5D => get(name) as Tensor5D
   const vector = (name: string): Tensor1D => get(name) as Tensor1D
   return {
-    filter,
+    filter: kernel,
     block: (name: string): Operations.BlockParameters => ({
       gamma1: vector(`${name}.norm1.weight`),
       beta1: vector(`${name}.norm1.bias`),
-      filter1: filter(`${name}.conv1.conv.weight`),
+      filter1: kernel(`${name}.conv1.conv.weight`),
       gamma2: vector(`${name}.norm2.weight`),
       beta2: vector(`${name}.norm2.bias`),
-      filter2: filter(`${name}.conv2.conv.weight`),
+      filter2: kernel(`${name}.conv2.conv.weight`),
     }),
     head: (): Operations.HeadParameters => ({
       gamma: vector('conv_final.0.weight'),
       beta: vector('conv_final.0.bias'),
-      filter: filter('conv_final.2.conv.weight'),
+      filter: kernel('conv_final.2.conv.weight'),
       bias: vector('conv_final.2.conv.bias'),
     }),
   }

@@ -6,7 +6,7 @@ import type { ParameterSpec } from './parameters.ts'
 
 /** The engine's shape of a parameter: (co, ci, kx, ky, kz) becomes (kz, ky, kx, ci, co), all else stays. */
 export function engineShape(shape: readonly number[]): number[] {
-  return shape.length === 5 ? [...shape].reverse() : [...shape]
+  return shape.length === 5 ? shape.toReversed() : [...shape]
 }
 
 /**

@@ -1,0 +1,40 @@
+/** Options for tests of the engine. Loads no TensorFlow.js. */
+
+import type { EngineOptions } from '../../engine/options.ts'
+import { publishedSegresnet } from '../../model/segresnet.ts'
+
+/** MONAI's defaults with squared probabilities, as the published model was trained. */
+export const publishedLoss = {
+  kind: 'dice-ce',
+  squaredPred: true,
+  includeBackground: true,
+  jaccard: false,
+  batch: false,
+  smoothNr: 1e-5,
+  smoothDr: 1e-5,
+  lambdaDice: 1,
+  lambdaCe: 1,
+} as const
+
+export const defaultAdam = {
+  kind: 'adam',
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+} as const
+
+/** A small network on two threads; give what the test is about. */
+export function engineOptions(options: Partial<EngineOptions>): EngineOptions {
+  return {
+    backend: 'cpu',
+    precision: 'float32',
+    threads: 2,
+    network: { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] },
+    loss: publishedLoss,
+    optimizer: defaultAdam,
+    seed: 1,
+    ...options,
+  }
+}
