@@ -1,0 +1,82 @@
+/** What a person or a machine sees while a run goes on: a bar on a terminal, plain lines elsewhere, JSON lines on request. */
+
+import { MultiBar, Presets, type SingleBar } from 'cli-progress'
+
+export type ProgressMode = 'tty' | 'plain' | 'json' | 'none'
+
+export interface Progress {
+  /** A line for people: what is about to happen, a warning, a failed case. */
+  note(text: string): void
+  /** Work of known length begins, under a name such as "epoch 3/30". */
+  begin(name: string, total: number): void
+  /** So much of it is done; `detail` is short. */
+  advance(done: number, detail?: string): void
+  /** Something was measured: one JSON line in json mode, one line elsewhere. */
+  event(name: string, values: Readonly<Record<string, unknown>>, text: string): void
+  close(): void
+}
+
+/** Writes to standard error, so that standard output keeps to the result. */
+export function createProgress(mode: ProgressMode, out: NodeJS.WriteStream = process.stderr): Progress {
+  if (mode === 'none') return silent
+  if (mode === 'json') return jsonLines(out)
+  return mode === 'tty' ? bar(out) : plainLines(out)
+}
+
+/** A bar where somebody watches, lines where a file does. */
+export function defaultMode(out: NodeJS.WriteStream = process.stderr): ProgressMode {
+  return out.isTTY ? 'tty' : 'plain'
+}
+
+const silent: Progress = { note() {}, begin() {}, advance() {}, event() {}, close() {} }
+
+function jsonLines(out: NodeJS.WriteStream): Progress {
+  const write = (type: string, values: object): void => void out.write(`${JSON.stringify({ type, ...values })}\n`)
+  let current = { name: '', total: 0 }
+  return {
+    note: text => write('note', { text }),
+    begin(name, total) {
+      current = { name, total }
+      write('begin', current)
+    },
+    advance: (done, detail) => write('advance', { name: current.name, done, total: current.total, ...(detail !== undefined && { detail }) }),
+    event: (name, values) => write(name, values),
+    close() {},
+  }
+}
+
+/** One line per event; the steps in between are left out. */
+function plainLines(out: NodeJS.WriteStream): Progress {
+  return {
+    note: text => void out.write(`${text}\n`),
+    begin() {},
+    advance() {},
+    event: (_name, _values, text) => void out.write(`${text}\n`),
+    close() {},
+  }
+}
+
+function bar(out: NodeJS.WriteStream): Progress {
+  const bars = new MultiBar(
+    { stream: out, format: '{name} {bar} {value}/{total} {eta_formatted} {detail}', hideCursor: true, clearOnComplete: true, barsize: 24 },
+    Presets.shades_classic,
+  )
+  let current: SingleBar | undefined
+  const line = (text: string): void => {
+    bars.log(`${text}\n`)
+    bars.update()
+  }
+  return {
+    note: line,
+    begin(name, total) {
+      if (current) bars.remove(current)
+      current = bars.create(total, 0, { name, detail: '' })
+    },
+    advance: (done, detail) => current?.update(done, { ...(detail !== undefined && { detail }) }),
+    event: (_name, _values, text) => line(text),
+    close() {
+      if (current) bars.remove(current)
+      bars.stop()
+    },
+  }
+}

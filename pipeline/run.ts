@@ -1,0 +1,152 @@
+/** One run: data set, folder, engine, task, summary. Owns what it opens and closes it whatever happens. */
+
+import { readFileSync } from 'node:fs'
+import { openEngineFor, readCheckpoint } from '../stages/index.ts'
+import { formatBytes, parseBytes } from './bytes.ts'
+import { openDataSet } from './data-set.ts'
+import type { Definition } from './definition.ts'
+import { codeOf, messageOf, PipelineError } from './errors.ts'
+import { notice } from './notice.ts'
+import type { Progress } from './progress.ts'
+import { openRunFolder, type RunFolder } from './run-folder.ts'
+import type { Context, Engine } from './stage.ts'
+import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
+import { evaluate } from './tasks/evaluate.ts'
+import { infer } from './tasks/infer.ts'
+import { CaseBook, type Job, type TaskResult } from './tasks/task.ts'
+import { train } from './tasks/train.ts'
+
+const tasks = { train, infer, evaluate }
+
+export interface RunOptions {
+  readonly progress: Progress
+  /** Aborted to end the run after the current step; `reason` is the signal's name. */
+  readonly signal?: AbortSignal
+}
+
+/** Runs a definition to its end. Never rejects for what a user can cause: the result says what happened. */
+export async function run(definition: Definition, { progress, signal = new AbortController().signal }: RunOptions): Promise<RunResult & { lines: readonly string[] }> {
+  const started = performance.now()
+  const book = new CaseBook(definition.onError === 'stop', failure => progress.note(`failed: ${failure.case}: ${failure.reason}`))
+  let folder: RunFolder | undefined
+  let engine: Engine | undefined
+  const result = (status: Status, exitCode: number, rest: Partial<RunResult> = {}): RunResult => ({
+    status,
+    exitCode,
+    task: definition.task,
+    output: definition.output,
+    seconds: (performance.now() - started) / 1000,
+    peakRssBytes: peakRss(),
+    cases: book.counts,
+    metrics: {},
+    engine: engine ? { backend: engine.info.backend, precision: engine.info.precision, threads: engine.info.threads } : null,
+    failures: book.failures,
+    ...rest,
+  })
+  try {
+    const dataSet = await openDataSet(definition.task, definition.dataset)
+    folder = openRunFolder(definition.output)
+    if (definition.network) {
+      engine = await openEngineFor(definition)
+      if (definition.network.weights !== undefined) await engine.load(await readCheckpoint(definition.network.weights))
+    }
+    const memoryBytes = parseBytes(definition.memory)
+    announce(definition, engine, memoryBytes, dataSet.name, progress)
+    const counts = new Map<string, number>()
+    const context = contextOf(definition, memoryBytes, folder, engine, signal, progress, counts)
+    folder.writeJson('definition.json', definition)
+    const job: Job = { definition, dataSet, context, folder, progress, signal, cases: book }
+    const outcome = await tasks[definition.task](job)
+    if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
+    const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
+    const summary = result(status, exitCodes[status], { metrics: outcome.metrics })
+    const lines = describe(summary, outcome, engine)
+    folder.writeJson('run.json', { ...facts(engine), memoryBytes, seed: definition.seed, dataset: dataSet.name, counts: Object.fromEntries(counts), peakRssBytes: summary.peakRssBytes })
+    folder.writeJson('summary.json', summary)
+    folder.writeText('summary.txt', `${lines.join('\n')}\n`)
+    if (status === 'failed') {
+      const kept = folder.abandon()
+      folder = undefined
+      return { ...summary, error: 'no case could be used', lines: [...lines, ...keptLine(kept)] }
+    }
+    folder.publish()
+    folder = undefined
+    return { ...summary, lines }
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === undefined) throw error
+    const kept = folder?.abandon()
+    folder = undefined
+    const status = statusOf(code)
+    const exitCode = status === 'interrupted' ? (signal.reason === 'SIGTERM' ? 143 : 130) : exitCodes[status]
+    return { ...result(status, exitCode, { error: messageOf(error) }), lines: keptLine(kept) }
+  } finally {
+    folder?.abandon()
+    await engine?.close()
+    progress.close()
+  }
+}
+
+function statusOf(code: string): Exclude<Status, 'ok' | 'partial' | 'gate'> {
+  if (code === 'ERR_INTERRUPTED') return 'interrupted'
+  if (code === 'ERR_LOCKED') return 'locked'
+  return code === 'ERR_DEFINITION' || code === 'ERR_DATASET' ? 'refused' : 'failed'
+}
+
+function keptLine(kept: string | undefined): string[] {
+  return kept === undefined ? [] : [`what was made so far is in ${kept}`]
+}
+
+function contextOf(
+  definition: Definition,
+  memoryBytes: number,
+  folder: RunFolder,
+  engine: Engine | undefined,
+  signal: AbortSignal,
+  progress: Progress,
+  counts: Map<string, number>,
+): Context {
+  const warned = new Set<string>()
+  return {
+    seed: definition.seed,
+    memoryBytes,
+    folder: folder.staging,
+    signal,
+    engine() {
+      if (!engine) throw new Error('this task has no network')
+      return engine
+    },
+    warn(message) {
+      if (!warned.has(message)) progress.note(`warning: ${message}`)
+      warned.add(message)
+    },
+    count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
+  }
+}
+
+function announce(definition: Definition, engine: Engine | undefined, memoryBytes: number, dataSet: string, progress: Progress): void {
+  progress.note(`${definition.task}: ${dataSet}`)
+  if (engine) {
+    const { backend, precision, threads, device, reason, parameters } = engine.info
+    progress.note(`engine: ${backend}, ${precision}, ${threads} threads, ${device} (${reason}); ${parameters.toLocaleString('en')} parameters`)
+  }
+  progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
+}
+
+function describe(summary: RunResult, outcome: TaskResult, engine: Engine | undefined): string[] {
+  const { ok, failed } = summary.cases
+  return [
+    ...outcome.lines,
+    `cases: ${ok} ok, ${failed} failed`,
+    ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
+    `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
+    `results: ${summary.output}`,
+    notice,
+  ]
+}
+
+/** Versions and the machine, for `run.json`. */
+function facts(engine: Engine | undefined): Record<string, unknown> {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return { ctflow: version, node: process.version, platform: `${process.platform} ${process.arch}`, engine: engine?.info ?? null, ended: new Date().toISOString() }
+}

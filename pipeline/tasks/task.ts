@@ -1,0 +1,77 @@
+/** What every task is given and gives back. */
+
+import type { DataSet } from '../data-set.ts'
+import type { Definition } from '../definition.ts'
+import type { PipelineError } from '../errors.ts'
+import type { Progress } from '../progress.ts'
+import type { RunFolder } from '../run-folder.ts'
+import type { Case, Context, Sample } from '../stage.ts'
+import type { CaseCounts, Failure } from '../summary.ts'
+
+export interface Job {
+  readonly definition: Definition
+  readonly dataSet: DataSet
+  readonly context: Context
+  readonly folder: RunFolder
+  readonly progress: Progress
+  readonly signal: AbortSignal
+  readonly cases: CaseBook
+}
+
+export interface TaskResult {
+  readonly metrics: Readonly<Record<string, unknown>>
+  /** Lines for people: the outcome. */
+  readonly lines: readonly string[]
+}
+
+/** Which cases went well and which did not, over the whole run. */
+export class CaseBook {
+  readonly #failures = new Map<string, Failure>()
+  readonly #ok = new Set<string>()
+  readonly #report: (failure: Failure) => void
+  readonly #stopOnError: boolean
+
+  constructor(stopOnError: boolean, report: (failure: Failure) => void) {
+    this.#stopOnError = stopOnError
+    this.#report = report
+  }
+
+  /** A case's first failure is reported; with `onError: stop` it is thrown. */
+  fail = (error: PipelineError): void => {
+    const id = String(error.facts['case'] ?? 'unknown')
+    const failure = { case: id, stage: String(error.facts['stage'] ?? ''), code: error.code, reason: error.message }
+    this.#ok.delete(id)
+    if (!this.#failures.has(id)) {
+      this.#failures.set(id, failure)
+      this.#report(failure)
+    }
+    if (this.#stopOnError) throw error
+  }
+
+  succeed(id: string): void {
+    if (!this.#failures.has(id)) this.#ok.add(id)
+  }
+
+  /** Cases that have not failed so far: what a later epoch takes. */
+  usable(cases: readonly Case[]): readonly Case[] {
+    return cases.filter(({ id }) => !this.#failures.has(id))
+  }
+
+  get failures(): readonly Failure[] {
+    return [...this.#failures.values()]
+  }
+
+  get counts(): CaseCounts {
+    return { ok: this.#ok.size, failed: this.#failures.size, skipped: 0 }
+  }
+}
+
+/** A case at the start of the flow. */
+export function sampleOf(found: Case, epoch: number): Sample {
+  return { case: found, epoch, steps: [], patch: 0, draws: {} }
+}
+
+/** A metric for people: four digits, or why there is none. */
+export function figure(value: number | null | undefined): string {
+  return value === null || value === undefined ? 'undefined' : value.toFixed(4)
+}

@@ -1,0 +1,152 @@
+/** `train`: epochs of steps, validation on whole volumes, the best weights kept, a last look at the held-out cases. */
+
+import { learningRateAt, readCheckpoint, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
+import { compose, deterministicPrefix, drain } from '../compose.ts'
+import { PipelineError } from '../errors.ts'
+import { shuffled } from '../random.ts'
+import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
+import { distributions, type Distribution } from '../summary.ts'
+import { join } from 'node:path'
+import { table } from './evaluate.ts'
+import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
+
+interface Best {
+  readonly epoch: number
+  readonly dice: number
+}
+
+export async function train(job: Job): Promise<TaskResult> {
+  const { definition, dataSet, context, folder, progress, signal, cases } = job
+  const options = definition.stages.at(-1) as unknown as TrainOptions
+  const flows = compose(definition.stages, context)
+  const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), context)
+  const training = dataSet.section('training')
+  const engine = context.engine()
+  let best: Best | undefined
+  const started = performance.now()
+
+  for (let epoch = 0; epoch < options.epochs; epoch++) {
+    const learningRate = learningRateAt(options, epoch)
+    await engine.setLearningRate(learningRate)
+    const usable = cases.usable(training)
+    if (usable.length === 0) throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
+    const steps = await runEpoch(job, flows.at(-1)!, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
+    if (steps.length === 0 && !signal.aborted) throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
+    if (signal.aborted) {
+      await save(job, 'last.safetensors', { epoch, interrupted: true })
+      throw new PipelineError('ERR_INTERRUPTED', `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`)
+    }
+    const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
+    let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
+    const due = options.validate.every > 0 && ((epoch + 1) % options.validate.every === 0 || epoch + 1 === options.epochs)
+    if (due && dataSet.section('validation').length > 0) {
+      const metrics = await scoreSection(job, validation, 'validation', epoch)
+      const dice = keyMetric(metrics)
+      record['validation'] = metrics
+      text += `  validation Dice ${figure(dice)}`
+      // As MONAI compares its key metric: rounded to four decimals, and only strictly better replaces.
+      if (dice !== null && (!best || Math.round(dice * 1e4) > Math.round(best.dice * 1e4))) {
+        best = { epoch: epoch + 1, dice }
+        await save(job, 'best.safetensors', best)
+        text += ' (best)'
+      }
+      await save(job, 'last.safetensors', { epoch: epoch + 1 })
+    }
+    record['seconds'] = (performance.now() - started) / 1000
+    folder.appendLine('metrics.jsonl', record)
+    progress.event('epoch', record, text)
+  }
+  await save(job, 'last.safetensors', { epoch: options.epochs })
+  if (!best) await save(job, 'best.safetensors', { epoch: options.epochs })
+  return finish(job, options, validation, best)
+}
+
+/** One pass over the cases in this epoch's order. */
+async function runEpoch({ definition, progress, signal, cases, folder }: Job, flow: Transform, usable: readonly Case[], name: string, epoch: number): Promise<StepResult[]> {
+  const steps: StepResult[] = []
+  const ids = new Set<string>()
+  progress.begin(name, usable.length)
+  const order = shuffled(usable.length, definition.seed, epoch)
+  const inputs = order.map(i => sampleOf(usable[i]!, epoch))
+  const sink = {
+    item(item: Item) {
+      const step = item as StepResult
+      steps.push(step)
+      for (const id of step.cases) {
+        ids.add(id)
+        cases.succeed(id)
+      }
+      folder.appendLine('steps.jsonl', { epoch: epoch + 1, step: steps.length, loss: step.loss, patches: step.patches, seconds: step.seconds })
+      progress.advance(ids.size, `loss ${step.loss.toFixed(4)}`)
+    },
+    caseFailed: cases.fail,
+  }
+  try {
+    await drain(inputs, flow, sink, signal)
+  } catch (error) {
+    // A signal ends the epoch between two steps; what was learned is kept.
+    if (!signal.aborted) throw error
+  }
+  return steps
+}
+
+function summarise(steps: readonly StepResult[]): { loss: number; steps: number; patches: number; patchesPerSecond: number; engineSeconds: number } {
+  const patches = steps.reduce((sum, step) => sum + step.patches, 0)
+  const engineSeconds = steps.reduce((sum, step) => sum + step.seconds, 0)
+  const loss = steps.reduce((sum, step) => sum + step.loss * step.patches, 0) / patches
+  return { loss, steps: steps.length, patches, engineSeconds, patchesPerSecond: patches / engineSeconds }
+}
+
+/** Whole volumes through the deterministic stages of the definition, then windows and Dice on the same grid. */
+function validationFlow(options: TrainOptions, prefix: Transform, context: Context): Transform {
+  const { every: _, test: __, emptyRule, ...windows } = options.validate
+  const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, prefix)
+  const dice = stageOf('dice').create({ kind: 'dice', emptyRule }, context, prefix)
+  return source => dice(infer(prefix(source)))
+}
+
+async function scoreSection({ dataSet, cases, progress, signal }: Job, flow: Transform, section: string, epoch: number): Promise<Record<string, Distribution>> {
+  const scores: Score[] = []
+  const usable = cases.usable(dataSet.section(section))
+  progress.begin(section, usable.length)
+  const sink = {
+    item(item: Item) {
+      scores.push(item as Score)
+      cases.succeed((item as Score).case.id)
+      progress.advance(scores.length)
+    },
+    caseFailed: cases.fail,
+  }
+  await drain(
+    usable.map(found => sampleOf(found, epoch)),
+    flow,
+    sink,
+    signal,
+  )
+  return distributions(scores)
+}
+
+function keyMetric(metrics: Record<string, Distribution>): number | null {
+  return metrics['dice']?.mean ?? null
+}
+
+async function save({ folder, context, definition }: Job, name: string, facts: object): Promise<void> {
+  const tensors = await context.engine().save({ optimizer: name.startsWith('last') })
+  await writeCheckpoint(join(folder.staging, name), tensors, { network: definition.network, seed: definition.seed, ...facts })
+}
+
+/** The best weights on the held-out cases, beside what a trivial method reaches there. */
+async function finish(job: Job, options: TrainOptions, validation: Transform, best: Best | undefined): Promise<TaskResult> {
+  const { context, dataSet, folder, progress } = job
+  const lines: string[] = best ? [`best validation Dice ${figure(best.dice)} after epoch ${best.epoch}`] : ['not validated: the data set has no usable validation cases, or "validate.every" is 0']
+  const extra = best ? { bestValidation: best } : {}
+  if (!options.validate.test || dataSet.section('testing').length === 0) return { metrics: extra, lines }
+  await context.engine().load(await readCheckpoint(join(folder.staging, 'best.safetensors')))
+  const metrics = await scoreSection(job, validation, 'testing', options.epochs)
+  const dice = metrics['dice']
+  lines.push(`held-out Dice ${figure(dice?.mean)} over ${dice?.cases ?? 0} cases`, ...table(metrics))
+  const baseline = await dataSet.baseline?.('testing')
+  if (baseline) lines.push(`for comparison, ${baseline.name}: Dice ${figure(baseline.dice)}`)
+  progress.event('test', metrics, `held-out Dice ${figure(dice?.mean)}`)
+  return { metrics: { ...metrics, ...extra, ...(baseline && { baseline }) }, lines }
+}

@@ -1,0 +1,54 @@
+/** What several parts of a definition must agree on, and no single schema can say. */
+
+import { checkSegresnet, type SegresnetOptions } from '../model/segresnet.ts'
+import { messageOf } from '../pipeline/errors.ts'
+import type { TrainOptions } from './train.ts'
+
+interface Definition {
+  readonly task: string
+  readonly network?: { readonly kind: string } & Readonly<Record<string, unknown>>
+  readonly stages: readonly ({ readonly kind: string } & Readonly<Record<string, unknown>>)[]
+}
+
+interface Problem {
+  readonly path: string
+  readonly message: string
+}
+
+/** Problems with their JSON paths; none when everything fits. */
+export function agreements({ network, stages }: Definition): Problem[] {
+  const problems: Problem[] = []
+  if (network) {
+    const options = network as unknown as SegresnetOptions
+    try {
+      checkSegresnet(options)
+    } catch (error) {
+      return [{ path: '/network', message: messageOf(error) }]
+    }
+    const divisor = 2 ** (options.blocksDown.length - 1)
+    for (const { path, size } of sizes(stages)) {
+      const bad = size.find(extent => extent % divisor !== 0)
+      if (bad !== undefined) problems.push({ path, message: `expected extents divisible by ${divisor} (the network halves ${options.blocksDown.length - 1} times), found ${bad}` })
+    }
+  }
+  const crop = stages.find(({ kind }) => kind === 'crop')?.['size'] as readonly number[] | undefined
+  const augment = stages.findIndex(({ kind }) => kind === 'augment')
+  const turns = augment < 0 ? undefined : (stages[augment]!['rotate90'] as { probability: number } | undefined)
+  if (crop && turns && turns.probability > 0 && crop[0] !== crop[1]) {
+    problems.push({
+      path: `/stages/${augment}/rotate90`,
+      message: `quarter turns swap x and y, so the crop must be as wide as high: found ${crop.join(' x ')}; choose a square crop or "rotate90": {"probability": 0}`,
+    })
+  }
+  return problems
+}
+
+/** Every size that the network will see. */
+function sizes(stages: Definition['stages']): { path: string; size: readonly number[] }[] {
+  return stages.flatMap((stage, i) => {
+    if (stage.kind === 'crop') return [{ path: `/stages/${i}/size`, size: stage['size'] as readonly number[] }]
+    if (stage.kind === 'infer') return [{ path: `/stages/${i}/window`, size: stage['window'] as readonly number[] }]
+    if (stage.kind === 'train') return [{ path: `/stages/${i}/validate/window`, size: (stage as unknown as TrainOptions).validate.window }]
+    return []
+  })
+}

@@ -1,0 +1,114 @@
+/** Random changes of a patch: flips, quarter turns, an intensity shift. Drawn first, applied afterwards. */
+
+import type { FromSchema } from 'json-schema-to-ts'
+import { flip, rotate90 } from '../imaging/flip-rotate.ts'
+import { residentVolume } from '../imaging/volume.ts'
+import { rng, type Rng } from '../pipeline/random.ts'
+import type { Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import { probability } from '../schemas/fragments.ts'
+import { perItem } from './lift.ts'
+
+const axes = ['x', 'y', 'z'] as const
+type Axis = (typeof axes)[number]
+
+const schema = {
+  type: 'object',
+  description: 'Random flips, quarter turns in the x-y plane and a shift of the intensities, the same for image and label.',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: { const: 'augment' },
+    flip: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'mirrors each of the axes on its own',
+      properties: {
+        probability: { ...probability, default: 0.1, description: 'per axis' },
+        axes: { type: 'array', items: { enum: axes }, uniqueItems: true, default: ['x', 'y', 'z'], description: 'which axes' },
+      },
+    },
+    rotate90: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'turns by 1 to maxTurns quarters from x towards y',
+      properties: {
+        probability: { ...probability, default: 0.1, description: 'of turning at all' },
+        maxTurns: { type: 'integer', minimum: 1, maximum: 3, default: 3, description: 'most quarters' },
+      },
+    },
+    shiftIntensity: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'adds one number to the whole image',
+      properties: {
+        probability: { ...probability, default: 0.5, description: 'of shifting at all' },
+        offset: { type: 'number', minimum: 0, default: 0.1, description: 'drawn uniformly from (-offset, offset), in the units of the image after clip' },
+      },
+    },
+  },
+  examples: [
+    { kind: 'augment', flip: { probability: 0.1, axes: ['x', 'y', 'z'] }, rotate90: { probability: 0.1, maxTurns: 3 }, shiftIntensity: { probability: 0.5, offset: 0.1 } },
+  ],
+} as const
+
+type Options = FromSchema<typeof schema>
+
+/** What was drawn for one patch. */
+export interface Augmentation {
+  readonly flips: readonly Axis[]
+  /** Quarters, 0 for none. */
+  readonly turns: number
+  /** Added to the image. */
+  readonly shift: number
+}
+
+export const augment: Stage<Options> = {
+  schema,
+  takes: ['patch'],
+  gives: 'patch',
+  random: true,
+  create: (options, { seed }) =>
+    perItem<Sample, Sample>('augment', sample => {
+      const drawn = draw(rng(seed, sample.epoch, sample.case.index, 'augment', sample.patch), options)
+      return { ...apply(sample, drawn), draws: { ...sample.draws, augment: drawn } }
+    }),
+}
+
+/** Every number is drawn every time, so that one option does not move the draws of another. */
+export function draw(random: Rng, options: Options): Augmentation {
+  const flips = axes.filter(axis => random.uniform() < options.flip.probability && options.flip.axes.includes(axis))
+  const turned = random.uniform() < options.rotate90.probability
+  const turns = 1 + random.integer(options.rotate90.maxTurns)
+  const shifted = random.uniform() < options.shiftIntensity.probability
+  const offset = (2 * random.uniform() - 1) * options.shiftIntensity.offset
+  return { flips, turns: turned ? turns : 0, shift: shifted ? offset : 0 }
+}
+
+/** Flips in the order x, y, z, then turns, then shifts the image. */
+export function apply(sample: Sample, { flips, turns, shift }: Augmentation): Sample {
+  const spatial = (volume: Volume): Volume => turn(mirror(volume, flips), turns)
+  const image = sample.image && spatial(sample.image)
+  const label = sample.label && spatial(sample.label)
+  return { ...sample, ...(image && { image: shift === 0 ? image : add(image, shift) }), ...(label && { label }) }
+}
+
+/** Patches are for learning, not for the world: their affines are not kept up to date. */
+function mirror(volume: Volume, flips: readonly Axis[]): Volume {
+  let voxels = volume.resident!
+  for (const axis of flips) voxels = flip(voxels, volume.grid.shape, axes.indexOf(axis))
+  return residentVolume(volume.grid, voxels)
+}
+
+function turn(volume: Volume, turns: number): Volume {
+  if (turns === 0) return volume
+  const [x, y, z] = volume.grid.shape
+  const shape: Shape3 = turns % 2 === 0 ? [x, y, z] : [y, x, z]
+  return residentVolume({ ...volume.grid, shape }, rotate90(volume.resident!, volume.grid.shape, turns))
+}
+
+function add(volume: Volume, shift: number): Volume {
+  return residentVolume(volume.grid, volume.resident!.map(value => value + shift))
+}

@@ -1,0 +1,75 @@
+/** Keeps what the stages before it made of a case, within a number of bytes. */
+
+import highland from 'highland'
+import type { FromSchema } from 'json-schema-to-ts'
+import { LRUCache } from 'lru-cache'
+import { materialise, residentVolume } from '../imaging/volume.ts'
+import { parseBytes } from '../pipeline/bytes.ts'
+import type { Item, Key, Sample, Stage, Transform, Volume } from '../pipeline/stage.ts'
+import { bytes } from '../schemas/fragments.ts'
+import { perItemAsync } from './lift.ts'
+
+const schema = {
+  type: 'object',
+  description: 'Keeps the volumes made by the stages before it in memory, least recently used first out. A hit runs none of those stages.',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: { const: 'cache' },
+    bytes: { ...bytes, default: 'auto', description: 'bytes it may take, such as "2GiB"; "auto" is half of "memory"' },
+    parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'volumes being made at a time' },
+  },
+  examples: [{ kind: 'cache' }, { kind: 'cache', bytes: '2GiB', parallel: 2 }],
+} as const
+
+const keys: readonly Key[] = ['image', 'label', 'prediction']
+
+export const cache: Stage<FromSchema<typeof schema>> = {
+  schema,
+  takes: ['volume'],
+  gives: 'volume',
+  wraps: true,
+  create(options, context, before) {
+    const maxSize = options.bytes === 'auto' ? Math.floor(context.memoryBytes / 2) : parseBytes(options.bytes)
+    const entries =
+      maxSize > 0
+        ? new LRUCache<string, Sample, Sample>({
+            maxSize,
+            sizeCalculation: bytesOf,
+            // A volume being made is not dropped because others were evicted meanwhile: somebody waits for it.
+            ignoreFetchAbort: true,
+            fetchMethod: (_key, _stale, { context: sample }) => make(sample, before),
+          })
+        : undefined
+    return perItemAsync<Sample, Sample>('cache', options.parallel, async sample => {
+      const key = keyOf(sample)
+      const hit = entries?.has(key) ?? false
+      context.count(hit ? 'cache.hits' : 'cache.misses')
+      const kept = entries ? await entries.fetch(key, { context: sample }) : await make(sample, before)
+      return { ...kept!, epoch: sample.epoch }
+    })
+  },
+}
+
+function keyOf({ case: { image, label, prediction, index } }: Sample): string {
+  return JSON.stringify([index, image, label, prediction])
+}
+
+/** Runs one case through the stages before the cache and pulls its volumes into memory. */
+async function make(sample: Sample, before: Transform): Promise<Sample> {
+  const made = (await before(highland<Item>([sample])).toPromise(Promise)) as Sample
+  const volumes = await Promise.all(
+    keys.filter(key => made[key]).map(async key => [key, await resident(made[key]!)] as const),
+  )
+  return { ...made, ...Object.fromEntries(volumes) }
+}
+
+/** The volume with its voxels in memory; what a stage has attached to it stays. */
+async function resident(volume: Volume): Promise<Volume> {
+  return { ...volume, ...residentVolume(volume.grid, await materialise(volume)) }
+}
+
+/** At least 1: lru-cache wants positive sizes. */
+function bytesOf(sample: Sample): number {
+  return Math.max(1, keys.reduce((sum, key) => sum + (sample[key]?.resident?.byteLength ?? 0), 0))
+}

@@ -1,0 +1,73 @@
+/** What the flow can be made of. A new stage is its file, its test and one line here. */
+
+import type { Context, Flow, Transform } from '../pipeline/stage.ts'
+import { segresnetSchema } from '../model/segresnet.ts'
+import { augment } from './augment.ts'
+import { batch } from './batch.ts'
+import { cache } from './cache.ts'
+import { channelFirst } from './channel-first.ts'
+import { clip } from './clip.ts'
+import { cropForeground } from './crop-foreground.ts'
+import { crop } from './crop.ts'
+import { dice } from './dice.ts'
+import { infer } from './infer.ts'
+import { load } from './load.ts'
+import { mapLabel } from './map-label.ts'
+import { orient } from './orient.ts'
+import { pad } from './pad.ts'
+import { resample } from './resample.ts'
+import { save } from './save.ts'
+import { train } from './train.ts'
+
+/** A stage whose options have passed its schema; what they are, only the stage knows. */
+export interface AnyStage {
+  readonly schema: {
+    readonly type: 'object'
+    readonly description: string
+    readonly required?: readonly string[]
+    readonly properties: { readonly kind: { readonly const: string } } & Readonly<Record<string, unknown>>
+    readonly examples: readonly Readonly<Record<string, unknown>>[]
+  }
+  readonly takes: readonly Flow[]
+  readonly gives: Flow
+  readonly random?: boolean
+  readonly wraps?: boolean
+  readonly create: (options: never, context: Context, before: Transform) => Transform
+}
+
+/** In the order in which pipelines usually have them. */
+export const stages: readonly AnyStage[] = [
+  load,
+  orient,
+  mapLabel,
+  channelFirst,
+  resample,
+  clip,
+  cropForeground,
+  pad,
+  cache,
+  crop,
+  augment,
+  batch,
+  train,
+  infer,
+  save,
+  dice,
+]
+
+/** The networks that a definition may name. */
+export const networks = [segresnetSchema]
+
+const byKind = new Map(stages.map(stage => [stage.schema.properties.kind.const, stage]))
+
+/** The stage of a validated kind, ready to be given that kind's options. */
+export function stageOf(kind: string): Omit<AnyStage, 'create'> & { create(options: { kind: string }, context: Context, before: Transform): Transform } {
+  const stage = byKind.get(kind)
+  if (!stage) throw new Error(`no stage is called "${kind}"`)
+  return stage as never
+}
+
+export { agreements } from './agreements.ts'
+export { openEngineFor, readCheckpoint, writeCheckpoint } from './engine.ts'
+export { phantomDataSet } from './phantoms.ts'
+export { learningRateAt, type TrainOptions } from './train.ts'
