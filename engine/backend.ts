@@ -4,6 +4,7 @@ import { cpus } from 'node:os'
 import * as tf from '@tensorflow/tfjs'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
 import type { EngineOptions } from './options.ts'
+import { resolveThreads } from './threads.ts'
 
 export interface StartedBackend {
   readonly name: 'native' | 'cpu'
@@ -14,9 +15,13 @@ export interface StartedBackend {
 }
 
 /** Makes the backend current. ERR_ENGINE where it is not there; nothing else is taken in its place. */
-export async function startBackend({ backend, threads }: EngineOptions): Promise<StartedBackend> {
+export async function startBackend({
+  backend,
+  threads: requested,
+}: Pick<EngineOptions, 'backend' | 'threads'>): Promise<StartedBackend> {
   // TensorFlow.js advertises its Node packages on the first tensor, except in production.
   tf.enableProdMode()
+  const threads = resolveThreads(requested)
   switch (backend) {
     case 'auto':
       return startNative(threads, 'auto: the native backend is the fastest in this version')

@@ -19,6 +19,7 @@ export interface EngineWithReport extends Engine {
 /**
  * Starts the thread, its backend and the initial weights. The caller owns the engine and must `close` it, or the process
  * does not end. Rejects with ERR_DEFINITION for a network that cannot be and ERR_ENGINE for a backend that is not there.
+ * Without a loss and an optimizer the engine only infers: it holds no optimiser's state and passes over one that it loads.
  * Should the thread die, everything in flight and every later call rejects with ERR_ENGINE.
  */
 export async function openEngine(options: EngineOptions): Promise<EngineWithReport> {

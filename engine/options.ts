@@ -8,11 +8,12 @@ export interface EngineOptions {
   /** `auto` takes the best that this version has. `cpu` is TensorFlow.js' own, for tests: some 300 times slower than native. */
   readonly backend: 'auto' | 'native' | 'cpu' | 'webgpu' | 'tensorflow'
   readonly precision: 'float32'
-  /** Threads of the native backend, at least 1; see `resolveThreads`. */
-  readonly threads: number
+  /** Threads of the native backend, at least 1; `auto` asks the container and the machine, see `resolveThreads`. */
+  readonly threads: number | 'auto'
   readonly network: SegresnetOptions
-  readonly loss: DiceCeOptions
-  readonly optimizer: AdamOptions
+  /** Both are there for training; an engine without them only infers, and holds no optimiser's state. */
+  readonly loss?: DiceCeOptions
+  readonly optimizer?: AdamOptions
   /** Of the initial weights and of dropout. */
   readonly seed: number
 }

@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs'
-import type { Tensor5D, Variable } from '@tensorflow/tfjs'
+import type { Scalar, Tensor5D, Variable } from '@tensorflow/tfjs'
 import { adamState } from '../model/adam.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
@@ -28,13 +28,17 @@ export interface Session {
   close(): void
 }
 
-interface Slot extends ops.Adapted {
+interface Slot {
   readonly spec: ParameterSpec
+  readonly parameter: Variable
+  /** Only for training. */
+  readonly moments?: { readonly expAvg: Variable; readonly expAvgSq: Variable }
 }
 
 /** Starts the backend and draws the initial weights. ERR_DEFINITION for a network that cannot be, ERR_ENGINE otherwise. */
 export async function openSession(options: EngineOptions): Promise<Session> {
   const { network, loss: lossOptions, optimizer, seed } = options
+  const training = lossOptions && optimizer && { lossOptions, optimizer }
   checkSegresnet(network)
   if (network.inChannels !== 1) {
     throw new PipelineError(
@@ -44,14 +48,14 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   }
   const backend = await startBackend(options)
   const specs = segresnetParameters(network)
-  const slots = variables(specs, initialWeights(specs, seed))
+  const slots = variables(specs, initialWeights(specs, seed), training !== undefined)
   const parameters = new Map(slots.map(({ spec, parameter }) => [spec.name, parameter]))
   let stepsDone = 0
-  let learningRate = optimizer.learningRate
+  let learningRate = optimizer?.learningRate ?? 0
   let peakBytes = 0
 
-  const forward = (x: Tensor5D, training?: { seed: number; step: number }): Tensor5D => {
-    const logits = segresnet(ops, parameters, x, network, training)
+  const forward = (x: Tensor5D, at?: { seed: number; step: number }): Tensor5D => {
+    const logits = segresnet(ops, parameters, x, network, at)
     peakBytes = Math.max(peakBytes, tf.memory().numBytes)
     return logits
   }
@@ -68,6 +72,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     },
 
     async step(batch) {
+      if (!training) throw new Error('this engine was opened for inference, without a loss and an optimizer')
       const started = performance.now()
       const { count, cases } = batch
       const shape = tensorShape(batch.image, count, batch.shape)
@@ -77,17 +82,22 @@ export async function openSession(options: EngineOptions): Promise<Session> {
 
       const x = tf.tensor5d(batch.image, [...shape, 1])
       const labels = tf.tensor4d(Int32Array.from(batch.label), shape, 'int32')
-      const { value, grads } = tf.valueAndGrads(() => {
+      const lossOf = (): Scalar => {
         const logits = forward(x, { seed, step: stepsDone })
-        const loss = ops.diceCrossEntropy(logits, labels, lossOptions)
+        const loss = ops.diceCrossEntropy(logits, labels, training.lossOptions)
         logits.dispose()
         return loss
-      })(slots.map(slot => slot.parameter))
+      }
+      const trainable = slots.map(slot => slot.parameter)
+      const { value, grads } = allocating(batch, () => tf.valueAndGrads(lossOf)(trainable))
       try {
         const loss = (await value.data())[0]!
         if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
         stepsDone++
-        slots.forEach((slot, i) => ops.adamUpdate(slot, grads[i]!, { ...optimizer, learningRate }, stepsDone))
+        const rated = { ...training.optimizer, learningRate }
+        slots.forEach(({ parameter, moments }, i) => {
+          ops.adamUpdate({ parameter, ...moments! }, grads[i]!, rated, stepsDone)
+        })
         return { loss, patches: count, seconds: (performance.now() - started) / 1000, cases }
       } finally {
         tf.dispose([x, labels, value, ...grads])
@@ -98,7 +108,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       checkSpatialShape(network, shape)
       const extents = tensorShape(windows, count, shape)
       checkFinite(windows, 'inference', [])
-      const logits = tf.tidy(() => forward(tf.tensor5d(windows, [...extents, 1])))
+      const logits = allocating({ count, shape }, () => tf.tidy(() => forward(tf.tensor5d(windows, [...extents, 1]))))
       try {
         const values = await logits.data<'float32'>()
         const shared = new Float32Array(new SharedArrayBuffer(values.byteLength))
@@ -115,9 +125,9 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         tensors.set(name, { shape, data: fromEngineOrder(await variable.data<'float32'>(), shape) })
       }
       for (const { spec, parameter } of slots) await put(spec.name, spec, parameter)
-      if (withOptimizer) {
-        for (const { spec, expAvg } of slots) await put(adamState.expAvg(spec.name), spec, expAvg)
-        for (const { spec, expAvgSq } of slots) await put(adamState.expAvgSq(spec.name), spec, expAvgSq)
+      if (withOptimizer && training) {
+        for (const { spec, moments } of slots) await put(adamState.expAvg(spec.name), spec, moments!.expAvg)
+        for (const { spec, moments } of slots) await put(adamState.expAvgSq(spec.name), spec, moments!.expAvgSq)
         tensors.set(adamState.step, { shape: [], data: Float32Array.of(stepsDone) })
       }
       return tensors
@@ -126,11 +136,12 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     async load(tensors) {
       const resumes = [...tensors.keys()].some(name => name.startsWith(adamState.prefix))
       checkWeights(tensors, resumes ? withState(specs) : specs)
-      for (const { spec, parameter, expAvg, expAvgSq } of slots) {
+      for (const { spec, parameter, moments } of slots) {
         assign(parameter, spec, tensors.get(spec.name)!.data)
-        const zeros = (): Float32Array => new Float32Array(sizeOf(spec.shape))
-        assign(expAvg, spec, tensors.get(adamState.expAvg(spec.name))?.data ?? zeros())
-        assign(expAvgSq, spec, tensors.get(adamState.expAvgSq(spec.name))?.data ?? zeros())
+        if (!moments) continue
+        const state = (name: string): Float32Array => tensors.get(name)?.data ?? new Float32Array(sizeOf(spec.shape))
+        assign(moments.expAvg, spec, state(adamState.expAvg(spec.name)))
+        assign(moments.expAvgSq, spec, state(adamState.expAvgSq(spec.name)))
       }
       stepsDone = tensors.get(adamState.step)?.data[0] ?? 0
     },
@@ -150,18 +161,17 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     },
 
     close() {
-      for (const { parameter, expAvg, expAvgSq } of slots) tf.dispose([parameter, expAvg, expAvgSq])
+      for (const { parameter, moments } of slots) tf.dispose([parameter, { ...moments }])
     },
   }
 }
 
-function variables(specs: readonly ParameterSpec[], weights: Tensors): Slot[] {
-  return specs.map(spec => ({
-    spec,
-    parameter: variable(spec, weights.get(spec.name)!.data),
-    expAvg: variable(spec, new Float32Array(sizeOf(spec.shape))),
-    expAvgSq: variable(spec, new Float32Array(sizeOf(spec.shape))),
-  }))
+function variables(specs: readonly ParameterSpec[], weights: Tensors, trains: boolean): Slot[] {
+  return specs.map(spec => {
+    const zeros = (): Variable => variable(spec, new Float32Array(sizeOf(spec.shape)))
+    const moments = trains ? { moments: { expAvg: zeros(), expAvgSq: zeros() } } : {}
+    return { spec, parameter: variable(spec, weights.get(spec.name)!.data), ...moments }
+  })
 }
 
 function variable(spec: ParameterSpec, data: Float32Array): Variable {
@@ -193,6 +203,21 @@ function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [n
     throw new Error(`expected ${count} patches of ${x} x ${y} x ${z} voxels, found ${voxels.length} voxels`)
   }
   return [count, z, y, x]
+}
+
+/** Says what to do about an allocation that failed. */
+function allocating<T>({ count, shape }: Pick<Batch, 'count' | 'shape'>, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    if (!(cause instanceof RangeError && /alloc/i.test(cause.message))) throw cause
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `no memory for ${count} patches of ${shape.join(' x ')} voxels (${cause.message}); use a smaller batch or patch`,
+      { count, shape },
+      { cause },
+    )
+  }
 }
 
 function checkFinite(voxels: Float32Array, where: string, cases: readonly string[]): void {

@@ -7,8 +7,8 @@ import { availableParallelism } from 'node:os'
  * What the definition asks for, else the container's processor quota (rounded up), else the processors that this process
  * may run on. At least 1. Node's own count knows the affinity mask but not a quota.
  */
-export function resolveThreads(requested?: number): number {
-  if (requested !== undefined) return requested
+export function resolveThreads(requested: number | 'auto' = 'auto'): number {
+  if (requested !== 'auto') return requested
   const processors = availableParallelism()
   const quota = cgroupProcessors(read)
   return quota === undefined ? processors : Math.max(1, Math.min(processors, Math.ceil(quota)))

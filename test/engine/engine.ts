@@ -156,6 +156,20 @@ for (const backend of ['cpu', 'native'] as const) {
   })
 }
 
+t.test('an engine without loss and optimizer infers with a checkpoint of training, and does not train', async t => {
+  const trained = await open(t, {})
+  await trained.step(batch())
+  const { loss: _, optimizer: __, ...options } = engineOptions({ threads: 'auto', seed: 9 })
+  const engine = await openEngine(options)
+  t.teardown(() => engine.close())
+  await engine.load(await trained.save({ optimizer: true }))
+  const [expected, found] = await Promise.all([trained, engine].map(one => one.infer(batch().image, 2, shape)))
+  t.same(found, expected)
+  t.ok((await engine.report()).liveBytes < (await trained.report()).liveBytes / 2)
+  const error = await failure(engine.step(batch()))
+  t.match(error.message, /opened for inference/)
+})
+
 t.test('a learning rate of zero changes nothing', async t => {
   const engine = await open(t, {})
   const before = bytes(await engine.save())

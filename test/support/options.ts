@@ -26,7 +26,9 @@ export const defaultAdam = {
 } as const
 
 /** A small network on two threads; give what the test is about. */
-export function engineOptions(options: Partial<EngineOptions>): EngineOptions {
+export function engineOptions(
+  options: Partial<EngineOptions>,
+): EngineOptions & Required<Pick<EngineOptions, 'loss' | 'optimizer'>> {
   return {
     backend: 'cpu',
     precision: 'float32',
