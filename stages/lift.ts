@@ -40,3 +40,21 @@ function located(error: unknown, kind: string, item: Item): unknown {
   const id = 'case' in item ? item.case.id : item.cases.join(', ')
   return new PipelineError(error.code, error.message, { ...error.facts, case: id, stage: kind }, { cause: error })
 }
+
+/** One item in, several out, in order; at most `parallel` items at work. */
+export function perItemMany<In extends Item, Out extends Item>(
+  kind: string,
+  parallel: number,
+  work: (item: In) => Promise<Out[]>,
+): Transform {
+  return source =>
+    source
+      .map(item =>
+        highland<Item[]>(
+          work(item as In).catch((error: unknown) => {
+            throw located(error, kind, item)
+          }),
+        ).flatten<Item>(),
+      )
+      .parallel(parallel)
+}

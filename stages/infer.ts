@@ -1,0 +1,148 @@
+/** The network over a whole volume: sliding windows, blended logits, soft-max, back to the scan's grid, arg-max. */
+
+import type { FromSchema } from 'json-schema-to-ts'
+import { argmaxPlanes, invert } from '../imaging/invert.ts'
+import { importanceMap, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
+import { pad, paddedGrid } from '../imaging/pad.ts'
+import { materialise, residentVolume, voxelCount, type LoadedVolume } from '../imaging/volume.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import type { Context, Engine, Grid, Prediction, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import { windows } from '../schemas/fragments.ts'
+import { perItemAsync } from './lift.ts'
+
+const schema = {
+  type: 'object',
+  description: 'Predicts a mask by sliding windows. Logits are blended, then made probabilities, brought back to the scan’s grid and arg-maxed.',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: { const: 'infer' },
+    ...windows,
+    invert: { type: 'boolean', default: true, description: "bring the mask back to the scan's own grid" },
+  },
+  examples: [{ kind: 'infer' }, { kind: 'infer', window: [64, 64, 16], overlap: 0.5, blend: 'gaussian', windowBatch: 2 }],
+} as const
+
+type Options = FromSchema<typeof schema>
+
+export const infer: Stage<Options> = {
+  schema,
+  takes: ['volume'],
+  gives: 'prediction',
+  create: (options, context) => perItemAsync<Sample, Prediction>('infer', 1, sample => predict(sample, options, context)),
+}
+
+async function predict(sample: Sample, options: Options, context: Context): Promise<Prediction> {
+  const started = performance.now()
+  const { image } = sample
+  if (!image) throw new PipelineError('ERR_DATASET', 'expected an image to infer on, found none; put "image" into the keys of "load"')
+  const window = options.window as unknown as Shape3
+  // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
+  const padding = windowPadding(image.grid.shape, window)
+  const grid = paddedGrid(image.grid, padding)
+  const padded = await materialise(grid.shape.every((n, axis) => n === image.grid.shape[axis]) ? image : pad(image, padding, 'constant', 0))
+  const starts = windowsOf(grid.shape, window, options.overlap)
+  const map = importanceMap(window, options.blend as Blend, options.sigma)
+  const logits = await slide(padded, grid, starts, window, map, options.windowBatch, context)
+  softmaxInPlace(logits)
+  const steps = [...sample.steps, { kind: 'pad' as const, from: image.grid, before: padding.before, to: grid }]
+  const undone = options.invert ? steps : steps.slice(-1)
+  const maps = logits.map((values): Volume => invert(undone, residentVolume(grid, values), 'linear'))
+  const header = (image as LoadedVolume).header
+  return {
+    case: sample.case,
+    grid: maps[0]!.grid,
+    mask: await collectPlanes(argmaxPlanes(maps), voxelCount(maps[0]!.grid)),
+    ...(sample.label && { label: sample.label }),
+    ...(options.invert && header && { header }),
+    windows: starts.length,
+    seconds: (performance.now() - started) / 1000,
+  }
+}
+
+/** Blended logits, one array (z, y, x) per class. */
+async function slide(
+  voxels: Float32Array,
+  grid: Grid,
+  starts: readonly Shape3[],
+  window: Shape3,
+  map: Float32Array,
+  windowBatch: number,
+  context: Context,
+): Promise<Float32Array[]> {
+  const engine = context.engine()
+  const sums = Array.from({ length: engine.info.classes }, () => new Float32Array(voxels.length))
+  const weights = new Float32Array(voxels.length)
+  for (let first = 0; first < starts.length; first += windowBatch) {
+    if (context.signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
+    const group = starts.slice(first, first + windowBatch)
+    const logits = await inferGroup(engine, voxels, grid.shape, group, window)
+    const size = map.length * sums.length
+    for (const [i, start] of group.entries()) {
+      addWindow(sums, weights, logits.subarray(i * size, (i + 1) * size), map, start, window, grid.shape)
+    }
+  }
+  for (const sum of sums) for (let i = 0; i < sum.length; i++) sum[i]! /= weights[i]!
+  return sums
+}
+
+async function inferGroup(engine: Engine, voxels: Float32Array, shape: Shape3, group: readonly Shape3[], window: Shape3): Promise<Float32Array> {
+  const [wx, wy, wz] = window
+  const input = new Float32Array(new SharedArrayBuffer(group.length * wx * wy * wz * 4))
+  let to = 0
+  for (const [x, y, z] of group) {
+    for (let k = 0; k < wz; k++) {
+      for (let j = 0; j < wy; j++, to += wx) {
+        const from = ((z + k) * shape[1] + y + j) * shape[0] + x
+        input.set(voxels.subarray(from, from + wx), to)
+      }
+    }
+  }
+  return engine.infer(input, group.length, window)
+}
+
+/** Adds a window's logits (z, y, x, class), weighted, to the sums of the classes. */
+function addWindow(
+  sums: readonly Float32Array[],
+  weights: Float32Array,
+  logits: Float32Array,
+  map: Float32Array,
+  [x, y, z]: Shape3,
+  [wx, wy, wz]: Shape3,
+  shape: Shape3,
+): void {
+  const classes = sums.length
+  let at = 0
+  for (let k = 0; k < wz; k++) {
+    for (let j = 0; j < wy; j++) {
+      const row = ((z + k) * shape[1] + y + j) * shape[0] + x
+      for (let i = 0; i < wx; i++, at++) {
+        const weight = map[at]!
+        weights[row + i]! += weight
+        for (let c = 0; c < classes; c++) sums[c]![row + i]! += weight * logits[at * classes + c]!
+      }
+    }
+  }
+}
+
+/** Logits become probabilities over the classes, voxel by voxel. */
+function softmaxInPlace(maps: readonly Float32Array[]): void {
+  const classes = maps.length
+  for (let i = 0; i < maps[0]!.length; i++) {
+    let largest = -Infinity
+    for (let c = 0; c < classes; c++) largest = Math.max(largest, maps[c]![i]!)
+    let sum = 0
+    for (let c = 0; c < classes; c++) sum += maps[c]![i] = Math.exp(maps[c]![i]! - largest)
+    for (let c = 0; c < classes; c++) maps[c]![i]! /= sum
+  }
+}
+
+async function collectPlanes(planes: AsyncIterable<Uint8Array>, voxels: number): Promise<Uint8Array> {
+  const mask = new Uint8Array(voxels)
+  let at = 0
+  for await (const plane of planes) {
+    mask.set(plane, at)
+    at += plane.length
+  }
+  return mask
+}
