@@ -169,13 +169,20 @@ export interface Context {
 
 export type Transform = (source: Highland.Stream<Item>) => Highland.Stream<Item>
 
+/** Options as a user writes them: defaults may be left out, also inside; literal arrays are readonly. */
+export type Example<T> = T extends readonly (infer Item)[]
+  ? readonly Example<Item>[]
+  : T extends object
+    ? { readonly [Name in keyof T]?: Example<T[Name]> }
+    : T
+
 /** What every file in stages/ exports: the schema of its options, what it connects, and how to build it. */
 export interface Stage<Options extends { kind: string }> {
   readonly schema: {
     readonly type: 'object'
     readonly description: string
     readonly properties: { readonly kind: { readonly const: Options['kind'] } }
-    readonly examples: readonly Partial<Options>[]
+    readonly examples: readonly Example<Options>[]
   }
   readonly takes: readonly Flow[]
   readonly gives: Flow

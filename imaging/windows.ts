@@ -1,0 +1,59 @@
+/** Covering a volume with windows: MONAI's `sliding_window_inference`, `dense_patch_slices`, `compute_importance_map`. */
+
+import type { Shape3 } from '../pipeline/stage.ts'
+import { paddingTo, type Padding } from './pad.ts'
+
+export type Blend = 'constant' | 'gaussian'
+
+/** First voxels of the windows along one axis, ascending; the last one ends with the image. `image` >= `window`. */
+export function windowStarts(image: number, window: number, overlap: number): number[] {
+  const interval = window === image ? window : Math.max(1, Math.floor(window * (1 - overlap)))
+  const starts: number[] = []
+  for (let start = 0; ; start += interval) {
+    starts.push(Math.min(start, image - window))
+    if (start + window >= image) return starts
+  }
+}
+
+/** First voxels of all windows, z slowest: windows that need the first planes come first. */
+export function windowsOf(image: Shape3, window: Shape3, overlap: number): Shape3[] {
+  const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, overlap)) as [
+    number[],
+    number[],
+    number[],
+  ]
+  return zs.flatMap(z => ys.flatMap(y => xs.map((x): Shape3 => [x, y, z])))
+}
+
+/** What an image smaller than the window gets around it, the smaller half in front; MONAI fills it with 0. */
+export function windowPadding(image: Shape3, window: Shape3): Padding {
+  return paddingTo(image, window, 'symmetric')
+}
+
+/**
+ * Weights of a window's voxels (z, y, x). `gaussian`: exp(-x^2 / (2 (sigma n)^2)) around the middle of each axis of n
+ * voxels, multiplied, and no less than 0.001; float32 as in MONAI.
+ */
+export function importanceMap(window: Shape3, blend: Blend, sigma = 0.125): Float32Array {
+  const [nx, ny, nz] = window
+  const map = new Float32Array(nx * ny * nz).fill(1)
+  if (blend === 'constant') return map
+  const [wx, wy, wz] = window.map(n => bell(n, sigma)) as [Float32Array, Float32Array, Float32Array]
+  let least = Infinity
+  let at = 0
+  for (let z = 0; z < nz; z++) {
+    for (let y = 0; y < ny; y++) {
+      for (let x = 0; x < nx; x++) {
+        const weight = Math.fround(Math.fround(wx[x]! * wy[y]!) * wz[z]!)
+        if (weight < least) least = weight
+        map[at++] = weight
+      }
+    }
+  }
+  const floor = Math.fround(Math.max(least, 1e-3))
+  return map.map(weight => (weight < floor ? floor : weight))
+}
+
+function bell(n: number, sigma: number): Float32Array {
+  return Float32Array.from({ length: n }, (_, i) => Math.exp((i - (n - 1) / 2) ** 2 / (-2 * (sigma * n) ** 2)))
+}

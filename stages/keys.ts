@@ -1,0 +1,27 @@
+/** Applying a function to those volumes of a sample that a stage works on. */
+
+import { carryHeader } from '../imaging/volume.ts'
+import type { Key, Sample, SpatialStep, Volume } from '../pipeline/stage.ts'
+
+/** Schema of the option that names the volumes. */
+export const keys = {
+  type: 'array',
+  items: { enum: ['image', 'label', 'prediction'] },
+  uniqueItems: true,
+  minItems: 1,
+} as const
+
+/** A new sample whose named volumes went through `work`; keys that the sample lacks are left out. */
+export function withVolumes(sample: Sample, keys: readonly Key[], work: (volume: Volume, key: Key) => Volume): Sample {
+  const volumes: Partial<Record<Key, Volume>> = {}
+  for (const key of keys) {
+    const volume = sample[key]
+    if (volume) volumes[key] = carryHeader(volume, work(volume, key))
+  }
+  return { ...sample, ...volumes }
+}
+
+/** The sample with a step added; steps tell what happened to the image, so only a change of the image adds one. */
+export function withStep(sample: Sample, step: SpatialStep | undefined): Sample {
+  return step ? { ...sample, steps: [...sample.steps, step] } : sample
+}

@@ -1,0 +1,76 @@
+/** Opens a case's files: headers are read and compared, voxels only when somebody pulls. */
+
+import type { FromSchema } from 'json-schema-to-ts'
+import { defaultToleranceMm, expectSameGrid } from '../imaging/geometry-check.ts'
+import { openNifti, type NiftiImage } from '../imaging/nifti-read.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import type { Case, Key, Sample, Stage } from '../pipeline/stage.ts'
+import { perItemAsync } from './lift.ts'
+
+const schema = {
+  type: 'object',
+  description: 'Opens the NIfTI files of a case (.nii, .nii.gz, .hdr/.img) and checks that they share one grid.',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: { const: 'load' },
+    keys: {
+      type: 'array',
+      items: { enum: ['image', 'label', 'prediction'] },
+      uniqueItems: true,
+      minItems: 1,
+      description: 'which of the files of a case; those it has, if left out. A key that is named must be there',
+    },
+    parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being opened at a time' },
+    geometryToleranceMm: {
+      type: 'number',
+      minimum: 0,
+      default: defaultToleranceMm,
+      description: 'how far corners of image, label and prediction may be apart, mm',
+    },
+  },
+  examples: [{ kind: 'load' }, { kind: 'load', keys: ['image'], parallel: 4, geometryToleranceMm: 0.1 }],
+} as const
+
+const allKeys: readonly Key[] = ['image', 'label', 'prediction']
+
+export const load: Stage<FromSchema<typeof schema>> = {
+  schema,
+  takes: ['case'],
+  gives: 'volume',
+  create: options =>
+    perItemAsync<Sample, Sample>('load', options.parallel, async sample => {
+      const keys = options.keys ?? allKeys.filter(key => sample.case[key] !== undefined)
+      const images = await Promise.all(keys.map(async key => [key, await openKey(sample.case, key)] as const))
+      checkGrids(images, options.geometryToleranceMm)
+      return { ...sample, ...Object.fromEntries(images.map(([key, { volume }]) => [key, volume])), steps: [] }
+    }),
+}
+
+async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
+  const path = scan[key]
+  if (path === undefined) {
+    throw new PipelineError(
+      'ERR_DATASET',
+      `expected a file for "${key}", found none listed for this case; list it, or take "${key}" out of the keys of "load"`,
+      { key },
+    )
+  }
+  // What a label may hold is for map-label to say, NaN included.
+  const image = await openNifti(path, { finite: key === 'image' })
+  if (image.volumes !== 1) {
+    throw new PipelineError(
+      'ERR_VOLUME',
+      `${path}: expected one 3-D volume, found ${image.volumes} in one file; split it, one file a case`,
+      { path, volumes: image.volumes },
+    )
+  }
+  return image
+}
+
+function checkGrids(images: readonly (readonly [Key, NiftiImage])[], toleranceMm: number): void {
+  const first = images[0]
+  for (const [, image] of images.slice(1)) {
+    expectSameGrid(first![1].grid, image.grid, { expected: first![1].path, found: image.path }, toleranceMm)
+  }
+}

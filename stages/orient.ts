@@ -1,0 +1,44 @@
+/** Turns the axes of the volumes to a common orientation. */
+
+import type { FromSchema } from 'json-schema-to-ts'
+import { orient as turn, orientationFromAxcodes } from '../imaging/orient.ts'
+import type { Sample, SpatialStep, Stage } from '../pipeline/stage.ts'
+import { keys, withStep, withVolumes } from './keys.ts'
+import { perItem } from './lift.ts'
+
+const schema = {
+  type: 'object',
+  description:
+    'Flips and permutes axes, without interpolation, so that they run as asked. The published pipeline has no such stage.',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: { const: 'orient' },
+    axcodes: {
+      type: 'string',
+      pattern: '^[LRPAIS]{3}$',
+      default: 'RAS',
+      description: 'where x, y and z run to: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior)',
+    },
+    keys: { ...keys, default: ['image', 'label', 'prediction'], description: 'which volumes, where the case has them' },
+  },
+  examples: [{ kind: 'orient' }, { kind: 'orient', axcodes: 'LPS' }],
+} as const
+
+export const orient: Stage<FromSchema<typeof schema>> = {
+  schema,
+  takes: ['volume'],
+  gives: 'volume',
+  create(options) {
+    orientationFromAxcodes(options.axcodes)
+    return perItem<Sample, Sample>('orient', sample => {
+      let imageStep: SpatialStep | undefined
+      const turned = withVolumes(sample, options.keys, (volume, key) => {
+        const { volume: result, step } = turn(volume, options.axcodes)
+        if (key === 'image') imageStep = step
+        return result
+      })
+      return withStep(turned, imageStep)
+    })
+  },
+}
