@@ -69,7 +69,7 @@ let compiled: ValidateFunction | undefined
 
 function validator(): ValidateFunction {
   if (!compiled) {
-    const ajv = new Ajv({ discriminator: true, useDefaults: true, allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true })
+    const ajv = new Ajv({ verbose: true, discriminator: true, useDefaults: true, allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true })
     const { $schema: _, ...schema } = definitionSchema()
     compiled = ajv.compile(schema)
   }

@@ -23,15 +23,20 @@ function assign(root: Json, assignment: string): void {
     if (Array.isArray(target)) target = element(target, part, assignment)
     else if (isObject(target)) {
       // A field that is there but absent from the file (an object filled with defaults) is created on the way.
-      if (!Object.hasOwn(target, part)) target[part] = {}
+      if (!Object.hasOwn(target, part)) define(target, part, {})
       target = target[part]!
     } else throw refused(assignment, `${parts.slice(0, depth).join('.')} is not an object`)
   }
   const field = parts.at(-1)!
   const value = parseValue(assignment.slice(at + 1))
   if (Array.isArray(target)) target[target.indexOf(element(target, field, assignment))] = value
-  else if (isObject(target)) Object.defineProperty(target, field, { value, enumerable: true, writable: true, configurable: true })
+  else if (isObject(target)) define(target, field, value)
   else throw refused(assignment, `${parts.slice(0, -1).join('.')} is not an object`)
+}
+
+/** Sets an own property, also where its name is one that every object inherits. */
+function define(target: { [key: string]: Json }, field: string, value: Json): void {
+  Object.defineProperty(target, field, { value, enumerable: true, writable: true, configurable: true })
 }
 
 /** The element of a list by position, or by the `kind` it carries. */

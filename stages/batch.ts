@@ -2,7 +2,7 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Batch, Sample, Shape3, Stage } from '../pipeline/stage.ts'
+import type { Batch, Item, Sample, Shape3, Stage } from '../pipeline/stage.ts'
 
 const schema = {
   type: 'object',
@@ -20,7 +20,7 @@ export const batch: Stage<FromSchema<typeof schema>> = {
   schema,
   takes: ['patch'],
   gives: 'batch',
-  create: options => source => source.batch(options.size).map(patches => collate(patches as Sample[])),
+  create: options => source => source.batch(options.size).map((patches): Item => collate(patches as Sample[])),
 }
 
 /** Copies patches side by side into shared memory: image (N, z, y, x) float32, label (N, z, y, x) class indices. */

@@ -38,7 +38,8 @@ export const crop: Stage<FromSchema<typeof schema>> = {
   takes: ['volume'],
   gives: 'patch',
   random: true,
-  create(options, { seed }) {
+  create(options, context) {
+    const { seed } = context
     const shape = options.size as unknown as Shape3
     const { positive: pos, negative: neg, samples } = options
     if (pos + neg === 0) throw new PipelineError('ERR_DEFINITION', '/stages (crop): positive and negative are both 0: expected one of them above')
@@ -51,10 +52,12 @@ export const crop: Stage<FromSchema<typeof schema>> = {
       return drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, draws).map((centre, patch) => {
         const start = cropStart(centre, shape)
         const drawn: CropDraw = { centre, start }
+        const cutLabel = cut(label.grid, classes, start, shape)
+        expectClasses(cutLabel.resident!, context.engine().info.classes)
         return {
           ...sample,
           image: cut(image.grid, voxels, start, shape),
-          label: cut(label.grid, classes, start, shape),
+          label: cutLabel,
           patch,
           draws: { ...sample.draws, crop: drawn },
         }
@@ -65,4 +68,11 @@ export const crop: Stage<FromSchema<typeof schema>> = {
 
 function cut(grid: Grid, voxels: Float32Array, start: Shape3, shape: Shape3): Volume {
   return residentVolume(croppedGrid(grid, { start, shape }), cropVoxels(voxels, grid.shape, { start, shape }))
+}
+
+/** The network knows classes 0 to `classes` - 1; anything else in a label would be learned as noise. */
+function expectClasses(labels: Float32Array, classes: number): void {
+  const bad = labels.find(value => !(Number.isInteger(value) && value >= 0 && value < classes))
+  if (bad === undefined) return
+  throw new PipelineError('ERR_LABEL', `the label holds the value ${bad}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean`, { value: bad })
 }
