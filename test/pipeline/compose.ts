@@ -1,0 +1,105 @@
+import t from 'tap'
+import { drain } from '../../pipeline/compose.ts'
+import { PipelineError } from '../../pipeline/errors.ts'
+import type { Case, Item, Sample, StepResult, Transform } from '../../pipeline/stage.ts'
+import { sampleOf } from '../../pipeline/tasks/task.ts'
+import { perItem, perItemAsync } from '../../stages/lift.ts'
+
+const cases = (n: number): Sample[] => Array.from({ length: n }, (_, index) => sampleOf({ id: `case${index}`, index } satisfies Case, 0))
+const sleep = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms))
+const ids = (items: readonly Item[]): string[] => items.map(item => (item as Sample).case.id)
+
+t.test('with a slow consumer the source runs at most the configured number of volumes ahead', async t => {
+  for (const parallel of [1, 2, 4]) {
+    let loaded = 0
+    let consumed = 0
+    let ahead = 0
+    const load = perItemAsync<Sample, Sample>('load', parallel, async sample => {
+      loaded += 1
+      ahead = Math.max(ahead, loaded - consumed)
+      return sample
+    })
+    const slow = perItemAsync<Sample, Sample>('slow', 1, async sample => {
+      await sleep(3)
+      consumed += 1
+      return sample
+    })
+    await drain(cases(20), source => slow(load(source)), { item: () => {}, caseFailed: () => {} })
+    t.equal(consumed, 20)
+    t.ok(ahead <= parallel, `parallel ${parallel}: ${ahead} ahead`)
+  }
+})
+
+t.test('order is kept when later cases are faster', async t => {
+  const flow = perItemAsync<Sample, Sample>('load', 4, async sample => {
+    await sleep(8 - sample.case.index)
+    return sample
+  })
+  const seen: Item[] = []
+  await drain(cases(8), flow, { item: item => void seen.push(item), caseFailed: () => {} })
+  t.same(ids(seen), ids(cases(8)))
+})
+
+const failing: Transform = perItem<Sample, Sample>('clip', sample => {
+  if (sample.case.index === 2) throw new PipelineError('ERR_VOLUME', 'bad voxels')
+  return sample
+})
+
+t.test("a case's error names case and stage, and the others go on", async t => {
+  const seen: Item[] = []
+  const failures: PipelineError[] = []
+  await drain(cases(5), failing, { item: item => void seen.push(item), caseFailed: error => void failures.push(error) })
+  t.same(ids(seen), ['case0', 'case1', 'case3', 'case4'])
+  t.match(failures, [{ code: 'ERR_VOLUME', message: 'bad voxels', facts: { case: 'case2', stage: 'clip' } }])
+})
+
+t.test('what the sink throws ends the flow, and nothing is left running', async t => {
+  let running = 0
+  const flow = perItemAsync<Sample, Sample>('load', 2, async sample => {
+    running += 1
+    await sleep(2)
+    running -= 1
+    return sample
+  })
+  const seen: Item[] = []
+  const sink = {
+    item: (item: Item) => void seen.push(item),
+    caseFailed: (error: PipelineError) => {
+      throw error
+    },
+  }
+  await t.rejects(drain(cases(50), source => failing(flow(source)), sink), { code: 'ERR_VOLUME' })
+  t.equal(running, 0)
+  t.ok(seen.length <= 2, `${seen.length} items`)
+})
+
+t.test('a bug ends the run even though cases may fail', async t => {
+  const buggy = perItem<Sample, Sample>('clip', () => {
+    throw new TypeError('not a function')
+  })
+  await t.rejects(drain(cases(3), buggy, { item: () => {}, caseFailed: () => t.fail('a bug is not a bad case') }), { message: 'not a function' })
+})
+
+t.test('an aborted signal ends the source', async t => {
+  const controller = new AbortController()
+  let seen = 0
+  const sink = {
+    item() {
+      seen += 1
+      if (seen === 3) controller.abort('SIGINT')
+    },
+    caseFailed: () => {},
+  }
+  await drain(cases(100), perItemAsync<Sample, Sample>('load', 1, async sample => sample), sink, controller.signal)
+  t.ok(seen < 8, `${seen} items`)
+})
+
+t.test('an error of a batch names its cases', async t => {
+  const step = perItemAsync<StepResult, StepResult>('train', 1, async () => {
+    throw new PipelineError('ERR_VOLUME', 'odd')
+  })
+  const failures: PipelineError[] = []
+  const batch: StepResult = { loss: 0, patches: 2, seconds: 0, cases: ['a', 'b'] }
+  await drain([batch], step, { item: () => {}, caseFailed: error => void failures.push(error) })
+  t.equal(failures[0]!.facts['case'], 'a, b')
+})

@@ -1,0 +1,92 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { definitionSchema, loadDefinition, validateDefinition } from '../../pipeline/definition.ts'
+import { stages } from '../../stages/index.ts'
+import { root } from '../support/root.ts'
+
+const pipelines = join(root, 'fixtures/pipelines')
+const train = join(pipelines, 'train.json')
+
+t.test('every pipeline of the fixtures is valid', async t => {
+  for (const file of readdirSync(pipelines)) t.doesNotThrow(() => loadDefinition(join(pipelines, file)), file)
+})
+
+t.test('every example of every stage is valid where it stands in a pipeline', async t => {
+  const whole = JSON.parse(readFileSync(train, 'utf8'))
+  for (const { schema } of stages) {
+    const kind = schema.properties.kind.const
+    t.ok(schema.examples.length > 0, `${kind} has an example`)
+    for (const example of schema.examples) {
+      const definition = structuredClone(whole)
+      const at = definition.stages.findIndex((stage: { kind: string }) => stage.kind === kind)
+      // Stages that this pipeline lacks are judged by the schema alone: only the order may be wrong then.
+      definition.stages.splice(at < 0 ? definition.stages.length : at, at < 0 ? 0 : 1, example)
+      try {
+        validateDefinition(definition, '/')
+        t.pass(kind)
+      } catch (error) {
+        const problems = (error as { facts: { problems: { path: string; message: string }[] } }).facts.problems
+        t.ok(problems.every(({ message }) => /expects|must end with|divisible|weights|quarter turns/.test(message)), `${kind}: ${JSON.stringify(problems)}`)
+      }
+    }
+  }
+})
+
+t.test('the checked-in schema is the one that the stages make', async t => {
+  t.same(JSON.parse(readFileSync(join(root, 'schemas/pipeline.schema.json'), 'utf8')), JSON.parse(JSON.stringify(definitionSchema())))
+})
+
+t.test('defaults are filled in and paths are relative to the file', async t => {
+  const definition = loadDefinition(train)
+  t.equal(definition.onError, 'continue')
+  t.equal(definition.engine.backend, 'auto')
+  t.equal(definition.output, join(root, 'runs/train'))
+  t.match(definition.stages.at(-1), { optimizer: { beta2: 0.999 }, validate: { blend: 'constant' } })
+})
+
+t.test('a mistake is refused with its path, its line, what was expected and the nearest name', async t => {
+  for (const [set, message] of [
+    ['epochs=3', /\/epochs .*unknown field "epochs"; expected one of: .*task/],
+    ['stages.train.epocs=3', /\/stages\/11\/epocs \(line \d+\): unknown field "epocs"; did you mean "epochs"\?/],
+    ['stages.train.loss.squardPred=true', /\/stages\/11\/loss\/squardPred .*did you mean "squaredPred"\?/],
+    ['stages.0.kind=lode', /\/stages\/0\/kind .*unknown kind "lode"; did you mean "load"\?/],
+    ['task=inferr', /\/task .*found "inferr"; did you mean "infer"\?/],
+    ['memory=lots', /\/memory .*expected .*4GiB.* found "lots"/],
+    ['seed=-1', /\/seed .*>= 0, found -1/],
+    ['stages.resample.spacing=[1,2]', /\/stages\/3\/spacing .*at least 3 elements, found \[1,2\]/],
+    ['stages.train.optimizer.kind=sgd', /\/optimizer\/kind .*"sgd"/],
+    ['network.kind=unet', /\/network\/kind .*segresnet/],
+    ['network.initFilters=12', /\/network .*groups/],
+    ['dataset.list=x.json', /\/dataset .*exactly one of list, directory, phantoms; found list and phantoms/],
+    ['stages.crop.size=[64,64,15]', /\/stages\/8\/size .*divisible by 4 .*found 15/],
+    ['stages.crop.size=[64,32,16]', /rotate90.*64 x 32/],
+    ['stages.batch=null', /\/stages\/10 .*expected object, found null/],
+  ] as const) {
+    t.throws(() => loadDefinition(train, [set]), { code: 'ERR_DEFINITION', message }, set)
+  }
+})
+
+t.test('several mistakes are told at once', async t => {
+  t.throws(() => loadDefinition(train, ['seed=-1', 'task=tran', 'outptu=1']), { message: /\/seed[^]*\/task[^]*\/outptu|\/outptu[^]*\/task[^]*\/seed|\/outptu[^]*\/seed[^]*\/task/ })
+})
+
+t.test('stages in an order that makes no sense are refused with the cure', async t => {
+  const whole = JSON.parse(readFileSync(train, 'utf8'))
+  const without = (kind: string): object => ({ ...whole, stages: whole.stages.filter((stage: { kind: string }) => stage.kind !== kind) })
+  t.throws(() => validateDefinition(without('batch'), '/'), { message: /"train" expects batches, but "augment" gives patches; put "batch" before "train"/ })
+  t.throws(() => validateDefinition(without('crop'), '/'), { message: /"augment" expects patches, but "cache" gives volumes; put "crop"/ })
+  t.throws(() => validateDefinition(without('load'), '/'), { message: /\/stages\/0.*expects volumes, but the start of the pipeline gives cases/ })
+  t.throws(() => validateDefinition(without('train'), '/'), { message: /must end with training steps \(stage "train"\), this one ends with batches/ })
+  t.throws(() => validateDefinition({ ...whole, task: 'infer' }, '/'), { message: /a pipeline that is to infer must end with predictions/ })
+})
+
+t.test('files that are not definitions', async t => {
+  const dir = t.testdir({ 'empty.json': '', 'broken.json': '{\n "task": "train",,\n}', 'list.json': '[1]', 'bom.json': `\uFEFF${readFileSync(train, 'utf8')}` })
+  t.throws(() => loadDefinition(join(dir, 'none.json')), { code: 'ERR_DEFINITION', message: /none.json: .*there is no such file/ })
+  t.throws(() => loadDefinition(dir), { code: 'ERR_DEFINITION', message: /it is a folder/ })
+  t.throws(() => loadDefinition(join(dir, 'empty.json')), { code: 'ERR_DEFINITION', message: /not valid JSON/ })
+  t.throws(() => loadDefinition(join(dir, 'broken.json')), { code: 'ERR_DEFINITION', message: /broken.json:2:\d+: not valid JSON/ })
+  t.throws(() => loadDefinition(join(dir, 'list.json')), { code: 'ERR_DEFINITION', message: /expected object, found \[1\]/ })
+  t.doesNotThrow(() => loadDefinition(join(dir, 'bom.json')))
+})
