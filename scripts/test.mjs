@@ -1,40 +1,51 @@
 /** Runs the tests and ends with one line that people and machines read: `N passed, N failed, N skipped`. */
 
-import { mkdirSync, readFileSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const report = 'build/tests.tap'
-mkdirSync(new URL('../build', import.meta.url), { recursive: true })
-
-const exitCode = await new Promise((resolve, reject) => {
-  const tap = fileURLToPath(new URL('../node_modules/tap/dist/esm/run.mjs', import.meta.url))
-  const args = [tap, 'run', '--reporter=terse', `--output-file=${report}`, ...process.argv.slice(2)]
-  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit' })
-  child.on('error', reject)
-  child.on('exit', (code, signal) => resolve(signal ? 1 : code))
-})
-
 const { Parser } = createRequire(import.meta.url)('tap-parser')
+const root = fileURLToPath(new URL('..', import.meta.url))
+const tap = fileURLToPath(new URL('../node_modules/tap/dist/esm/run.mjs', import.meta.url))
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const skips = new Map()
-/** Counts assertions at the leaves; a subtest's own summary line is not counted twice. */
-function count(parser) {
-  parser.on('child', count)
+
+/** Counts assertions at the leaves: the line that sums up a subtest is not counted again. */
+function count(parser, names) {
+  const children = new Set()
+  parser.on('child', child => {
+    children.add(child.name)
+    count(child, [...names, child.name])
+  })
   parser.on('assert', result => {
-    if (result.skip !== false && result.skip !== undefined) {
+    if (result.skip) {
       counts.skipped += 1
       const reason = result.skip === true ? 'no reason given' : result.skip
-      skips.set(reason, [...(skips.get(reason) ?? []), result.fullname || result.name])
-    } else if (!result.ok) counts.failed += 1
-    else counts.passed += 1
+      skips.set(reason, [...(skips.get(reason) ?? []), [...names, result.name].join(' > ')])
+    } else if (!children.has(result.name)) {
+      counts[result.ok ? 'passed' : 'failed'] += 1
+      if (!result.ok)
+        console.log(`not ok: ${[...names, result.name].join(' > ')}\n${JSON.stringify(result.diag, null, 2)}`)
+    } else if (!result.ok && result.diag && !('at' in result.diag)) {
+      // A file that died, or a test that ran out of time, has no failed assertion of its own.
+      console.log(`not ok: ${[...names, result.name].join(' > ')}\n${JSON.stringify(result.diag, null, 2)}`)
+    }
+    if (names.length === 0)
+      console.log(`${result.ok ? 'ok    ' : 'not ok'} ${result.name.padEnd(52)} ${(result.time / 1000).toFixed(1)} s`)
   })
 }
+
 const parser = new Parser()
-count(parser)
-parser.end(readFileSync(new URL(`../${report}`, import.meta.url)))
+count(parser, [])
+const exitCode = await new Promise((resolve, reject) => {
+  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...process.argv.slice(2)], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  child.on('error', reject)
+  child.on('close', (code, signal) => resolve(signal ? 1 : code))
+  child.stdout.pipe(parser)
+})
 
 for (const [reason, names] of skips) console.log(`skipped (${reason}): ${names.join('; ')}`)
 if (exitCode !== 0 && counts.failed === 0) counts.failed = 1

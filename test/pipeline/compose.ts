@@ -5,7 +5,8 @@ import type { Case, Item, Sample, StepResult, Transform } from '../../pipeline/s
 import { sampleOf } from '../../pipeline/tasks/task.ts'
 import { perItem, perItemAsync } from '../../stages/lift.ts'
 
-const cases = (n: number): Sample[] => Array.from({ length: n }, (_, index) => sampleOf({ id: `case${index}`, index } satisfies Case, 0))
+const cases = (n: number): Sample[] =>
+  Array.from({ length: n }, (_, index) => sampleOf({ id: `case${index}`, index } satisfies Case, 0))
 const sleep = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms))
 const ids = (items: readonly Item[]): string[] => items.map(item => (item as Sample).case.id)
 
@@ -68,7 +69,10 @@ t.test('what the sink throws ends the flow, and nothing is left running', async 
       throw error
     },
   }
-  await t.rejects(drain(cases(50), source => failing(flow(source)), sink), { code: 'ERR_VOLUME' })
+  await t.rejects(
+    drain(cases(50), source => failing(flow(source)), sink),
+    { code: 'ERR_VOLUME' },
+  )
   t.equal(running, 0)
   t.ok(seen.length <= 2, `${seen.length} items`)
 })
@@ -77,7 +81,9 @@ t.test('a bug ends the run even though cases may fail', async t => {
   const buggy = perItem<Sample, Sample>('clip', () => {
     throw new TypeError('not a function')
   })
-  await t.rejects(drain(cases(3), buggy, { item: () => {}, caseFailed: () => t.fail('a bug is not a bad case') }), { message: 'not a function' })
+  await t.rejects(drain(cases(3), buggy, { item: () => {}, caseFailed: () => t.fail('a bug is not a bad case') }), {
+    message: 'not a function',
+  })
 })
 
 t.test('an aborted signal ends the source', async t => {
@@ -90,7 +96,12 @@ t.test('an aborted signal ends the source', async t => {
     },
     caseFailed: () => {},
   }
-  await drain(cases(100), perItemAsync<Sample, Sample>('load', 1, async sample => sample), sink, controller.signal)
+  await drain(
+    cases(100),
+    perItemAsync<Sample, Sample>('load', 1, async sample => sample),
+    sink,
+    controller.signal,
+  )
   t.ok(seen < 8, `${seen} items`)
 })
 

@@ -27,14 +27,20 @@ t.test('every example of every stage is valid where it stands in a pipeline', as
         t.pass(kind)
       } catch (error) {
         const problems = (error as { facts: { problems: { path: string; message: string }[] } }).facts.problems
-        t.ok(problems.every(({ message }) => /expects|must end with|divisible|weights|quarter turns/.test(message)), `${kind}: ${JSON.stringify(problems)}`)
+        t.ok(
+          problems.every(({ message }) => /expects|must end with|divisible|weights|quarter turns/.test(message)),
+          `${kind}: ${JSON.stringify(problems)}`,
+        )
       }
     }
   }
 })
 
 t.test('the checked-in schema is the one that the stages make', async t => {
-  t.same(JSON.parse(readFileSync(join(root, 'schemas/pipeline.schema.json'), 'utf8')), JSON.parse(JSON.stringify(definitionSchema())))
+  t.same(
+    JSON.parse(readFileSync(join(root, 'schemas/pipeline.schema.json'), 'utf8')),
+    JSON.parse(JSON.stringify(definitionSchema())),
+  )
 })
 
 t.test('defaults are filled in and paths are relative to the file', async t => {
@@ -68,25 +74,54 @@ t.test('a mistake is refused with its path, its line, what was expected and the 
 })
 
 t.test('several mistakes are told at once', async t => {
-  t.throws(() => loadDefinition(train, ['seed=-1', 'task=tran', 'outptu=1']), { message: /\/seed[^]*\/task[^]*\/outptu|\/outptu[^]*\/task[^]*\/seed|\/outptu[^]*\/seed[^]*\/task/ })
+  t.throws(() => loadDefinition(train, ['seed=-1', 'task=tran', 'outptu=1']), {
+    message: /\/seed[^]*\/task[^]*\/outptu|\/outptu[^]*\/task[^]*\/seed|\/outptu[^]*\/seed[^]*\/task/,
+  })
 })
 
 t.test('stages in an order that makes no sense are refused with the cure', async t => {
   const whole = JSON.parse(readFileSync(train, 'utf8'))
-  const without = (kind: string): object => ({ ...whole, stages: whole.stages.filter((stage: { kind: string }) => stage.kind !== kind) })
-  t.throws(() => validateDefinition(without('batch'), '/'), { message: /"train" expects batches, but "augment" gives patches; put "batch" before "train"/ })
-  t.throws(() => validateDefinition(without('crop'), '/'), { message: /"augment" expects patches, but "cache" gives volumes; put "crop"/ })
-  t.throws(() => validateDefinition(without('load'), '/'), { message: /\/stages\/0.*expects volumes, but the start of the pipeline gives cases/ })
-  t.throws(() => validateDefinition(without('train'), '/'), { message: /must end with training steps \(stage "train"\), this one ends with batches/ })
-  t.throws(() => validateDefinition({ ...whole, task: 'infer' }, '/'), { message: /a pipeline that is to infer must end with predictions/ })
+  const without = (kind: string): object => ({
+    ...whole,
+    stages: whole.stages.filter((stage: { kind: string }) => stage.kind !== kind),
+  })
+  t.throws(() => validateDefinition(without('batch'), '/'), {
+    message: /"train" expects batches, but "augment" gives patches; put "batch" before "train"/,
+  })
+  t.throws(() => validateDefinition(without('crop'), '/'), {
+    message: /"augment" expects patches, but "cache" gives volumes; put "crop"/,
+  })
+  t.throws(() => validateDefinition(without('load'), '/'), {
+    message: /\/stages\/0.*expects volumes, but the start of the pipeline gives cases/,
+  })
+  t.throws(() => validateDefinition(without('train'), '/'), {
+    message: /must end with training steps \(stage "train"\), this one ends with batches/,
+  })
+  t.throws(() => validateDefinition({ ...whole, task: 'infer' }, '/'), {
+    message: /a pipeline that is to infer must end with predictions/,
+  })
 })
 
 t.test('files that are not definitions', async t => {
-  const dir = t.testdir({ 'empty.json': '', 'broken.json': '{\n "task": "train",,\n}', 'list.json': '[1]', 'bom.json': `\uFEFF${readFileSync(train, 'utf8')}` })
-  t.throws(() => loadDefinition(join(dir, 'none.json')), { code: 'ERR_DEFINITION', message: /none.json: .*there is no such file/ })
+  const dir = t.testdir({
+    'empty.json': '',
+    'broken.json': '{\n "task": "train",,\n}',
+    'list.json': '[1]',
+    'bom.json': `\uFEFF${readFileSync(train, 'utf8')}`,
+  })
+  t.throws(() => loadDefinition(join(dir, 'none.json')), {
+    code: 'ERR_DEFINITION',
+    message: /none.json: .*there is no such file/,
+  })
   t.throws(() => loadDefinition(dir), { code: 'ERR_DEFINITION', message: /it is a folder/ })
   t.throws(() => loadDefinition(join(dir, 'empty.json')), { code: 'ERR_DEFINITION', message: /not valid JSON/ })
-  t.throws(() => loadDefinition(join(dir, 'broken.json')), { code: 'ERR_DEFINITION', message: /broken.json:2:\d+: not valid JSON/ })
-  t.throws(() => loadDefinition(join(dir, 'list.json')), { code: 'ERR_DEFINITION', message: /expected object, found \[1\]/ })
+  t.throws(() => loadDefinition(join(dir, 'broken.json')), {
+    code: 'ERR_DEFINITION',
+    message: /broken.json:2:\d+: not valid JSON/,
+  })
+  t.throws(() => loadDefinition(join(dir, 'list.json')), {
+    code: 'ERR_DEFINITION',
+    message: /expected object, found \[1\]/,
+  })
   t.doesNotThrow(() => loadDefinition(join(dir, 'bom.json')))
 })

@@ -1,10 +1,19 @@
 import t from 'tap'
 import { applyOverrides } from '../../pipeline/overrides.ts'
 
-const definition = { seed: 1, stages: [{ kind: 'load' }, { kind: 'crop', size: [1, 2, 3] }, { kind: 'pad' }, { kind: 'pad' }] }
+const definition = {
+  seed: 1,
+  stages: [{ kind: 'load' }, { kind: 'crop', size: [1, 2, 3] }, { kind: 'pad' }, { kind: 'pad' }],
+}
 
 t.test('a field, a stage by kind, a stage by position, a value that is not JSON', async t => {
-  const changed = applyOverrides(definition, ['seed=5', 'stages.crop.size=[96,96,16]', 'stages.0.parallel=3', 'engine.threads=2', 'output=runs/a b'])
+  const changed = applyOverrides(definition, [
+    'seed=5',
+    'stages.crop.size=[96,96,16]',
+    'stages.0.parallel=3',
+    'engine.threads=2',
+    'output=runs/a b',
+  ])
   t.same(changed, {
     seed: 5,
     stages: [{ kind: 'load', parallel: 3 }, { kind: 'crop', size: [96, 96, 16] }, { kind: 'pad' }, { kind: 'pad' }],

@@ -23,7 +23,15 @@ t.test('a coordinate gives the same draws whatever was drawn elsewhere', async t
 })
 
 t.test('each coordinate matters', async t => {
-  const values = [rng(7, 3, 11, 'crop'), rng(8, 3, 11, 'crop'), rng(7, 4, 11, 'crop'), rng(7, 3, 12, 'crop'), rng(7, 3, 11, 'flip'), rng(7, 3, 11, 'crop', 1), rng(7 + 2 ** 32, 3, 11, 'crop')]
+  const values = [
+    rng(7, 3, 11, 'crop'),
+    rng(8, 3, 11, 'crop'),
+    rng(7, 4, 11, 'crop'),
+    rng(7, 3, 12, 'crop'),
+    rng(7, 3, 11, 'flip'),
+    rng(7, 3, 11, 'crop', 1),
+    rng(7 + 2 ** 32, 3, 11, 'crop'),
+  ]
   t.equal(new Set(values.map(random => random.uniform())).size, values.length)
 })
 
@@ -35,13 +43,19 @@ t.test('draws are uniform and integers stay in range', async t => {
     counts[random.integer(10)]! += 1
     sum += random.uniform()
   }
-  t.ok(counts.every(count => Math.abs(count - 2000) < 200), `counts ${counts.join(' ')}`)
+  t.ok(
+    counts.every(count => Math.abs(count - 2000) < 200),
+    `counts ${counts.join(' ')}`,
+  )
   t.ok(Math.abs(sum / 20000 - 0.5) < 0.01)
 })
 
 t.test('an order is a permutation, another one in another epoch', async t => {
   const order = shuffled(50, 1, 0)
-  t.same(order.toSorted((a, b) => a - b), Array.from({ length: 50 }, (_, i) => i))
+  t.same(
+    order.toSorted((a, b) => a - b),
+    Array.from({ length: 50 }, (_, i) => i),
+  )
   t.notSame(order, shuffled(50, 1, 1))
   t.same(order, shuffled(50, 1, 0))
 })
