@@ -1,0 +1,334 @@
+// The convolution and its input gradient, row by row: both say for each output position which inputs it sees through
+// which taps, pack those input rows (blocks of channels, zeros at the ends) and hand them to the tiles.
+#pragma once
+
+#include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/tiles.h"
+#include "scratch.h"
+#include "thread-pool.h"
+
+namespace ctflow {
+namespace {
+
+// One axis of "outputs see inputs through taps". Forward: input = output * stride - pad + tap. Transposed (the input
+// gradient, whose outputs are dx and whose inputs are dy): output = input * stride - pad + tap.
+struct Axis {
+  int outputs;
+  int inputs;
+  int kernel;
+  int stride;
+  int pad;
+  bool transposed;
+
+  // The input under a tap, or -1.
+  int input(int output, int tap) const {
+    if (!transposed) {
+      const int i = output * stride - pad + tap;
+      return i >= 0 && i < inputs ? i : -1;
+    }
+    const int scaled = output + pad - tap;
+    if (scaled < 0 || scaled % stride != 0) return -1;
+    return scaled / stride < inputs ? scaled / stride : -1;
+  }
+};
+
+// The outputs of a row that see the same taps at the same places: all of them going forward; every stride-th, from
+// `start`, going back.
+struct RowClass {
+  int start;
+  int step;
+  int count;
+  int taps;
+  int first_tap;  // index into the lists of taps and offsets
+  bool fused;     // three taps side by side
+};
+
+struct Block {
+  int channel;    // first output channel
+  int registers;  // 1 or 2
+  int64_t lanes;  // of the blocks before this one
+};
+
+template <class A>
+class RowConvolution {
+ public:
+  // `filter_out` and `filter_in` are the steps, in floats, from one output or input channel to the next in the filter
+  // (taps, ci, co): the input gradient swaps them.
+  RowConvolution(int batch, const Axis axes[3], int channels_in, int channels_out, const float* x, const float* filter,
+                 int64_t filter_in, int64_t filter_out, float* y)
+      : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter), filter_in_(filter_in), filter_out_(filter_out), y_(y),
+        pairs_(A::kPairs && channels_out <= 8), slots_(channels_in == 1 ? 1 : 8),
+        lanes_(A::V), blocks_in_((channels_in + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
+        classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
+        blocks_((channels_out + A::V - 1) / A::V) {
+    make_classes();
+    make_blocks();
+  }
+
+  void run() {
+    Scratch<float> filters(filters_size_);
+    pack_filters(filters.get());
+    const int threads = thread_count();
+    const int planes = d_.outputs < 4 ? d_.outputs : 4;
+    const int z_blocks = (d_.outputs + planes - 1) / planes;
+    int rows = h_.outputs * batch_ * z_blocks / (8 * threads);
+    rows = rows < 4 ? 4 : (rows > 32 ? 32 : rows);
+    const int y_blocks = (h_.outputs + rows - 1) / rows;
+
+    const int window = d_.transposed ? planes + d_.kernel : (planes - 1) * d_.stride + d_.kernel;
+    const int held = window * h_.kernel;
+    const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
+    const int most = d_.kernel * h_.kernel * blocks_in_;
+    Scratch<float> packed_rows(threads * held * row_floats);
+    Scratch<int64_t> tags(static_cast<int64_t>(threads) * held);
+    Scratch<RowTaps> lists(static_cast<int64_t>(threads) * most);
+
+    parallel(static_cast<int64_t>(batch_) * z_blocks * y_blocks, [&](int64_t task, int thread) {
+      const int y_block = static_cast<int>(task % y_blocks);
+      const int z_block = static_cast<int>(task / y_blocks % z_blocks);
+      const int sample = static_cast<int>(task / y_blocks / z_blocks);
+      Cache cache{packed_rows.get() + thread * held * row_floats, tags.get() + static_cast<int64_t>(thread) * held,
+                  row_floats, window};
+      for (int i = 0; i < held; i++) cache.tags[i] = -1;
+      RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most;
+      const int y_end = (y_block + 1) * rows < h_.outputs ? (y_block + 1) * rows : h_.outputs;
+      const int z_end = (z_block + 1) * planes < d_.outputs ? (z_block + 1) * planes : d_.outputs;
+      for (int y = y_block * rows; y < y_end; y++)
+        for (int z = z_block * planes; z < z_end; z++) row(sample, z, y, filters.get(), cache, list);
+    });
+  }
+
+ private:
+  template <class T>
+  struct Array : Scratch<T> {
+    explicit Array(int n) : Scratch<T>(n), count(n) {}
+    int count;
+  };
+
+  // Packed input rows of one thread. A row has one place; neighbouring rows never share it.
+  struct Cache {
+    float* rows;
+    int64_t* tags;
+    int64_t row_floats;
+    int window;
+  };
+
+  void make_classes() {
+    int tap_count = 0;
+    int longest = 0;
+    first_ = 1 << 30;
+    int last = -(1 << 30);
+    for (int c = 0; c < classes_.count; c++) {
+      RowClass& k = classes_[c];
+      k.start = c;
+      k.step = classes_.count;
+      k.count = c < w_.outputs ? (w_.outputs - c + k.step - 1) / k.step : 0;
+      k.first_tap = tap_count;
+      // Ascending places of the input: with the tap going forward, against it going back.
+      for (int i = 0; i < w_.kernel; i++) {
+        const int tap = w_.transposed ? w_.kernel - 1 - i : i;
+        const int scaled = w_.transposed ? c + w_.pad - tap : tap - w_.pad;
+        if (w_.transposed && scaled % w_.stride != 0) continue;
+        const int offset = w_.transposed ? scaled / w_.stride : scaled;
+        taps_[tap_count] = tap;
+        offsets_[tap_count] = offset;
+        tap_count++;
+        if (offset < first_) first_ = offset;
+        if (offset > last) last = offset;
+      }
+      k.taps = tap_count - k.first_tap;
+      k.fused = k.taps == 3 && sx_ == 1 && offsets_[k.first_tap + 2] - offsets_[k.first_tap] == 2 && co_ <= 1 * A::V;
+      if (k.count > longest) longest = k.count;
+    }
+    if (first_ > last) first_ = last = 0;
+    const int even = (longest + 1) / 2 * 2;
+    width_ = (even - 1) * sx_ + last - first_ + 1;
+    // Offsets become places in a packed row.
+    for (int i = 0; i < tap_count; i++) offsets_[i] = (offsets_[i] - first_) * slots_ * (pairs_ ? 2 : 1);
+  }
+
+  void make_blocks() {
+    block_count_ = 0;
+    int64_t lanes = 0;
+    for (int channel = 0; channel < co_;) {
+      const int registers = co_ - channel > lanes_ ? 2 : 1;
+      blocks_[block_count_++] = Block{channel, registers, lanes};
+      lanes += static_cast<int64_t>(registers) * lanes_;
+      channel += registers * lanes_;
+    }
+    filters_size_ = 0;
+    for (int c = 0; c < classes_.count; c++) {
+      class_filters_[c] = filters_size_;
+      filters_size_ += lanes * d_.kernel * h_.kernel * blocks_in_ * classes_[c].taps * slots_;
+    }
+  }
+
+  // [class][block of outputs][kd][kh][block of inputs][tap along x][slot][lane]
+  void pack_filters(float* to) const {
+    for (int c = 0; c < classes_.count; c++)
+      for (int b = 0; b < block_count_; b++)
+        for (int plane = 0; plane < d_.kernel * h_.kernel; plane++)
+          for (int block = 0; block < blocks_in_; block++)
+            for (int k = 0; k < classes_[c].taps; k++) {
+              const int64_t tap = static_cast<int64_t>(plane) * w_.kernel + taps_[classes_[c].first_tap + k];
+              for (int slot = 0; slot < slots_; slot++)
+                for (int lane = 0; lane < blocks_[b].registers * lanes_; lane++) {
+                  const int in = block * slots_ + slot;
+                  const int out = blocks_[b].channel + (pairs_ ? lane / 2 : lane);
+                  *to++ = in < ci_ && out < co_ ? filter_[tap * ci_ * co_ + in * filter_in_ + out * filter_out_] : 0.0f;
+                }
+            }
+  }
+
+  void row(int sample, int z, int y, const float* packed_filters, Cache& cache, RowTaps* list) const {
+    const int64_t tap_block = static_cast<int64_t>(slots_) * lanes_;
+    for (int c = 0; c < classes_.count; c++) {
+      const RowClass& k = classes_[c];
+      if (k.count == 0) continue;
+      for (int b = 0; b < block_count_; b++) {
+        const Block& block = blocks_[b];
+        const int64_t per_row = static_cast<int64_t>(blocks_in_) * k.taps * tap_block * block.registers;
+        const float* filters = packed_filters + class_filters_[c] +
+                               block.lanes * d_.kernel * h_.kernel * blocks_in_ * k.taps * slots_;
+        int n = 0;
+        for (int kd = 0; kd < d_.kernel; kd++) {
+          const int iz = d_.input(z, kd);
+          if (iz < 0) continue;
+          for (int kh = 0; kh < h_.kernel; kh++) {
+            const int iy = h_.input(y, kh);
+            if (iy < 0) continue;
+            const float* packed = packed_row(sample, iz, iy, cache);
+            const float* filter = filters + (kd * h_.kernel + kh) * per_row;
+            for (int i = 0; i < blocks_in_; i++)
+              list[n++] = RowTaps{packed + static_cast<int64_t>(i) * width_ * slots_ * (pairs_ ? 2 : 1),
+                                  filter + i * k.taps * tap_block * block.registers,
+                                  ci_ - i * slots_ < slots_ ? ci_ - i * slots_ : slots_};
+          }
+        }
+        const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
+        const int left = co_ - block.channel;
+        const RowJob job{list,
+                         n,
+                         k.taps,
+                         offsets_.get() + k.first_tap,
+                         y_ + voxel * co_ + block.channel,
+                         static_cast<int64_t>(k.step) * co_,
+                         k.count,
+                         left < block.registers * lanes_ ? left : block.registers * lanes_};
+        dispatch(job, block.registers, k.fused);
+      }
+    }
+  }
+
+  void dispatch(const RowJob& job, int registers, bool fused) const {
+    if constexpr (A::kPairs) {
+      if (pairs_) {
+        if (slots_ == 1) return fused ? fused_pair_row<A, 1>(job) : sx_ == 1 ? pair_row<A, 1, 1>(job) : pair_row<A, 1, 2>(job);
+        return fused ? fused_pair_row<A, 8>(job) : sx_ == 1 ? pair_row<A, 8, 1>(job) : pair_row<A, 8, 2>(job);
+      }
+    }
+    if (fused) return slots_ == 1 ? fused_row<A, 1>(job) : fused_row<A, 8>(job);
+    if (slots_ == 1) {
+      if (registers == 2) return sx_ == 1 ? plain_row<A, 1, 1, 2>(job) : plain_row<A, 1, 2, 2>(job);
+      return sx_ == 1 ? plain_row<A, 1, 1, 1>(job) : plain_row<A, 1, 2, 1>(job);
+    }
+    if (registers == 2) return sx_ == 1 ? plain_row<A, 8, 1, 2>(job) : plain_row<A, 8, 2, 2>(job);
+    return sx_ == 1 ? plain_row<A, 8, 1, 1>(job) : plain_row<A, 8, 2, 1>(job);
+  }
+
+  const float* packed_row(int sample, int z, int y, Cache& cache) const {
+    const int place = (z % cache.window) * h_.kernel + y % h_.kernel;
+    float* to = cache.rows + place * cache.row_floats;
+    const int64_t tag = static_cast<int64_t>(z) * h_.inputs + y;
+    if (cache.tags[place] == tag) return to;
+    cache.tags[place] = tag;
+    const float* from = x_ + ((static_cast<int64_t>(sample) * d_.inputs + z) * h_.inputs + y) * w_.inputs * ci_;
+    for (int block = 0; block < blocks_in_; block++) {
+      const int channels = ci_ - block * slots_ < slots_ ? ci_ - block * slots_ : slots_;
+      pack_block(from + block * slots_, channels, to + static_cast<int64_t>(block) * width_ * slots_ * (pairs_ ? 2 : 1));
+    }
+    return to;
+  }
+
+  // `width_` voxels from first_ on, `slots_` floats (or pairs of floats) each.
+  void pack_block(const float* from, int channels, float* to) const {
+    const bool whole = channels == 8;
+    const int apart = pairs_ ? sx_ : 0;
+    // Voxels whose inputs all lie inside the row.
+    int begin = -first_ < 0 ? 0 : -first_;
+    int end = w_.inputs - apart - first_;
+    begin = begin > width_ ? width_ : begin;
+    end = end > width_ ? width_ : (end < begin ? begin : end);
+    for (int j = 0; j < begin; j++) pack_voxel(from, channels, j, to);
+    if (whole) {
+      const float* source = from + static_cast<int64_t>(begin + first_) * ci_;
+      if constexpr (A::kPairs) {
+        if (pairs_)
+          for (int j = begin; j < end; j++, source += ci_) A::interleave(source, source + apart * ci_, to + j * 16);
+      }
+      if (!pairs_) {
+        if (ci_ == 8)
+          std::memcpy(to + begin * 8, source, static_cast<size_t>(end - begin) * 8 * sizeof(float));
+        else
+          for (int j = begin; j < end; j++, source += ci_) std::memcpy(to + j * 8, source, 8 * sizeof(float));
+      }
+    } else {
+      for (int j = begin; j < end; j++) pack_voxel(from, channels, j, to);
+    }
+    for (int j = end; j < width_; j++) pack_voxel(from, channels, j, to);
+  }
+
+  void pack_voxel(const float* from, int channels, int j, float* to) const {
+    const int width = pairs_ ? 2 : 1;
+    for (int v = 0; v < width; v++) {
+      const int x = j + first_ + v * sx_;
+      const bool inside = x >= 0 && x < w_.inputs;
+      for (int i = 0; i < slots_; i++)
+        to[(j * slots_ + i) * width + v] = inside && i < channels ? from[static_cast<int64_t>(x) * ci_ + i] : 0.0f;
+    }
+  }
+
+  const int batch_;
+  const Axis d_, h_, w_;
+  const int ci_, co_;
+  const float* const x_;
+  const float* const filter_;
+  const int64_t filter_in_, filter_out_;
+  float* const y_;
+  const bool pairs_;
+  const int slots_;  // input channels of a block
+  const int lanes_;
+  const int blocks_in_;
+  const int sx_;
+  Array<RowClass> classes_;
+  Array<int> taps_;
+  Array<int> offsets_;
+  Array<int64_t> class_filters_;
+  Array<Block> blocks_;
+  int block_count_ = 0;
+  int64_t filters_size_ = 0;
+  int first_ = 0;  // the input voxel at the start of a packed row
+  int width_ = 0;  // voxels of a packed row
+};
+
+// False where the tiles cannot do it (rows sampled at every third voxel or sparser).
+template <class A>
+static bool forward_by_rows(const Conv3dForward& a) {
+  const Conv3dShape& s = a.shape;
+  if (s.stride[2] > 2) return false;
+  Axis axes[3];
+  for (int i = 0; i < 3; i++) axes[i] = Axis{s.out[i], s.in[i], s.kernel[i], s.stride[i], s.pad[i], false};
+  RowConvolution<A>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
+  return true;
+}
+
+template <class A>
+static void input_gradient_by_rows(const Conv3dInputGradient& a) {
+  const Conv3dShape& s = a.shape;
+  Axis axes[3];
+  for (int i = 0; i < 3; i++) axes[i] = Axis{s.in[i], s.out[i], s.kernel[i], s.stride[i], s.pad[i], true};
+  RowConvolution<A>(s.batch, axes, s.co, s.ci, a.dy, a.filter, 1, s.co, a.dx).run();
+}
+
+}  // namespace
+}  // namespace ctflow

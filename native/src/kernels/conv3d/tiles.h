@@ -1,0 +1,216 @@
+// The inner loops of the convolution: a tile is some neighbouring voxels of one output row times one or two registers of
+// output channels, kept in registers while all inputs that they see pass by.
+//
+// Inputs come as packed rows: blocks of S input channels, each [voxel][S], zeros where the row ends. Filters come as
+// [tap along x][S][lanes]. The order of the sum for one output is: rows, channel blocks, channels, taps (fused) or rows,
+// channel blocks, taps, channels; it never depends on where the tile lies.
+#pragma once
+
+#include <cstdint>
+
+#define CTFLOW_UNROLL _Pragma("GCC unroll 32")
+
+namespace ctflow {
+namespace {
+
+// One block of channels of one input row and the filter that it meets.
+struct RowTaps {
+  const float* x;
+  const float* filter;
+  int channels;
+};
+
+// What all tiles of an output row share.
+struct RowJob {
+  const RowTaps* rows;
+  int row_count;
+  int taps;          // along x
+  const int* shift;  // of each tap, in floats of a packed row
+  float* y;          // first output voxel of the row
+  int64_t step;      // from one output voxel to the next, in floats
+  int count;         // output voxels
+  int channels;      // output channels of this block, at most the lanes
+};
+
+// T voxels x B registers.
+template <class A, int S, int SX, int T, int B>
+static inline void plain_tile(const RowJob& job, int at) {
+  using F = typename A::F;
+  F sum[T][B];
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) {
+    CTFLOW_UNROLL
+    for (int b = 0; b < B; b++) sum[t][b] = A::zero();
+  }
+  for (int r = 0; r < job.row_count; r++) {
+    const float* filter = job.rows[r].filter;
+    const int channels = job.rows[r].channels;
+    for (int k = 0; k < job.taps; k++, filter += S * A::V * B) {
+      const float* x = job.rows[r].x + at * SX * S + job.shift[k];
+      const float* w = filter;
+      for (int i = 0; i < channels; i++, x++, w += A::V * B) {
+        F weight[B];
+        CTFLOW_UNROLL
+        for (int b = 0; b < B; b++) weight[b] = A::load(w + b * A::V);
+        CTFLOW_UNROLL
+        for (int t = 0; t < T; t++) {
+          const F value = A::set(x[t * SX * S]);
+          CTFLOW_UNROLL
+          for (int b = 0; b < B; b++) sum[t][b] = A::fma(value, weight[b], sum[t][b]);
+        }
+      }
+    }
+  }
+  float* y = job.y + at * job.step;
+  const auto last = A::first(job.channels - (B - 1) * A::V);
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) {
+    if (B == 2) A::store(y + t * job.step, sum[t][0]);
+    A::store(last, y + t * job.step + (B - 1) * A::V, sum[t][B - 1]);
+  }
+}
+
+// T voxels x 1 register, three taps side by side, stride 1: each input is loaded once for its three outputs.
+template <class A, int S, int T>
+static inline void fused_tile(const RowJob& job, int at) {
+  using F = typename A::F;
+  F sum[T];
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int r = 0; r < job.row_count; r++) {
+    const float* w = job.rows[r].filter;
+    const float* x = job.rows[r].x + at * S + job.shift[0];
+    const float* end = x + job.rows[r].channels;
+    for (; x != end; x++, w += A::V) {
+      const F w0 = A::load(w);
+      const F w1 = A::load(w + S * A::V);
+      const F w2 = A::load(w + 2 * S * A::V);
+      CTFLOW_UNROLL
+      for (int p = 0; p < T + 2; p++) {
+        const F value = A::set(x[p * S]);
+        if (p < T) sum[p < T ? p : 0] = A::fma(value, w0, sum[p < T ? p : 0]);
+        if (p >= 1 && p <= T) sum[p >= 1 && p <= T ? p - 1 : 0] = A::fma(value, w1, sum[p >= 1 && p <= T ? p - 1 : 0]);
+        if (p >= 2) sum[p >= 2 ? p - 2 : 0] = A::fma(value, w2, sum[p >= 2 ? p - 2 : 0]);
+      }
+    }
+  }
+  float* y = job.y + at * job.step;
+  const auto mask = A::first(job.channels);
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) A::store(mask, y + t * job.step, sum[t]);
+}
+
+// Pairs, for at most eight output channels in sixteen lanes: lane 2 c + v is channel c of voxel 2 t + v. A packed row
+// holds each input with the one that the other voxel needs, {x[j], x[j + SX]}, so that one 64-bit broadcast feeds both.
+
+template <class A>
+static inline void store_pairs(const RowJob& job, int at, int t, typename A::F sum) {
+  const typename A::F both = A::deinterleave(sum);
+  float* y = job.y + (at + 2 * t) * job.step;
+  if (job.step == 8 && job.channels == 8 && at + 2 * t + 1 < job.count) {
+    A::store(y, both);
+    return;
+  }
+  alignas(64) float lanes[16];
+  A::store(lanes, both);
+  for (int c = 0; c < job.channels; c++) y[c] = lanes[c];
+  if (at + 2 * t + 1 >= job.count) return;
+  for (int c = 0; c < job.channels; c++) y[job.step + c] = lanes[8 + c];
+}
+
+template <class A, int S, int SX, int T>
+static inline void pair_tile(const RowJob& job, int at) {
+  using F = typename A::F;
+  F sum[T];
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int r = 0; r < job.row_count; r++) {
+    const float* filter = job.rows[r].filter;
+    for (int k = 0; k < job.taps; k++, filter += S * A::V) {
+      const float* x = job.rows[r].x + at * SX * 2 * S + job.shift[k];
+      const float* w = filter;
+      for (int i = 0; i < job.rows[r].channels; i++, x += 2, w += A::V) {
+        const F weight = A::load(w);
+        CTFLOW_UNROLL
+        for (int t = 0; t < T; t++) sum[t] = A::fma(A::set_pair(x + t * 2 * SX * 2 * S), weight, sum[t]);
+      }
+    }
+  }
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, sum[t]);
+}
+
+template <class A, int S, int T>
+static inline void fused_pair_tile(const RowJob& job, int at) {
+  using F = typename A::F;
+  F sum[T];
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int r = 0; r < job.row_count; r++) {
+    const float* w = job.rows[r].filter;
+    const float* x = job.rows[r].x + at * 2 * S + job.shift[0];
+    const float* end = x + 2 * job.rows[r].channels;
+    for (; x != end; x += 2, w += A::V) {
+      const F w0 = A::load(w);
+      const F w1 = A::load(w + S * A::V);
+      const F w2 = A::load(w + 2 * S * A::V);
+      CTFLOW_UNROLL
+      for (int t = 0; t <= T; t++) {
+        const F even = A::set_pair(x + 2 * t * 2 * S);
+        if (t < T) sum[t < T ? t : 0] = A::fma(even, w0, sum[t < T ? t : 0]);
+        if (t > 0) sum[t > 0 ? t - 1 : 0] = A::fma(even, w2, sum[t > 0 ? t - 1 : 0]);
+        if (t < T) {
+          const F odd = A::set_pair(x + (2 * t + 1) * 2 * S);
+          sum[t < T ? t : 0] = A::fma(odd, w1, sum[t < T ? t : 0]);
+        }
+      }
+    }
+  }
+  CTFLOW_UNROLL
+  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, sum[t]);
+}
+
+// Covers [0, count) with tiles of T outputs; the last one is moved back over what is already done rather than cut.
+#define CTFLOW_COVER(T, TILE, TILE4, TILE1)                                      \
+  const int n = job.count;                                                       \
+  if (n >= (T)) {                                                                \
+    for (int at = 0; at < n; at += (T)) TILE(job, at + (T) <= n ? at : n - (T)); \
+  } else {                                                                       \
+    int at = 0;                                                                  \
+    for (; at + 4 <= n; at += 4) TILE4(job, at);                                 \
+    for (; at < n; at++) TILE1(job, at);                                         \
+  }
+
+template <class A, int S, int SX, int B>
+static void plain_row(const RowJob& job) {
+  constexpr int T = B == 1 ? A::kTile1 : A::kTile2;
+  CTFLOW_COVER(T, (plain_tile<A, S, SX, T, B>), (plain_tile<A, S, SX, 4, B>), (plain_tile<A, S, SX, 1, B>))
+}
+
+template <class A, int S>
+static void fused_row(const RowJob& job) {
+  constexpr int T = A::kTileFused;
+  CTFLOW_COVER(T, (fused_tile<A, S, T>), (fused_tile<A, S, 4>), (fused_tile<A, S, 1>))
+}
+
+// Tiles of 2 T voxels; where few are left, pairs, the last of which may be half empty.
+#define CTFLOW_COVER_PAIRS(T, TILE, TILE1)                                                       \
+  const int n = job.count;                                                                       \
+  if (n >= 2 * (T)) {                                                                            \
+    for (int at = 0; at < n; at += 2 * (T)) TILE(job, at + 2 * (T) <= n ? at : n - 2 * (T));     \
+  } else {                                                                                       \
+    for (int at = 0; at < n; at += 2) TILE1(job, at);                                            \
+  }
+
+template <class A, int S, int SX>
+static void pair_row(const RowJob& job) {
+  CTFLOW_COVER_PAIRS(14, (pair_tile<A, S, SX, 14>), (pair_tile<A, S, SX, 1>))
+}
+
+template <class A, int S>
+static void fused_pair_row(const RowJob& job) {
+  CTFLOW_COVER_PAIRS(14, (fused_pair_tile<A, S, 14>), (fused_pair_tile<A, S, 1>))
+}
+
+}  // namespace
+}  // namespace ctflow

@@ -1,0 +1,32 @@
+// Softmax over classes, Dice loss and cross-entropy, and the gradient of their weighted sum. Logits are
+// (N, voxels, classes) float32, labels (N, voxels) int32.
+#pragma once
+
+#include <cstdint>
+
+namespace ctflow {
+
+struct DiceCrossEntropy {
+  int64_t batch;
+  int64_t voxels;
+  int classes;  // 2..kMostClasses
+  bool squared_pred;
+  bool include_background;
+  bool jaccard;
+  bool sum_over_batch;
+  double smooth_nr, smooth_dr;
+  double lambda_dice, lambda_ce;
+  const float* logits;
+  const int32_t* labels;
+  float* dlogits;
+  // Results.
+  double* loss;
+  double* dice;
+  double* cross_entropy;
+  // The number of voxels whose label is no class; the other results mean nothing unless it is 0.
+  int64_t* bad_labels;
+};
+
+constexpr int kMostClasses = 32;
+
+}  // namespace ctflow

@@ -1,0 +1,98 @@
+// Sixteen float32 lanes. Only files compiled for AVX-512 include this.
+#pragma once
+
+#include <immintrin.h>
+
+namespace ctflow {
+
+struct Avx512 {
+  static constexpr int V = 16;
+  // Two voxels of eight channels share a register: see Pairs in conv3d/tiles.h.
+  static constexpr bool kPairs = true;
+  // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 32 registers.
+  static constexpr int kTile1 = 28;
+  static constexpr int kTile2 = 14;
+  static constexpr int kTileFused = 14;
+  // Input channels whose filter gradients are summed at once: three taps of each, in 24 registers.
+  static constexpr int kGradientChannels = 8;
+  using F = __m512;
+  using Mask = __mmask16;
+
+  static inline F zero() { return _mm512_setzero_ps(); }
+  static inline F set(float v) { return _mm512_set1_ps(v); }
+  static inline F load(const float* p) { return _mm512_loadu_ps(p); }
+  static inline F load(Mask m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
+  static inline void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+  static inline void store(Mask m, float* p, F v) { _mm512_mask_storeu_ps(p, m, v); }
+  static inline Mask first(int n) { return static_cast<Mask>(n >= 16 ? 0xffff : (1u << n) - 1); }
+  static inline F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static inline F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static inline F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static inline F sqrt(F a) { return _mm512_sqrt_ps(a); }
+  // b where either is NaN
+  static inline F max(F a, F b) { return _mm512_max_ps(a, b); }
+  // b where either is NaN
+  static inline F min(F a, F b) { return _mm512_min_ps(a, b); }
+  // a * b + c
+  static inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  // v where gate > 0 or NaN, else 0
+  static inline F where_positive(F gate, F v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(gate, _mm512_setzero_ps(), _CMP_NLE_UQ), v);
+  }
+  // v where label == wanted, else 0
+  static inline F where_equal(const int* labels, int wanted, F v) {
+    const __m512i l = _mm512_loadu_si512(labels);
+    return _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(l, _mm512_set1_epi32(wanted)), v);
+  }
+  // to[0..16) += v
+  static inline void add_to(double* to, F v) {
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), low));
+    _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), high));
+  }
+  // {p[0], p[1]} in all pairs of lanes
+  static inline F set_pair(const float* p) {
+    double both;
+    __builtin_memcpy(&both, p, sizeof both);
+    return _mm512_castpd_ps(_mm512_set1_pd(both));
+  }
+  // to[2 i] = a[i], to[2 i + 1] = b[i], i in [0, 8)
+  static inline void interleave(const float* a, const float* b, float* to) {
+    const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512 first = _mm512_castps256_ps512(_mm256_loadu_ps(a));
+    const __m512 second = _mm512_castps256_ps512(_mm256_loadu_ps(b));
+    _mm512_storeu_ps(to, _mm512_permutex2var_ps(first, order, second));
+  }
+  // even lanes, then odd lanes
+  static inline F deinterleave(F v) {
+    const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    return _mm512_permutexvar_ps(order, v);
+  }
+  // {low half of v, p[0..8)}
+  static inline F join_low(F v, const float* p) { return _mm512_insertf32x8(v, _mm256_loadu_ps(p), 1); }
+  // low[0..8) += low half of v, high[0..8) += high half
+  static inline void add_halves(float* low, float* high, F v) {
+    _mm256_storeu_ps(low, _mm256_add_ps(_mm256_loadu_ps(low), _mm512_castps512_ps256(v)));
+    _mm256_storeu_ps(high, _mm256_add_ps(_mm256_loadu_ps(high), _mm512_extractf32x8_ps(v, 1)));
+  }
+  static inline F round(F v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  // 2^n for integral n in [-126, 127]
+  static inline F exp2i(F n) {
+    const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    return _mm512_castsi512_ps(bits);
+  }
+  // v = m * 2^e with m in [0.5, 1), v positive and normal
+  static inline F split(F v, F& e) {
+    const __m512i bits = _mm512_castps_si512(v);
+    e = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_srli_epi32(bits, 23), _mm512_set1_epi32(126)));
+    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_and_epi32(bits, _mm512_set1_epi32(0x007fffff)), _mm512_set1_epi32(0x3f000000)));
+  }
+  // a where gate < limit, else b
+  static inline F where_less(F gate, F limit, F a, F b) {
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(gate, limit, _CMP_LT_OQ), a);
+  }
+};
+
+}  // namespace ctflow

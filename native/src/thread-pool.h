@@ -1,0 +1,27 @@
+// One pool of threads for the whole process, however many JavaScript threads have loaded the addon.
+//
+// Callers take turns. Which thread runs which task is not fixed, so whatever is computed must depend on the task's
+// number only: kernels cut their work by shape, and sum partial results in the order of the tasks.
+#pragma once
+
+#include <cstdint>
+
+namespace ctflow {
+
+// The number of threads that work, the caller's included.
+int thread_count();
+
+// From the next parallel region on; clamped to 1..256.
+void set_thread_count(int count);
+
+// Calls task(context, i, worker) once for each i in [0, count), worker in [0, thread_count()); returns when all are
+// done. Tasks must not throw: whatever can fail (memory) is done before.
+void run_tasks(int64_t count, void (*task)(void* context, int64_t i, int worker), void* context);
+
+template <class Task>
+static inline void parallel(int64_t count, Task&& task) {
+  auto call = [](void* context, int64_t i, int worker) { (*static_cast<Task*>(context))(i, worker); };
+  run_tasks(count, call, const_cast<void*>(static_cast<const void*>(&task)));
+}
+
+}  // namespace ctflow

@@ -1,0 +1,163 @@
+/**
+ * Compiles native/src into build/ctflow.node with the machine's own C++ compiler: no node-gyp, no Python, no download
+ * (the headers of Node-API come from npm). Only what changed is compiled again. `node scripts/build-addon.mjs` runs it.
+ */
+
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const execute = promisify(execFile)
+const require = createRequire(import.meta.url)
+const root = fileURLToPath(new URL('..', import.meta.url))
+const sourceFolder = join(root, 'native', 'src')
+const outputFolder = join(root, 'build', 'native')
+const target = join(root, 'build', 'ctflow.node')
+
+const isX86 = process.arch === 'x64'
+const isMac = process.platform === 'darwin'
+
+/** -ffast-math stays away: it would make results depend on how the compiler reorders sums. */
+const common = [
+  '-std=c++17',
+  '-O3',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-pthread',
+  '-DNAPI_VERSION=8',
+  '-DNAPI_CPP_EXCEPTIONS',
+]
+/** What a file named so may use; such files run only where the processor has it. */
+const instructionSets = [
+  { ending: 'avx2.cc', flags: ['-mavx2', '-mfma'] },
+  {
+    ending: 'avx512.cc',
+    flags: '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' '),
+  },
+]
+
+/** Compiles and links what is out of date. Rejects with a message that says what to install or what the compiler said. */
+export async function buildAddon() {
+  await mkdir(outputFolder, { recursive: true })
+  const compiler = await findCompiler()
+  const includes = [require('node-api-headers').include_dir, dirname(require.resolve('node-addon-api')), sourceFolder]
+  const files = await listFiles(sourceFolder)
+  const headers = await hashOf(
+    files.filter(file => /\.(h|inc)$/.test(file)),
+    [
+      compiler.version,
+      require('node-addon-api/package.json').version,
+      require('node-api-headers/package.json').version,
+    ],
+  )
+  const objects = files
+    .filter(file => file.endsWith('.cc'))
+    .map(source => ({ source, set: instructionSets.find(({ ending }) => source.endsWith(ending)) }))
+    .filter(({ set }) => set === undefined || isX86)
+    .map(({ source, set }) => ({
+      source,
+      object: join(outputFolder, relative(sourceFolder, source).replaceAll(/[/\\]/g, '.').replace(/\.cc$/, '.o')),
+      flags: [...common, ...(set?.flags ?? []), ...includes.map(folder => `-I${folder}`)],
+    }))
+
+  // The longest first, so that no core idles while the last one compiles.
+  const queue = objects.toSorted((a, b) => weight(b.source) - weight(a.source))
+  const worker = async () => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) await compile(compiler, job, headers)
+  }
+  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, worker))
+  await link(compiler, objects, headers)
+  await removeStale(objects)
+}
+
+async function compile(compiler, { source, object, flags }, headers) {
+  const stamp = await hashOf([source], [headers, ...flags])
+  if (existsSync(object) && (await readStamp(object)) === stamp) return
+  await run(compiler, [...flags, '-c', source, '-o', object])
+  await writeFile(`${object}.hash`, stamp)
+}
+
+/** The finished addon replaces the old one in one step: a running process keeps the file it has loaded. */
+async function link(compiler, objects, headers) {
+  const list = objects.map(({ object }) => object)
+  const stamps = await Promise.all(list.map(readStamp))
+  const stamp = await hashOf([], [headers, ...stamps])
+  if (existsSync(target) && (await readStamp(target)) === stamp) return
+  const fresh = `${target}.${process.pid}`
+  const platform = isMac ? ['-undefined', 'dynamic_lookup'] : ['-static-libgcc']
+  await run(compiler, ['-shared', '-pthread', ...platform, ...list, '-o', fresh])
+  await rename(fresh, target)
+  await writeFile(`${target}.hash`, stamp)
+}
+
+async function run(compiler, args) {
+  try {
+    const { stderr } = await execute(compiler.path, args, { maxBuffer: 1 << 24 })
+    if (stderr !== '') console.warn(stderr)
+  } catch (error) {
+    throw new Error(`the C++ addon does not compile with ${compiler.path}:\n${error.stderr ?? error.message}`, {
+      cause: error,
+    })
+  }
+}
+
+async function findCompiler() {
+  const candidates = [process.env.CXX, 'g++', 'clang++', 'c++'].filter(Boolean)
+  for (const path of candidates) {
+    try {
+      return { path, version: (await execute(path, ['--version'])).stdout }
+    } catch {
+      // not installed: the next one
+    }
+  }
+  throw new Error(
+    `no C++ compiler found (tried ${candidates.join(', ')}), and the native backend is compiled at install. Install one, ` +
+      'then run "npm rebuild" again. Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install; ' +
+      'elsewhere set CXX to the compiler.',
+  )
+}
+
+async function removeStale(objects) {
+  const wanted = new Set(objects.flatMap(({ object }) => [object, `${object}.hash`]))
+  for (const file of await listFiles(outputFolder)) if (!wanted.has(file)) await rm(file, { force: true })
+}
+
+async function listFiles(folder) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath ?? entry.path, entry.name))
+    .toSorted()
+}
+
+async function hashOf(files, words) {
+  const hash = createHash('sha256')
+  for (const word of words) hash.update(`${word}\0`)
+  for (const file of files) hash.update(`${relative(root, file)}\0`).update(await readFile(file))
+  return hash.digest('hex')
+}
+
+async function readStamp(file) {
+  return readFile(`${file}.hash`, 'utf8').catch(() => '')
+}
+
+/** A guess at how long a file takes: templates of convolutions longest, napi.h next. */
+function weight(source) {
+  if (/conv3d.*avx/.test(source)) return 3
+  return source.endsWith('addon.cc') ? 2 : 1
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    await buildAddon()
+  } catch (error) {
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}
