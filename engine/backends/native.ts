@@ -1,0 +1,104 @@
+/**
+ * The `native` backend: TensorFlow.js' CPU backend whose hot kernels are calls into the addon, on the same typed arrays.
+ * Every other kernel is tfjs' own, and each use of one is counted.
+ */
+
+import * as tf from '@tensorflow/tfjs'
+import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
+import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu'
+import { loadAddon } from '../../native/addon.ts'
+import { nativeKernels, partialKernels, type Call, type KernelBackend } from '../../native/kernels/index.ts'
+import { Pool, type PoolReport } from './pool.ts'
+
+export interface NativeBackendReport {
+  /** Uses of kernels that are not native, by name. */
+  readonly fallbacks: Readonly<Record<string, number>>
+  readonly pool: PoolReport
+  /** Instruction set of the kernels. */
+  readonly isa: string
+}
+
+/** Kernels that move no number: another shape for the same values. They are native by doing nothing. */
+const metadataKernels: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims'])
+
+const pool = new Pool()
+const fallbacks = new Map<string, number>()
+let registered = false
+
+class NativeBackend extends MathBackendCPU implements KernelBackend {
+  constructor() {
+    super()
+    // The base class advertises another package on the first tensor.
+    Object.assign(this, { firstUse: false })
+  }
+
+  output(shape: readonly number[]): { info: TensorInfo; values: Float32Array } {
+    const values = pool.take(shape.reduce((product, n) => product * n, 1))
+    return { info: this.makeTensorInfo([...shape], 'float32', values), values }
+  }
+
+  /** A copy where the memory will be used again: what a caller holds must not change under his hands. */
+  override readSync(dataId: object): ReturnType<MathBackendCPU['readSync']> {
+    const values = super.readSync(dataId)
+    return pool.owns(values) ? values.slice() : values
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    const values = this.data.has(dataId) ? this.data.get(dataId).values : undefined
+    const gone = super.disposeData(dataId, force)
+    if (gone) pool.give(values)
+    return gone
+  }
+}
+
+/** Registers backend and kernels once, and sets the number of threads each time. ERR_ENGINE where the addon is missing. */
+export function registerNativeBackend({ threads }: { threads: number }): void {
+  loadAddon().setThreads(threads)
+  if (registered) return
+  registered = true
+  tf.registerBackend('native', () => new NativeBackend(), 2)
+  const own = new Set(nativeKernels.map(({ kernelName }) => kernelName))
+  for (const config of nativeKernels) tf.registerKernel(config)
+  for (const config of tf.getKernelsForBackend('cpu')) {
+    if (!own.has(config.kernelName)) tf.registerKernel(adopted(config))
+  }
+}
+
+/** tfjs' own kernel under our name: counted, or tried natively first. */
+function adopted(config: KernelConfig): KernelConfig {
+  const name = config.kernelName
+  if (metadataKernels.has(name)) return { ...config, backendName: 'native' }
+  const native = partialKernels[name]
+  const kernelFunc: KernelFunc = call => {
+    const served = native?.(call as unknown as Call)
+    if (served) return served
+    fallbacks.set(name, (fallbacks.get(name) ?? 0) + 1)
+    return owning(config.kernelFunc(call), call)
+  }
+  return { ...config, backendName: 'native', kernelFunc }
+}
+
+/** Some of tfjs' kernels (Slice) give views of their input's memory, which the pool would hand out again: those are copied. */
+function owning(result: TensorInfo | TensorInfo[], { inputs, backend }: Parameters<KernelFunc>[0]): TensorInfo | TensorInfo[] {
+  const { data } = backend as NativeBackend
+  const ids = new Set(Object.values(inputs ?? {}).map(input => input?.dataId))
+  for (const { dataId } of [result].flat()) {
+    const entry = data.get(dataId)
+    if (!ids.has(dataId) && pool.owns(entry.values)) entry.values = entry.values.slice()
+  }
+  return result
+}
+
+export function nativeBackendReport(): NativeBackendReport {
+  return { fallbacks: Object.fromEntries(fallbacks), pool: pool.report(), isa: loadAddon().isa() }
+}
+
+export function resetNativeBackendReport(): void {
+  fallbacks.clear()
+  pool.resetPeak()
+}
+
+/** Gives memory that no tensor uses back to the system. */
+export function trimPool(): void {
+  pool.trim()
+}

@@ -1,0 +1,52 @@
+/** Group norm with ReLU, and its gradient: one kernel each where a composition takes ten passes over memory. */
+
+import { loadAddon } from '../addon.ts'
+import { floats, kernel } from './kernel.ts'
+
+/** [batch, voxels, channels, groups] of (N, D, H, W, C). */
+function flatShape(shape: readonly number[], groups: number): number[] {
+  const channels = shape.at(-1)!
+  return [shape[0]!, shape.slice(1, -1).reduce((product, n) => product * n, 1), channels, groups]
+}
+
+/** {x, gamma, beta} -> [y, mean (N, groups), rstd (N, groups)] */
+export const groupNormRelu = kernel('GroupNormRelu', ({ inputs: { x, gamma, beta }, backend, attrs }) => {
+  const groups = attrs['groups'] as number
+  const y = backend.output(x!.shape)
+  const mean = backend.output([x!.shape[0]!, groups])
+  const rstd = backend.output([x!.shape[0]!, groups])
+  loadAddon().groupNormForward(
+    floats(backend, x!),
+    floats(backend, gamma!),
+    floats(backend, beta!),
+    y.values,
+    mean.values,
+    rstd.values,
+    flatShape(x!.shape, groups),
+    attrs['epsilon'] as number,
+    attrs['relu'] as boolean,
+  )
+  return [y.info, mean.info, rstd.info]
+})
+
+/** {dy, x, gamma, beta, mean, rstd} -> [dx, dgamma, dbeta] */
+export const groupNormReluGrad = kernel('GroupNormReluGrad', ({ inputs: { dy, x, gamma, beta, mean, rstd }, backend, attrs }) => {
+  const dx = backend.output(x!.shape)
+  const dgamma = backend.output(gamma!.shape)
+  const dbeta = backend.output(beta!.shape)
+  loadAddon().groupNormGradient(
+    floats(backend, dy!),
+    floats(backend, x!),
+    floats(backend, gamma!),
+    floats(backend, beta!),
+    floats(backend, mean!),
+    floats(backend, rstd!),
+    dx.values,
+    dgamma.values,
+    dbeta.values,
+    flatShape(x!.shape, attrs['groups'] as number),
+    attrs['epsilon'] as number,
+    attrs['relu'] as boolean,
+  )
+  return [dx.info, dgamma.info, dbeta.info]
+})

@@ -1,0 +1,36 @@
+/** What the kernels share: a backend that lends memory, and the values of its tensors. */
+
+import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
+
+/** The backend as a kernel sees it. */
+export interface KernelBackend {
+  readonly data: { get(dataId: object): { values?: unknown } }
+  /** A tensor over pooled memory that is not cleared. */
+  output(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array }
+}
+
+export interface Call {
+  readonly inputs: Readonly<Record<string, TensorInfo>>
+  readonly backend: KernelBackend
+  readonly attrs: Readonly<Record<string, unknown>>
+}
+
+/** A kernel of the native backend. */
+export function kernel(kernelName: string, work: (call: Call) => TensorInfo | TensorInfo[]): KernelConfig {
+  return { kernelName, backendName: 'native', kernelFunc: work as unknown as KernelFunc }
+}
+
+/** A tensor's values, as they lie in memory. */
+export function floats(backend: KernelBackend, { dataId, dtype }: TensorInfo): Float32Array {
+  if (dtype !== 'float32') throw new Error(`expected a float32 tensor, found ${dtype}`)
+  return backend.data.get(dataId).values as Float32Array
+}
+
+export function integers(backend: KernelBackend, { dataId, dtype }: TensorInfo): Int32Array {
+  if (dtype !== 'int32') throw new Error(`expected an int32 tensor, found ${dtype}`)
+  return backend.data.get(dataId).values as Int32Array
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1)
+}
