@@ -11,7 +11,10 @@ const benches: Readonly<Record<string, () => Promise<readonly Trial[]>>> = {
   step: async () => (await import('./step.ts')).trials,
 }
 
-const { values, positionals } = parseArgs({ options: { json: { type: 'boolean', default: false } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { json: { type: 'boolean', default: false } },
+  allowPositionals: true,
+})
 const name = positionals[0]
 const bench = name === undefined ? undefined : benches[name]
 if (!bench) {
@@ -30,7 +33,13 @@ if (!bench) {
 
 function machine(): { cpu: string; threads: number; memoryBytes: number; node: string; platform: string } {
   const processors = cpus()
-  return { cpu: processors[0]?.model ?? 'unknown', threads: processors.length, memoryBytes: totalmem(), node: process.version, platform: `${process.platform} ${process.arch}` }
+  return {
+    cpu: processors[0]?.model ?? 'unknown',
+    threads: processors.length,
+    memoryBytes: totalmem(),
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+  }
 }
 
 function row({ trial, median, unit, runs, shareOfPeak, peakBytes }: Result): string {

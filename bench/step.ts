@@ -8,7 +8,17 @@ import { peakRss } from '../pipeline/summary.ts'
 import type { Trial } from './trial.ts'
 
 const shape: Shape3 = [224, 224, 32]
-const loss = { kind: 'dice-ce', squaredPred: true, includeBackground: true, jaccard: false, batch: false, smoothNr: 1e-5, smoothDr: 1e-5, lambdaDice: 1, lambdaCe: 1 } as const
+const loss = {
+  kind: 'dice-ce',
+  squaredPred: true,
+  includeBackground: true,
+  jaccard: false,
+  batch: false,
+  smoothNr: 1e-5,
+  smoothDr: 1e-5,
+  lambdaDice: 1,
+  lambdaCe: 1,
+} as const
 const optimizer = { kind: 'adam', learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 } as const
 
 /** A batch of noise with a block of lesion in it. */
@@ -25,7 +35,15 @@ function batchOf(count: number): Batch {
 let engine: EngineWithReport | undefined
 let batch: Batch | undefined
 const prepare = async (): Promise<void> => {
-  engine = await openEngine({ backend: 'native', precision: 'float32', threads: 'auto', network: publishedSegresnet, loss, optimizer, seed: 0 })
+  engine = await openEngine({
+    backend: 'native',
+    precision: 'float32',
+    threads: 'auto',
+    network: publishedSegresnet,
+    loss,
+    optimizer,
+    seed: 0,
+  })
   batch = batchOf(1)
 }
 const close = async (): Promise<void> => {

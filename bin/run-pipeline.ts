@@ -17,10 +17,25 @@ interface Flags {
 const program = new Command('run-pipeline')
   .description('Runs a pipeline definition: trains, infers or evaluates, as its "task" says.')
   .argument('<definition.json>', 'the definition')
-  .option('--set <path=value>', 'override a field, such as stages.crop.size=[96,96,16]; may be repeated', (value, all: string[]) => [...all, value], [])
+  .option(
+    '--set <path=value>',
+    'override a field, such as stages.crop.size=[96,96,16]; may be repeated',
+    (value, all: string[]) => [...all, value],
+    [],
+  )
   .option('--json', 'print one JSON object on standard output at the end, and nothing else there')
-  .addOption(new Option('--progress <mode>', 'how progress is shown on standard error').choices(['tty', 'plain', 'json', 'none']))
-  .addHelpText('after', '\nExit codes: 0 ok, 1 failed, 2 definition refused, 3 some cases failed, 4 a gate was missed, 75 locked, 130/143 ended by a signal.')
+  .addOption(
+    new Option('--progress <mode>', 'how progress is shown on standard error').choices([
+      'tty',
+      'plain',
+      'json',
+      'none',
+    ]),
+  )
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 ok, 1 failed, 2 definition refused, 3 some cases failed, 4 a gate was missed, 75 locked, 130/143 ended by a signal.',
+  )
   .exitOverride()
 
 try {
@@ -33,7 +48,10 @@ try {
 
 async function main(file: string, flags: Flags): Promise<number> {
   const controller = new AbortController()
-  for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
     process.on(signal, () => {
       // The first one ends the run in order; whoever insists is obeyed.
       if (controller.signal.aborted) process.exit(code)

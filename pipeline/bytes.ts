@@ -41,7 +41,11 @@ export function formatBytes(bytes: number): string {
 
 /** Three quarters of what the control group allows or the machine has: the rest is for the process itself and the page cache. */
 export function availableBytes(): number {
-  const limit = Math.min(totalmem(), cgroupLimit('/sys/fs/cgroup/memory.max'), cgroupLimit('/sys/fs/cgroup/memory/memory.limit_in_bytes'))
+  const limit = Math.min(
+    totalmem(),
+    cgroupLimit('/sys/fs/cgroup/memory.max'),
+    cgroupLimit('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
+  )
   return Math.floor(limit * 0.75)
 }
 

@@ -33,14 +33,25 @@ export interface Sink {
 }
 
 /** Errors that are not a case's fault: they end a run whatever `onError` says. */
-const fatal: ReadonlySet<string> = new Set(['ERR_ENGINE', 'ERR_OUTPUT', 'ERR_INTERRUPTED', 'ERR_WEIGHTS', 'ERR_DEFINITION'])
+const fatal: ReadonlySet<string> = new Set([
+  'ERR_ENGINE',
+  'ERR_OUTPUT',
+  'ERR_INTERRUPTED',
+  'ERR_WEIGHTS',
+  'ERR_DEFINITION',
+])
 
 /**
  * Sends items through a flow and waits for the end. Items are made only when somebody pulls. After a fatal error, or
  * when the signal aborts, the source ends, what is in flight is waited for and dropped, and the promise rejects with
  * the first error: nothing is left running.
  */
-export async function drain<In extends Item>(inputs: readonly In[], flow: Transform, sink: Sink, signal?: AbortSignal): Promise<void> {
+export async function drain<In extends Item>(
+  inputs: readonly In[],
+  flow: Transform,
+  sink: Sink,
+  signal?: AbortSignal,
+): Promise<void> {
   let failure: { error: unknown } | undefined
   let next = 0
   const source = highland<Item>((push, more) => {

@@ -29,11 +29,18 @@ export async function openDataSet(task: Task, options: DataSetOptions): Promise<
   const dataSet = await source(options)
   const first = sectionsOf(task, options)[0]!
   if (dataSet.section(first).length === 0) {
-    throw new PipelineError('ERR_DATASET', `/dataset: ${dataSet.name}: the section "${first}" has no cases; expected at least one`, { section: first })
+    throw new PipelineError(
+      'ERR_DATASET',
+      `/dataset: ${dataSet.name}: the section "${first}" has no cases; expected at least one`,
+      { section: first },
+    )
   }
   if (options.predictions === undefined) return dataSet
   const folder = options.predictions
-  return { ...dataSet, section: name => dataSet.section(name).map(found => ({ ...found, prediction: join(folder, `${found.id}.nii.gz`) })) }
+  return {
+    ...dataSet,
+    section: name => dataSet.section(name).map(found => ({ ...found, prediction: join(folder, `${found.id}.nii.gz`) })),
+  }
 }
 
 async function source(options: DataSetOptions): Promise<DataSet> {
@@ -53,7 +60,11 @@ function listOf(list: string, root: string): DataSet {
   const content = readList(list)
   const sections = new Map<string, readonly Case[]>()
   for (const [name, entries] of Object.entries(content)) {
-    if (Array.isArray(entries) && !['modality', 'labels'].includes(name)) sections.set(name, entries.map((entry, i) => caseOf(entry, i, `${list}: /${name}/${i}`, root)))
+    if (Array.isArray(entries) && !['modality', 'labels'].includes(name))
+      sections.set(
+        name,
+        entries.map((entry, i) => caseOf(entry, i, `${list}: /${name}/${i}`, root)),
+      )
   }
   for (const [name, cases] of sections) refuseTwins(cases, `${list}: /${name}`)
   return { name: list, section: name => sections.get(name) ?? [] }
@@ -65,19 +76,30 @@ function readList(list: string): Record<string, unknown> {
     content = JSON.parse(readFileSync(list, 'utf8'))
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
-    throw new PipelineError('ERR_DATASET', `/dataset/list: ${list}: expected a data list (JSON): ${why}`, { file: list })
+    throw new PipelineError('ERR_DATASET', `/dataset/list: ${list}: expected a data list (JSON): ${why}`, {
+      file: list,
+    })
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw new PipelineError('ERR_DATASET', `/dataset/list: ${list}: expected an object with "training", "validation", "testing", found ${show(content)}`, { file: list })
+    throw new PipelineError(
+      'ERR_DATASET',
+      `/dataset/list: ${list}: expected an object with "training", "validation", "testing", found ${show(content)}`,
+      { file: list },
+    )
   }
   return content as Record<string, unknown>
 }
 
 /** Clara's lists hold objects; Decathlon's "testing" holds plain paths of images. */
 function caseOf(entry: unknown, index: number, where: string, root: string): Case {
-  const { image, label } = (typeof entry === 'string' ? { image: entry } : entry ?? {}) as { image?: unknown; label?: unknown }
-  if (typeof image !== 'string' || image === '') throw new PipelineError('ERR_DATASET', `${where}: expected {"image": path, "label": path}, found ${show(entry)}`)
-  if (label !== undefined && typeof label !== 'string') throw new PipelineError('ERR_DATASET', `${where}/label: expected a path, found ${show(label)}`)
+  const { image, label } = (typeof entry === 'string' ? { image: entry } : (entry ?? {})) as {
+    image?: unknown
+    label?: unknown
+  }
+  if (typeof image !== 'string' || image === '')
+    throw new PipelineError('ERR_DATASET', `${where}: expected {"image": path, "label": path}, found ${show(entry)}`)
+  if (label !== undefined && typeof label !== 'string')
+    throw new PipelineError('ERR_DATASET', `${where}/label: expected a path, found ${show(label)}`)
   const path = resolve(root, image)
   return { id: idOf(path, root), index, image: path, ...(label !== undefined && { label: resolve(root, label) }) }
 }
@@ -88,11 +110,18 @@ function directoryOf(directory: string): DataSet {
     if (!statSync(directory).isDirectory()) throw new Error('it is a file')
     names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : (error as Error).message
-    throw new PipelineError('ERR_DATASET', `/dataset/directory: ${directory}: expected a folder of scans: ${why}`, { directory })
+    const why =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : (error as Error).message
+    throw new PipelineError('ERR_DATASET', `/dataset/directory: ${directory}: expected a folder of scans: ${why}`, {
+      directory,
+    })
   }
   const files = names.filter(name => /\.(nii|nii\.gz|hdr)$/i.test(name)).toSorted()
-  const cases = files.map((name, index) => ({ id: idOf(join(directory, name), directory), index, image: join(directory, name) }))
+  const cases = files.map((name, index) => ({
+    id: idOf(join(directory, name), directory),
+    index,
+    image: join(directory, name),
+  }))
   refuseTwins(cases, `/dataset/directory: ${directory}`)
   return { name: directory, section: () => cases }
 }
@@ -109,7 +138,11 @@ function refuseTwins(cases: readonly Case[], where: string): void {
   const seen = new Map<string, Case>()
   for (const found of cases) {
     const twin = seen.get(found.id)
-    if (twin) throw new PipelineError('ERR_DATASET', `${where}: ${twin.image} and ${found.image} are both called "${found.id}"; each case must have a name of its own`)
+    if (twin)
+      throw new PipelineError(
+        'ERR_DATASET',
+        `${where}: ${twin.image} and ${found.image} are both called "${found.id}"; each case must have a name of its own`,
+      )
     seen.set(found.id, found)
   }
 }

@@ -46,7 +46,11 @@ export function definitionSchema(): Record<string, unknown> {
         description: envelope.properties.network.description,
         required: ['kind'],
         discriminator: { propertyName: 'kind' },
-        oneOf: networks.map(schema => ({ ...schema, required: requiredWithKind(schema), properties: { ...schema.properties, weights } })),
+        oneOf: networks.map(schema => ({
+          ...schema,
+          required: requiredWithKind(schema),
+          properties: { ...schema.properties, weights },
+        })),
       },
       stages: {
         ...envelope.properties.stages,
@@ -69,7 +73,15 @@ let compiled: ValidateFunction | undefined
 
 function validator(): ValidateFunction {
   if (!compiled) {
-    const ajv = new Ajv({ verbose: true, discriminator: true, useDefaults: true, allErrors: true, strict: true, strictRequired: false, allowUnionTypes: true })
+    const ajv = new Ajv({
+      verbose: true,
+      discriminator: true,
+      useDefaults: true,
+      allErrors: true,
+      strict: true,
+      strictRequired: false,
+      allowUnionTypes: true,
+    })
     const { $schema: _, ...schema } = definitionSchema()
     compiled = ajv.compile(schema)
   }
@@ -93,17 +105,25 @@ export function loadDefinition(file: string, overrides: readonly string[] = []):
 export function validateDefinition(
   value: unknown,
   folder: string,
-  source: { name: string; lineOf(pointer: string): number | undefined } = { name: 'definition', lineOf: () => undefined },
+  source: { name: string; lineOf(pointer: string): number | undefined } = {
+    name: 'definition',
+    lineOf: () => undefined,
+  },
 ): Definition {
   const definition = structuredClone(value)
   const validate = validator()
-  const problems: Problem[] = validate(definition) ? semanticProblems(definition as Definition) : problemsOf(validate.errors ?? [], definition)
+  const problems: Problem[] = validate(definition)
+    ? semanticProblems(definition as Definition)
+    : problemsOf(validate.errors ?? [], definition)
   if (problems.length > 0) {
     const lines = problems.map(({ path, message }) => {
       const line = source.lineOf(path)
       return `  ${path || '/'}${line === undefined ? '' : ` (line ${line})`}: ${message}`
     })
-    throw new PipelineError('ERR_DEFINITION', `${source.name} is refused:\n${lines.join('\n')}`, { file: source.name, problems })
+    throw new PipelineError('ERR_DEFINITION', `${source.name} is refused:\n${lines.join('\n')}`, {
+      file: source.name,
+      problems,
+    })
   }
   return absolute(definition as Definition, folder)
 }
@@ -118,11 +138,15 @@ function semanticProblems(definition: Definition): Problem[] {
     problems.push({ path: '/dataset', message: `expected exactly one of list, directory, phantoms; found ${found}` })
   }
   if (dataset.directory !== undefined && task === 'train') {
-    problems.push({ path: '/dataset/directory', message: 'a directory has no labels: training needs a "list" or "phantoms"' })
+    problems.push({
+      path: '/dataset/directory',
+      message: 'a directory has no labels: training needs a "list" or "phantoms"',
+    })
   }
   const kinds = definition.stages.map(({ kind }) => kind)
   const needsNetwork = kinds.includes('train') || kinds.includes('infer')
-  if (needsNetwork && !definition.network) problems.push({ path: '', message: 'the field "network" is missing; stages train and infer need one' })
+  if (needsNetwork && !definition.network)
+    problems.push({ path: '', message: 'the field "network" is missing; stages train and infer need one' })
   if (kinds.includes('infer') && definition.network && !definition.network.weights) {
     problems.push({ path: '/network', message: 'the field "weights" is missing: infer needs a trained network' })
   }
@@ -142,7 +166,9 @@ function absolute(definition: Definition, folder: string): Definition {
       ...(dataset.root !== undefined && { root: at(dataset.root) }),
       ...(dataset.directory !== undefined && { directory: at(dataset.directory) }),
       ...(dataset.predictions !== undefined && { predictions: at(dataset.predictions) }),
-      ...(dataset.phantoms?.folder !== undefined && { phantoms: { ...dataset.phantoms, folder: at(dataset.phantoms.folder) } }),
+      ...(dataset.phantoms?.folder !== undefined && {
+        phantoms: { ...dataset.phantoms, folder: at(dataset.phantoms.folder) },
+      }),
     },
     ...(network && { network: { ...network, ...(network.weights !== undefined && { weights: at(network.weights) }) } }),
   }
@@ -163,14 +189,21 @@ function parseFile(path: string): { value: unknown; tree: Node | undefined; text
   if (first || !tree) {
     const before = text.slice(0, first?.offset ?? 0).split('\n')
     const what = first ? printParseErrorCode(first.error) : 'the file is empty'
-    throw new PipelineError('ERR_DEFINITION', `${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}, found ${show(text.slice(first?.offset ?? 0, (first?.offset ?? 0) + 20))}`, { file: path })
+    throw new PipelineError(
+      'ERR_DEFINITION',
+      `${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}, found ${show(text.slice(first?.offset ?? 0, (first?.offset ?? 0) + 20))}`,
+      { file: path },
+    )
   }
   return { value: JSON.parse(text.replace(/^\uFEFF/, '')), tree, text }
 }
 
 /** The line of the value at a pointer, or of the nearest thing around it that stands in the file. */
 function lineOf(tree: Node | undefined, text: string, pointer: string): number | undefined {
-  const parts = pointer.split('/').slice(1).map(part => (/^\d+$/.test(part) ? Number(part) : part))
+  const parts = pointer
+    .split('/')
+    .slice(1)
+    .map(part => (/^\d+$/.test(part) ? Number(part) : part))
   for (let length = parts.length; tree && length >= 0; length--) {
     const node = findNodeAtLocation(tree, parts.slice(0, length))
     if (node) return text.slice(0, node.offset).split('\n').length

@@ -29,13 +29,23 @@ export function checkOrder(task: Task, options: readonly StageOptions[]): Proble
     if (!stage.takes.includes(flow)) {
       const from = i === 0 ? 'the start of the pipeline' : `"${options[i - 1]!.kind}"`
       const wants = stage.takes.map(name => words[name]).join(' or ')
-      return [{ path: `/stages/${i}`, message: `"${kind}" expects ${wants}, but ${from} gives ${words[flow]}; ${cure(stage.takes, kind)}` }]
+      return [
+        {
+          path: `/stages/${i}`,
+          message: `"${kind}" expects ${wants}, but ${from} gives ${words[flow]}; ${cure(stage.takes, kind)}`,
+        },
+      ]
     }
     flow = stage.gives
   }
   const end = ends[task]
   if (flow === end.flow) return []
-  return [{ path: '/stages', message: `a pipeline that is to ${task} must end with ${words[end.flow]} (stage "${end.last}"), this one ends with ${words[flow]} ("${options.at(-1)!.kind}")` }]
+  return [
+    {
+      path: '/stages',
+      message: `a pipeline that is to ${task} must end with ${words[end.flow]} (stage "${end.last}"), this one ends with ${words[flow]} ("${options.at(-1)!.kind}")`,
+    },
+  ]
 }
 
 function cure(takes: readonly Flow[], kind: string): string {

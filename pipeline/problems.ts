@@ -17,7 +17,10 @@ export function problemsOf(errors: readonly ErrorObject[], root: unknown): Probl
 /** The name in `candidates` that was probably meant, if any is near. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const limit = Math.max(2, Math.floor(name.length / 3))
-  const ranked = candidates.map(candidate => ({ candidate, distance: leven(name.toLowerCase(), candidate.toLowerCase()) }))
+  const ranked = candidates.map(candidate => ({
+    candidate,
+    distance: leven(name.toLowerCase(), candidate.toLowerCase()),
+  }))
   ranked.sort((a, b) => a.distance - b.distance)
   const best = ranked[0]
   return best && best.distance <= limit ? best.candidate : undefined
@@ -59,14 +62,21 @@ function describe(error: ErrorObject, root: unknown): Problem {
       const tag = String(params['tag'])
       const known = tagsOf(error)
       const value = params['tagValue']
-      if (value === undefined) return { path, message: `the field "${tag}" is missing; expected one of: ${known.join(', ')}` }
+      if (value === undefined)
+        return { path, message: `the field "${tag}" is missing; expected one of: ${known.join(', ')}` }
       return { path: `${path}/${tag}`, message: `unknown ${tag} ${show(value)}; ${suggestion(String(value), known)}` }
     }
     case 'pattern':
-      return { path, message: `expected ${String(error.parentSchema?.['description'] ?? `text like ${String(params['pattern'])}`)}, found ${show(found)}` }
+      return {
+        path,
+        message: `expected ${String(error.parentSchema?.['description'] ?? `text like ${String(params['pattern'])}`)}, found ${show(found)}`,
+      }
     case 'minItems':
     case 'maxItems':
-      return { path, message: `expected ${countWord(error.keyword)} ${String(params['limit'])} elements, found ${show(found)}` }
+      return {
+        path,
+        message: `expected ${countWord(error.keyword)} ${String(params['limit'])} elements, found ${show(found)}`,
+      }
     default:
       return { path, message: `${error.message ?? error.keyword}, found ${show(found)}` }
   }

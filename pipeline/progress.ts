@@ -39,7 +39,8 @@ function jsonLines(out: NodeJS.WriteStream): Progress {
       current = { name, total }
       write('begin', current)
     },
-    advance: (done, detail) => write('advance', { name: current.name, done, total: current.total, ...(detail !== undefined && { detail }) }),
+    advance: (done, detail) =>
+      write('advance', { name: current.name, done, total: current.total, ...(detail !== undefined && { detail }) }),
     event: (name, values) => write(name, values),
     close() {},
   }
@@ -58,7 +59,13 @@ function plainLines(out: NodeJS.WriteStream): Progress {
 
 function bar(out: NodeJS.WriteStream): Progress {
   const bars = new MultiBar(
-    { stream: out, format: '{name} {bar} {value}/{total} {eta_formatted} {detail}', hideCursor: true, clearOnComplete: true, barsize: 24 },
+    {
+      stream: out,
+      format: '{name} {bar} {value}/{total} {eta_formatted} {detail}',
+      hideCursor: true,
+      clearOnComplete: true,
+      barsize: 24,
+    },
     Presets.shades_classic,
   )
   let current: SingleBar | undefined

@@ -3,7 +3,18 @@
  * file, when the run ends well: a failed run overwrites nothing, and every file appears whole.
  */
 
-import { accessSync, appendFileSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { PipelineError } from './errors.ts'
 import { takeLock } from './lock.ts'
@@ -69,7 +80,9 @@ export function openRunFolder(output: string): RunFolder {
     },
     abandon() {
       try {
-        const kept = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file)) ? freeName(join(output, 'interrupted')) : undefined
+        const kept = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file))
+          ? freeName(join(output, 'interrupted'))
+          : undefined
         if (kept) renameSync(staging, kept)
         else rmSync(staging, { recursive: true, force: true })
         return kept
@@ -91,7 +104,12 @@ function notWritable(path: string, error: unknown): PipelineError {
     EEXIST: 'a file of that name is in the way',
     EDQUOT: 'the disk quota is used up',
   }
-  return new PipelineError('ERR_OUTPUT', `${path}: cannot be written: ${reasons[code ?? ''] ?? message}; choose another "output" or mend its permissions`, { path }, { cause: error })
+  return new PipelineError(
+    'ERR_OUTPUT',
+    `${path}: cannot be written: ${reasons[code ?? ''] ?? message}; choose another "output" or mend its permissions`,
+    { path },
+    { cause: error },
+  )
 }
 
 function moveInto(from: string, to: string): void {

@@ -25,9 +25,14 @@ export interface RunOptions {
 }
 
 /** Runs a definition to its end. Never rejects for what a user can cause: the result says what happened. */
-export async function run(definition: Definition, { progress, signal = new AbortController().signal }: RunOptions): Promise<RunResult & { lines: readonly string[] }> {
+export async function run(
+  definition: Definition,
+  { progress, signal = new AbortController().signal }: RunOptions,
+): Promise<RunResult & { lines: readonly string[] }> {
   const started = performance.now()
-  const book = new CaseBook(definition.onError === 'stop', failure => progress.note(`failed: ${failure.case}: ${failure.reason}`))
+  const book = new CaseBook(definition.onError === 'stop', failure =>
+    progress.note(`failed: ${failure.case}: ${failure.reason}`),
+  )
   let folder: RunFolder | undefined
   let engine: Engine | undefined
   const result = (status: Status, exitCode: number, rest: Partial<RunResult> = {}): RunResult => ({
@@ -39,7 +44,9 @@ export async function run(definition: Definition, { progress, signal = new Abort
     peakRssBytes: peakRss(),
     cases: book.counts,
     metrics: {},
-    engine: engine ? { backend: engine.info.backend, precision: engine.info.precision, threads: engine.info.threads } : null,
+    engine: engine
+      ? { backend: engine.info.backend, precision: engine.info.precision, threads: engine.info.threads }
+      : null,
     failures: book.failures,
     ...rest,
   })
@@ -61,7 +68,14 @@ export async function run(definition: Definition, { progress, signal = new Abort
     const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
     const summary = result(status, exitCodes[status], { metrics: outcome.metrics })
     const lines = describe(summary, outcome, engine)
-    folder.writeJson('run.json', { ...facts(engine), memoryBytes, seed: definition.seed, dataset: dataSet.name, counts: Object.fromEntries(counts), peakRssBytes: summary.peakRssBytes })
+    folder.writeJson('run.json', {
+      ...facts(engine),
+      memoryBytes,
+      seed: definition.seed,
+      dataset: dataSet.name,
+      counts: Object.fromEntries(counts),
+      peakRssBytes: summary.peakRssBytes,
+    })
     folder.writeJson('summary.json', summary)
     folder.writeText('summary.txt', `${lines.join('\n')}\n`)
     if (status === 'failed') {
@@ -124,11 +138,19 @@ function contextOf(
   }
 }
 
-function announce(definition: Definition, engine: Engine | undefined, memoryBytes: number, dataSet: string, progress: Progress): void {
+function announce(
+  definition: Definition,
+  engine: Engine | undefined,
+  memoryBytes: number,
+  dataSet: string,
+  progress: Progress,
+): void {
   progress.note(`${definition.task}: ${dataSet}`)
   if (engine) {
     const { backend, precision, threads, device, reason, parameters } = engine.info
-    progress.note(`engine: ${backend}, ${precision}, ${threads} threads, ${device} (${reason}); ${parameters.toLocaleString('en')} parameters`)
+    progress.note(
+      `engine: ${backend}, ${precision}, ${threads} threads, ${device} (${reason}); ${parameters.toLocaleString('en')} parameters`,
+    )
   }
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
 }
@@ -147,6 +169,14 @@ function describe(summary: RunResult, outcome: TaskResult, engine: Engine | unde
 
 /** Versions and the machine, for `run.json`. */
 function facts(engine: Engine | undefined): Record<string, unknown> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-  return { ctflow: version, node: process.version, platform: `${process.platform} ${process.arch}`, engine: engine?.info ?? null, ended: new Date().toISOString() }
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return {
+    ctflow: version,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    engine: engine?.info ?? null,
+    ended: new Date().toISOString(),
+  }
 }

@@ -28,13 +28,17 @@ export const dataset = {
   additionalProperties: false,
   description: 'where the cases come from: exactly one of list, directory, phantoms',
   properties: {
-    list: { type: 'string', description: 'a Decathlon data list: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}' },
+    list: {
+      type: 'string',
+      description: 'a Decathlon data list: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}',
+    },
     root: { type: 'string', description: "what the list's paths are relative to; default: the list's own folder" },
     directory: { type: 'string', description: 'a folder of scans (.nii, .nii.gz, .hdr), searched recursively' },
     phantoms,
     section: {
       type: 'string',
-      description: "which part of the list to run on; default: testing for infer and evaluate. Training takes 'training' and 'validation'",
+      description:
+        "which part of the list to run on; default: testing for infer and evaluate. Training takes 'training' and 'validation'",
     },
     predictions: { type: 'string', description: 'for evaluate: the folder of masks, named as `save` names them' },
   },
@@ -48,13 +52,20 @@ export const envelope = {
     $schema: { type: 'string', description: 'for editors' },
     description: { type: 'string', description: 'for people' },
     task: { enum: ['train', 'infer', 'evaluate'], description: 'what to do' },
-    seed: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0, description: 'same seed, same bytes' },
+    seed: {
+      type: 'integer',
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      default: 0,
+      description: 'same seed, same bytes',
+    },
     memory: {
       type: ['string', 'integer'],
       pattern: bytesPattern,
       minimum: 1,
       default: 'auto',
-      description: 'bytes that volumes, caches and patches may take, such as "4GiB"; "auto" asks the container or the machine',
+      description:
+        'bytes that volumes, caches and patches may take, such as "4GiB"; "auto" asks the container or the machine',
     },
     engine: {
       type: 'object',
@@ -81,12 +92,20 @@ export const envelope = {
     dataset,
     network: { type: 'object', description: 'the network; not needed where masks are only compared' },
     stages: { type: 'array', minItems: 1, description: 'what happens to every case, in order' },
-    output: { type: 'string', minLength: 1, description: 'the folder of results; relative paths are relative to this file' },
+    output: {
+      type: 'string',
+      minLength: 1,
+      description: 'the folder of results; relative paths are relative to this file',
+    },
     onError: {
       enum: ['continue', 'stop'],
       default: 'continue',
       description: 'continue: a bad case is reported and counted, the run goes on; stop: it ends the run',
     },
-    random: { enum: ['counter'], default: 'counter', description: 'how crops and augmentations are drawn: counter-based (Philox)' },
+    random: {
+      enum: ['counter'],
+      default: 'counter',
+      description: 'how crops and augmentations are drawn: counter-based (Philox)',
+    },
   },
 } as const

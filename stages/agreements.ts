@@ -28,7 +28,11 @@ export function agreements({ network, stages }: Definition): Problem[] {
     const divisor = 2 ** (options.blocksDown.length - 1)
     for (const { path, size } of sizes(stages)) {
       const bad = size.find(extent => extent % divisor !== 0)
-      if (bad !== undefined) problems.push({ path, message: `expected extents divisible by ${divisor} (the network halves ${options.blocksDown.length - 1} times), found ${bad}` })
+      if (bad !== undefined)
+        problems.push({
+          path,
+          message: `expected extents divisible by ${divisor} (the network halves ${options.blocksDown.length - 1} times), found ${bad}`,
+        })
     }
   }
   const crop = stages.find(({ kind }) => kind === 'crop')?.['size'] as readonly number[] | undefined
@@ -48,7 +52,8 @@ function sizes(stages: Definition['stages']): { path: string; size: readonly num
   return stages.flatMap((stage, i) => {
     if (stage.kind === 'crop') return [{ path: `/stages/${i}/size`, size: stage['size'] as readonly number[] }]
     if (stage.kind === 'infer') return [{ path: `/stages/${i}/window`, size: stage['window'] as readonly number[] }]
-    if (stage.kind === 'train') return [{ path: `/stages/${i}/validate/window`, size: (stage as unknown as TrainOptions).validate.window }]
+    if (stage.kind === 'train')
+      return [{ path: `/stages/${i}/validate/window`, size: (stage as unknown as TrainOptions).validate.window }]
     return []
   })
 }

@@ -13,7 +13,8 @@ type Axis = (typeof axes)[number]
 
 const schema = {
   type: 'object',
-  description: 'Random flips, quarter turns in the x-y plane and a shift of the intensities, the same for image and label.',
+  description:
+    'Random flips, quarter turns in the x-y plane and a shift of the intensities, the same for image and label.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -25,7 +26,13 @@ const schema = {
       description: 'mirrors each of the axes on its own',
       properties: {
         probability: { ...probability, default: 0.1, description: 'per axis' },
-        axes: { type: 'array', items: { enum: axes }, uniqueItems: true, default: ['x', 'y', 'z'], description: 'which axes' },
+        axes: {
+          type: 'array',
+          items: { enum: axes },
+          uniqueItems: true,
+          default: ['x', 'y', 'z'],
+          description: 'which axes',
+        },
       },
     },
     rotate90: {
@@ -45,12 +52,22 @@ const schema = {
       description: 'adds one number to the whole image',
       properties: {
         probability: { ...probability, default: 0.5, description: 'of shifting at all' },
-        offset: { type: 'number', minimum: 0, default: 0.1, description: 'drawn uniformly from (-offset, offset), in the units of the image after clip' },
+        offset: {
+          type: 'number',
+          minimum: 0,
+          default: 0.1,
+          description: 'drawn uniformly from (-offset, offset), in the units of the image after clip',
+        },
       },
     },
   },
   examples: [
-    { kind: 'augment', flip: { probability: 0.1, axes: ['x', 'y', 'z'] }, rotate90: { probability: 0.1, maxTurns: 3 }, shiftIntensity: { probability: 0.5, offset: 0.1 } },
+    {
+      kind: 'augment',
+      flip: { probability: 0.1, axes: ['x', 'y', 'z'] },
+      rotate90: { probability: 0.1, maxTurns: 3 },
+      shiftIntensity: { probability: 0.5, offset: 0.1 },
+    },
   ],
 } as const
 
@@ -110,5 +127,8 @@ function turn(volume: Volume, turns: number): Volume {
 }
 
 function add(volume: Volume, shift: number): Volume {
-  return residentVolume(volume.grid, volume.resident!.map(value => value + shift))
+  return residentVolume(
+    volume.grid,
+    volume.resident!.map(value => value + shift),
+  )
 }

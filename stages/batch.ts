@@ -11,7 +11,13 @@ const schema = {
   required: ['kind'],
   properties: {
     kind: { const: 'batch' },
-    size: { type: 'integer', minimum: 1, maximum: 1024, default: 8, description: 'patches in a batch (published: 4 scans x 2 crops = 8)' },
+    size: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 1024,
+      default: 8,
+      description: 'patches in a batch (published: 4 scans x 2 crops = 8)',
+    },
   },
   examples: [{ kind: 'batch', size: 8 }],
 } as const

@@ -11,7 +11,8 @@ import { perItemAsync } from './lift.ts'
 
 const schema = {
   type: 'object',
-  description: 'Keeps the volumes made by the stages before it in memory, least recently used first out. A hit runs none of those stages.',
+  description:
+    'Keeps the volumes made by the stages before it in memory, least recently used first out. A hit runs none of those stages.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -71,5 +72,8 @@ async function resident(volume: Volume): Promise<Volume> {
 
 /** At least 1: lru-cache wants positive sizes. */
 function bytesOf(sample: Sample): number {
-  return Math.max(1, keys.reduce((sum, key) => sum + (sample[key]?.resident?.byteLength ?? 0), 0))
+  return Math.max(
+    1,
+    keys.reduce((sum, key) => sum + (sample[key]?.resident?.byteLength ?? 0), 0),
+  )
 }

@@ -12,7 +12,8 @@ import { perItemMany } from './lift.ts'
 
 const schema = {
   type: 'object',
-  description: 'Cuts patches whose centres lie on lesion with probability positive / (positive + negative), else on background.',
+  description:
+    'Cuts patches whose centres lie on lesion with probability positive / (positive + negative), else on background.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -21,8 +22,18 @@ const schema = {
     samples: { type: 'integer', minimum: 1, maximum: 256, default: 2, description: 'patches from each case and epoch' },
     positive: { type: 'number', minimum: 0, default: 1, description: 'weight of centres on lesion' },
     negative: { type: 'number', minimum: 0, default: 1, description: 'weight of centres on background' },
-    imageThreshold: { type: 'number', default: 0, description: 'background is where the image, after clip, is above this' },
-    parallel: { type: 'integer', minimum: 1, maximum: 16, default: 1, description: 'volumes being read at a time, where no cache has them' },
+    imageThreshold: {
+      type: 'number',
+      default: 0,
+      description: 'background is where the image, after clip, is above this',
+    },
+    parallel: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 16,
+      default: 1,
+      description: 'volumes being read at a time, where no cache has them',
+    },
   },
   examples: [{ kind: 'crop', size: [224, 224, 32], samples: 2 }],
 } as const
@@ -42,26 +53,36 @@ export const crop: Stage<FromSchema<typeof schema>> = {
     const { seed } = context
     const shape = options.size as unknown as Shape3
     const { positive: pos, negative: neg, samples } = options
-    if (pos + neg === 0) throw new PipelineError('ERR_DEFINITION', '/stages (crop): positive and negative are both 0: expected one of them above')
+    if (pos + neg === 0)
+      throw new PipelineError(
+        'ERR_DEFINITION',
+        '/stages (crop): positive and negative are both 0: expected one of them above',
+      )
     return perItemMany<Sample, Sample>('crop', options.parallel, async sample => {
       const { image, label } = sample
-      if (!image || !label) throw new PipelineError('ERR_DATASET', 'expected an image and a label to crop from, found only one of them; training cases need both')
+      if (!image || !label)
+        throw new PipelineError(
+          'ERR_DATASET',
+          'expected an image and a label to crop from, found only one of them; training cases need both',
+        )
       const [voxels, classes] = await Promise.all([materialise(image), materialise(label)])
       const candidates = candidatesOf(classes, voxels, image.grid.shape, options.imageThreshold)
       const draws = rng(seed, sample.epoch, sample.case.index, 'crop')
-      return drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, draws).map((centre, patch) => {
-        const start = cropStart(centre, shape)
-        const drawn: CropDraw = { centre, start }
-        const cutLabel = cut(label.grid, classes, start, shape)
-        expectClasses(cutLabel.resident!, context.engine().info.classes)
-        return {
-          ...sample,
-          image: cut(image.grid, voxels, start, shape),
-          label: cutLabel,
-          patch,
-          draws: { ...sample.draws, crop: drawn },
-        }
-      })
+      return drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, draws).map(
+        (centre, patch) => {
+          const start = cropStart(centre, shape)
+          const drawn: CropDraw = { centre, start }
+          const cutLabel = cut(label.grid, classes, start, shape)
+          expectClasses(cutLabel.resident!, context.engine().info.classes)
+          return {
+            ...sample,
+            image: cut(image.grid, voxels, start, shape),
+            label: cutLabel,
+            patch,
+            draws: { ...sample.draws, crop: drawn },
+          }
+        },
+      )
     })
   },
 }
@@ -74,5 +95,9 @@ function cut(grid: Grid, voxels: Float32Array, start: Shape3, shape: Shape3): Vo
 function expectClasses(labels: Float32Array, classes: number): void {
   const bad = labels.find(value => !(Number.isInteger(value) && value >= 0 && value < classes))
   if (bad === undefined) return
-  throw new PipelineError('ERR_LABEL', `the label holds the value ${bad}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean`, { value: bad })
+  throw new PipelineError(
+    'ERR_LABEL',
+    `the label holds the value ${bad}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean`,
+    { value: bad },
+  )
 }

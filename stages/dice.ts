@@ -16,7 +16,13 @@ const schema = {
   properties: {
     kind: { const: 'dice' },
     emptyRule,
-    value: { type: 'integer', minimum: 1, maximum: 255, default: 1, description: 'the class that is compared; all others count as background' },
+    value: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 255,
+      default: 1,
+      description: 'the class that is compared; all others count as background',
+    },
   },
   examples: [{ kind: 'dice' }, { kind: 'dice', emptyRule: 'monai' }],
 } as const
@@ -27,10 +33,15 @@ export const dice: Stage<FromSchema<typeof schema>> = {
   gives: 'score',
   create: options =>
     perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
-      const found = 'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
+      const found =
+        'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
       sameShape(found, reference)
-      const metrics = overlap(found.voxels, reference.voxels, { value: options.value ?? 1, emptyRule: options.emptyRule, voxelMl: voxelMl(found.grid.affine) })
+      const metrics = overlap(found.voxels, reference.voxels, {
+        value: options.value ?? 1,
+        emptyRule: options.emptyRule,
+        voxelMl: voxelMl(found.grid.affine),
+      })
       return { case: item.case, metrics }
     }),
 }
@@ -41,7 +52,11 @@ interface Mask {
 }
 
 async function volumeOf(volume: Volume | undefined, key: string): Promise<Mask> {
-  if (!volume) throw new PipelineError('ERR_DATASET', `expected a ${key} to compare with, found none; list one, or put "${key}" into the keys of "load"`)
+  if (!volume)
+    throw new PipelineError(
+      'ERR_DATASET',
+      `expected a ${key} to compare with, found none; list one, or put "${key}" into the keys of "load"`,
+    )
   return { grid: volume.grid, voxels: await materialise(volume) }
 }
 

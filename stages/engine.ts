@@ -35,6 +35,14 @@ export async function readCheckpoint(path: string): Promise<Tensors> {
 }
 
 /** Writes a checkpoint whole or not at all; the facts go into its metadata as JSON. */
-export async function writeCheckpoint(path: string, tensors: Tensors, facts: Readonly<Record<string, unknown>>): Promise<void> {
-  await writeSafetensors(path, tensors, Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)])))
+export async function writeCheckpoint(
+  path: string,
+  tensors: Tensors,
+  facts: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await writeSafetensors(
+    path,
+    tensors,
+    Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)])),
+  )
 }

@@ -61,7 +61,15 @@ export const networks = [segresnetSchema]
 const byKind = new Map(stages.map(stage => [stage.schema.properties.kind.const, stage]))
 
 /** The stage of a validated kind, ready to be given that kind's options. */
-export function stageOf(kind: string): Omit<AnyStage, 'create'> & { create(options: { readonly kind: string } & Readonly<Record<string, unknown>>, context: Context, before: Transform): Transform } {
+export function stageOf(
+  kind: string,
+): Omit<AnyStage, 'create'> & {
+  create(
+    options: { readonly kind: string } & Readonly<Record<string, unknown>>,
+    context: Context,
+    before: Transform,
+  ): Transform
+} {
   const stage = byKind.get(kind)
   if (!stage) throw new Error(`no stage is called "${kind}"`)
   return stage as never

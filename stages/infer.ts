@@ -12,7 +12,8 @@ import { perItemAsync } from './lift.ts'
 
 const schema = {
   type: 'object',
-  description: 'Predicts a mask by sliding windows. Logits are blended, then made probabilities, brought back to the scan’s grid and arg-maxed.',
+  description:
+    'Predicts a mask by sliding windows. Logits are blended, then made probabilities, brought back to the scan’s grid and arg-maxed.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -20,7 +21,10 @@ const schema = {
     ...windows,
     invert: { type: 'boolean', default: true, description: "bring the mask back to the scan's own grid" },
   },
-  examples: [{ kind: 'infer' }, { kind: 'infer', window: [64, 64, 16], overlap: 0.5, blend: 'gaussian', windowBatch: 2 }],
+  examples: [
+    { kind: 'infer' },
+    { kind: 'infer', window: [64, 64, 16], overlap: 0.5, blend: 'gaussian', windowBatch: 2 },
+  ],
 } as const
 
 type Options = FromSchema<typeof schema>
@@ -29,18 +33,25 @@ export const infer: Stage<Options> = {
   schema,
   takes: ['volume'],
   gives: 'prediction',
-  create: (options, context) => perItemAsync<Sample, Prediction>('infer', 1, sample => predict(sample, options, context)),
+  create: (options, context) =>
+    perItemAsync<Sample, Prediction>('infer', 1, sample => predict(sample, options, context)),
 }
 
 async function predict(sample: Sample, options: Options, context: Context): Promise<Prediction> {
   const started = performance.now()
   const { image } = sample
-  if (!image) throw new PipelineError('ERR_DATASET', 'expected an image to infer on, found none; put "image" into the keys of "load"')
+  if (!image)
+    throw new PipelineError(
+      'ERR_DATASET',
+      'expected an image to infer on, found none; put "image" into the keys of "load"',
+    )
   const window = options.window as unknown as Shape3
   // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
   const padding = windowPadding(image.grid.shape, window)
   const grid = paddedGrid(image.grid, padding)
-  const padded = await materialise(grid.shape.every((n, axis) => n === image.grid.shape[axis]) ? image : pad(image, padding, 'constant', 0))
+  const padded = await materialise(
+    grid.shape.every((n, axis) => n === image.grid.shape[axis]) ? image : pad(image, padding, 'constant', 0),
+  )
   const starts = windowsOf(grid.shape, window, options.overlap)
   const map = importanceMap(window, options.blend as Blend, options.sigma)
   const logits = await slide(padded, grid, starts, window, map, options.windowBatch, context)
@@ -86,7 +97,13 @@ async function slide(
   return sums
 }
 
-async function inferGroup(engine: Engine, voxels: Float32Array, shape: Shape3, group: readonly Shape3[], window: Shape3): Promise<Float32Array> {
+async function inferGroup(
+  engine: Engine,
+  voxels: Float32Array,
+  shape: Shape3,
+  group: readonly Shape3[],
+  window: Shape3,
+): Promise<Float32Array> {
   const [wx, wy, wz] = window
   const input = new Float32Array(new SharedArrayBuffer(group.length * wx * wy * wz * 4))
   let to = 0

@@ -29,7 +29,10 @@ async function readSection(list: string, section: string): Promise<{ image: Int1
   const content = JSON.parse(await readFile(list, 'utf8')) as Record<string, { image: string; label: string }[]>
   const cases: { image: Int16Array; label: Uint8Array }[] = []
   for (const { image, label } of content[section] ?? []) {
-    cases.push({ image: Int16Array.from(await voxelsOf(list, image)), label: Uint8Array.from(await voxelsOf(list, label)) })
+    cases.push({
+      image: Int16Array.from(await voxelsOf(list, image)),
+      label: Uint8Array.from(await voxelsOf(list, label)),
+    })
   }
   return cases
 }

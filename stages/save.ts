@@ -40,7 +40,12 @@ export const save: Stage<FromSchema<typeof schema>> = {
         await writeFile(`${stem}.json`, `${JSON.stringify(sideFile(prediction), null, 2)}\n`)
       } catch (error) {
         if (error instanceof PipelineError) throw error
-        throw new PipelineError('ERR_OUTPUT', `${stem}.nii.gz: cannot be written: ${(error as Error).message}`, { path: stem }, { cause: error })
+        throw new PipelineError(
+          'ERR_OUTPUT',
+          `${stem}.nii.gz: cannot be written: ${(error as Error).message}`,
+          { path: stem },
+          { cause: error },
+        )
       }
       return prediction
     }),

@@ -11,7 +11,8 @@ import { perItemAsync } from './lift.ts'
 
 const schema = {
   type: 'object',
-  description: 'Trains the network: one step per batch, validation on whole volumes every few epochs, the best weights kept.',
+  description:
+    'Trains the network: one step per batch, validation on whole volumes every few epochs, the best weights kept.',
   additionalProperties: false,
   required: ['kind', 'epochs'],
   properties: {
@@ -27,7 +28,11 @@ const schema = {
       description: 'sliding windows over the validation cases, as the stages before the first random one leave them',
       properties: {
         every: { type: 'integer', minimum: 0, default: 10, description: 'epochs between validations; 0 for none' },
-        test: { type: 'boolean', default: true, description: 'score the best weights on the testing cases at the end, where the data set has some' },
+        test: {
+          type: 'boolean',
+          default: true,
+          description: 'score the best weights on the testing cases at the end, where the data set has some',
+        },
         emptyRule,
         ...windows,
       },

@@ -6,7 +6,15 @@ import type { Item, Score } from '../stage.ts'
 import { distributions } from '../summary.ts'
 import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
 
-export async function evaluate({ definition, dataSet, context, folder, progress, signal, cases }: Job): Promise<TaskResult> {
+export async function evaluate({
+  definition,
+  dataSet,
+  context,
+  folder,
+  progress,
+  signal,
+  cases,
+}: Job): Promise<TaskResult> {
   const all = dataSet.section(sectionsOf('evaluate', definition.dataset)[0]!)
   const scores: Score[] = []
   progress.begin('evaluate', all.length)

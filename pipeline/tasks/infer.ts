@@ -6,7 +6,15 @@ import type { Item, Prediction } from '../stage.ts'
 import { distribution } from '../summary.ts'
 import { sampleOf, type Job, type TaskResult } from './task.ts'
 
-export async function infer({ definition, dataSet, context, folder, progress, signal, cases }: Job): Promise<TaskResult> {
+export async function infer({
+  definition,
+  dataSet,
+  context,
+  folder,
+  progress,
+  signal,
+  cases,
+}: Job): Promise<TaskResult> {
   const all = dataSet.section(sectionsOf('infer', definition.dataset)[0]!)
   const seconds: number[] = []
   progress.begin('infer', all.length)
@@ -18,7 +26,11 @@ export async function infer({ definition, dataSet, context, folder, progress, si
       cases.succeed(prediction.case.id)
       const facts = { case: prediction.case.id, windows: prediction.windows, seconds: prediction.seconds }
       folder.appendLine('metrics.jsonl', facts)
-      progress.event('case', facts, `${prediction.case.id}  ${prediction.windows} windows  ${prediction.seconds.toFixed(2)} s`)
+      progress.event(
+        'case',
+        facts,
+        `${prediction.case.id}  ${prediction.windows} windows  ${prediction.seconds.toFixed(2)} s`,
+      )
       progress.advance(seconds.length)
     },
     caseFailed: cases.fail,
@@ -29,5 +41,8 @@ export async function infer({ definition, dataSet, context, folder, progress, si
     sink,
     signal,
   )
-  return { metrics: { secondsPerCase: distribution(seconds) }, lines: [`${seconds.length} masks of ${all.length} cases`] }
+  return {
+    metrics: { secondsPerCase: distribution(seconds) },
+    lines: [`${seconds.length} masks of ${all.length} cases`],
+  }
 }

@@ -29,16 +29,22 @@ export async function train(job: Job): Promise<TaskResult> {
     const learningRate = learningRateAt(options, epoch)
     await engine.setLearningRate(learningRate)
     const usable = cases.usable(training)
-    if (usable.length === 0) throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
+    if (usable.length === 0)
+      throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
     const steps = await runEpoch(job, flows.at(-1)!, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
-    if (steps.length === 0 && !signal.aborted) throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
+    if (steps.length === 0 && !signal.aborted)
+      throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
     if (signal.aborted) {
       await save(job, 'last.safetensors', { epoch, interrupted: true })
-      throw new PipelineError('ERR_INTERRUPTED', `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`)
+      throw new PipelineError(
+        'ERR_INTERRUPTED',
+        `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`,
+      )
     }
     const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
     let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
-    const due = options.validate.every > 0 && ((epoch + 1) % options.validate.every === 0 || epoch + 1 === options.epochs)
+    const due =
+      options.validate.every > 0 && ((epoch + 1) % options.validate.every === 0 || epoch + 1 === options.epochs)
     if (due && dataSet.section('validation').length > 0) {
       const metrics = await scoreSection(job, validation, 'validation', epoch)
       const dice = keyMetric(metrics)
@@ -62,7 +68,13 @@ export async function train(job: Job): Promise<TaskResult> {
 }
 
 /** One pass over the cases in this epoch's order. */
-async function runEpoch({ definition, progress, signal, cases, folder }: Job, flow: Transform, usable: readonly Case[], name: string, epoch: number): Promise<StepResult[]> {
+async function runEpoch(
+  { definition, progress, signal, cases, folder }: Job,
+  flow: Transform,
+  usable: readonly Case[],
+  name: string,
+  epoch: number,
+): Promise<StepResult[]> {
   const steps: StepResult[] = []
   const ids = new Set<string>()
   progress.begin(name, usable.length)
@@ -76,7 +88,13 @@ async function runEpoch({ definition, progress, signal, cases, folder }: Job, fl
         ids.add(id)
         cases.succeed(id)
       }
-      folder.appendLine('steps.jsonl', { epoch: epoch + 1, step: steps.length, loss: step.loss, patches: step.patches, seconds: step.seconds })
+      folder.appendLine('steps.jsonl', {
+        epoch: epoch + 1,
+        step: steps.length,
+        loss: step.loss,
+        patches: step.patches,
+        seconds: step.seconds,
+      })
       progress.advance(ids.size, `loss ${step.loss.toFixed(4)}`)
     },
     caseFailed: cases.fail,
@@ -90,7 +108,13 @@ async function runEpoch({ definition, progress, signal, cases, folder }: Job, fl
   return steps
 }
 
-function summarise(steps: readonly StepResult[]): { loss: number; steps: number; patches: number; patchesPerSecond: number; engineSeconds: number } {
+function summarise(steps: readonly StepResult[]): {
+  loss: number
+  steps: number
+  patches: number
+  patchesPerSecond: number
+  engineSeconds: number
+} {
   const patches = steps.reduce((sum, step) => sum + step.patches, 0)
   const engineSeconds = steps.reduce((sum, step) => sum + step.seconds, 0)
   const loss = steps.reduce((sum, step) => sum + step.loss * step.patches, 0) / patches
@@ -105,7 +129,12 @@ function validationFlow(options: TrainOptions, prefix: Transform, context: Conte
   return source => dice(infer(prefix(source)))
 }
 
-async function scoreSection({ dataSet, cases, progress, signal }: Job, flow: Transform, section: string, epoch: number): Promise<Record<string, Distribution>> {
+async function scoreSection(
+  { dataSet, cases, progress, signal }: Job,
+  flow: Transform,
+  section: string,
+  epoch: number,
+): Promise<Record<string, Distribution>> {
   const scores: Score[] = []
   const usable = cases.usable(dataSet.section(section))
   progress.begin(section, usable.length)
@@ -132,13 +161,24 @@ function keyMetric(metrics: Record<string, Distribution>): number | null {
 
 async function save({ folder, context, definition }: Job, name: string, facts: object): Promise<void> {
   const tensors = await context.engine().save({ optimizer: name.startsWith('last') })
-  await writeCheckpoint(join(folder.staging, name), tensors, { network: definition.network, seed: definition.seed, ...facts })
+  await writeCheckpoint(join(folder.staging, name), tensors, {
+    network: definition.network,
+    seed: definition.seed,
+    ...facts,
+  })
 }
 
 /** The best weights on the held-out cases, beside what a trivial method reaches there. */
-async function finish(job: Job, options: TrainOptions, validation: Transform, best: Best | undefined): Promise<TaskResult> {
+async function finish(
+  job: Job,
+  options: TrainOptions,
+  validation: Transform,
+  best: Best | undefined,
+): Promise<TaskResult> {
   const { context, dataSet, folder, progress } = job
-  const lines: string[] = best ? [`best validation Dice ${figure(best.dice)} after epoch ${best.epoch}`] : ['not validated: the data set has no usable validation cases, or "validate.every" is 0']
+  const lines: string[] = best
+    ? [`best validation Dice ${figure(best.dice)} after epoch ${best.epoch}`]
+    : ['not validated: the data set has no usable validation cases, or "validate.every" is 0']
   const extra = best ? { bestValidation: best } : {}
   if (!options.validate.test || dataSet.section('testing').length === 0) return { metrics: extra, lines }
   await context.engine().load(await readCheckpoint(join(folder.staging, 'best.safetensors')))

@@ -15,9 +15,14 @@ interface Ended {
 }
 
 /** Runs the command as a user would; `during` may act while it runs. */
-function runPipeline(args: readonly string[], during?: (child: ReturnType<typeof spawn>, stderr: () => string) => void): Promise<Ended> {
+function runPipeline(
+  args: readonly string[],
+  during?: (child: ReturnType<typeof spawn>, stderr: () => string) => void,
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [bin, ...args], { env: { ...process.env, XDG_CACHE_HOME: cache, NODE_OPTIONS: '' } })
+    const child = spawn(process.execPath, [bin, ...args], {
+      env: { ...process.env, XDG_CACHE_HOME: cache, NODE_OPTIONS: '' },
+    })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', chunk => (stdout += chunk))
@@ -49,12 +54,24 @@ const trainStages = [
   { kind: 'batch', size: 2 },
   { kind: 'train', epochs: 2, validate: { every: 1, window: [32, 32, 8], overlap: 0.25 } },
 ]
-const train = { task: 'train', seed: 5, memory: '1GiB', dataset: { phantoms }, network, stages: trainStages, output: 'out/train' }
+const train = {
+  task: 'train',
+  seed: 5,
+  memory: '1GiB',
+  dataset: { phantoms },
+  network,
+  stages: trainStages,
+  output: 'out/train',
+}
 const infer = {
   task: 'infer',
   dataset: { phantoms },
   network: { ...network, weights: 'out/train/best.safetensors' },
-  stages: [...prefix.map(stage => (stage.kind === 'load' ? { ...stage, keys: ['image'] } : stage)), { kind: 'infer', window: [32, 32, 8], overlap: 0.25 }, { kind: 'save' }],
+  stages: [
+    ...prefix.map(stage => (stage.kind === 'load' ? { ...stage, keys: ['image'] } : stage)),
+    { kind: 'infer', window: [32, 32, 8], overlap: 0.25 },
+    { kind: 'save' },
+  ],
   output: 'out/infer',
 }
 const evaluate = {
@@ -66,7 +83,11 @@ const evaluate = {
 
 /** A folder with the three definitions. */
 function project(t: { testdir(fixture: Record<string, string>): string }): string {
-  return t.testdir({ 'train.json': JSON.stringify(train), 'infer.json': JSON.stringify(infer), 'evaluate.json': JSON.stringify(evaluate) })
+  return t.testdir({
+    'train.json': JSON.stringify(train),
+    'infer.json': JSON.stringify(infer),
+    'evaluate.json': JSON.stringify(evaluate),
+  })
 }
 
 t.test('trains, infers and evaluates; the same seed gives the same weights', async t => {
@@ -74,26 +95,53 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
   const first = await runPipeline([join(dir, 'train.json'), '--json'])
   t.equal(first.code, 0, first.stderr)
   const result = JSON.parse(first.stdout)
-  t.match(result, { status: 'ok', exitCode: 0, task: 'train', output: join(dir, 'out/train'), cases: { ok: 6, failed: 0, skipped: 0 }, engine: { precision: 'float32' } })
+  t.match(result, {
+    status: 'ok',
+    exitCode: 0,
+    task: 'train',
+    output: join(dir, 'out/train'),
+    cases: { ok: 6, failed: 0, skipped: 0 },
+    engine: { precision: 'float32' },
+  })
   t.type(result.metrics.dice.mean, 'number')
   t.ok(result.peakRssBytes > 1e7 && result.seconds > 0)
   const folder = readdirSync(join(dir, 'out/train'))
-  t.same(folder.toSorted(), ['best.safetensors', 'definition.json', 'last.safetensors', 'metrics.jsonl', 'run.json', 'steps.jsonl', 'summary.json', 'summary.txt'])
-  t.match(readFileSync(join(dir, 'out/train/summary.txt'), 'utf8'), /held-out Dice[^]*best single threshold[^]*Not a medical device/)
-  const epochs = readFileSync(join(dir, 'out/train/metrics.jsonl'), 'utf8').trim().split('\n').map(line => JSON.parse(line))
+  t.same(folder.toSorted(), [
+    'best.safetensors',
+    'definition.json',
+    'last.safetensors',
+    'metrics.jsonl',
+    'run.json',
+    'steps.jsonl',
+    'summary.json',
+    'summary.txt',
+  ])
+  t.match(
+    readFileSync(join(dir, 'out/train/summary.txt'), 'utf8'),
+    /held-out Dice[^]*best single threshold[^]*Not a medical device/,
+  )
+  const epochs = readFileSync(join(dir, 'out/train/metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line))
   t.equal(epochs.length, 2)
   t.ok(epochs.every(({ loss }) => Number.isFinite(loss)))
 
   const again = await runPipeline([join(dir, 'train.json'), '--json', '--set', 'output=again'])
   t.equal(again.code, 0, again.stderr)
   for (const file of ['best.safetensors', 'last.safetensors']) {
-    t.ok(readFileSync(join(dir, 'out/train', file)).equals(readFileSync(join(dir, 'again', file))), `${file}: the same bytes`)
+    t.ok(
+      readFileSync(join(dir, 'out/train', file)).equals(readFileSync(join(dir, 'again', file))),
+      `${file}: the same bytes`,
+    )
   }
 
   const inferred = await runPipeline([join(dir, 'infer.json'), '--json'])
   t.equal(inferred.code, 0, inferred.stderr)
   t.same(JSON.parse(inferred.stdout).cases, { ok: 2, failed: 0, skipped: 0 })
-  const masks = readdirSync(join(dir, 'out/infer/masks'), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.nii.gz'))
+  const masks = readdirSync(join(dir, 'out/infer/masks'), { recursive: true, encoding: 'utf8' }).filter(name =>
+    name.endsWith('.nii.gz'),
+  )
   t.equal(masks.length, 2)
   for (const name of masks) {
     const side = JSON.parse(readFileSync(join(dir, 'out/infer/masks', name.replace('.nii.gz', '.json')), 'utf8'))
@@ -106,7 +154,12 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
 
   const evaluated = await runPipeline([join(dir, 'evaluate.json'), '--json'])
   t.equal(evaluated.code, 0, evaluated.stderr)
-  t.match(JSON.parse(evaluated.stdout), { status: 'ok', cases: { ok: 2 }, metrics: { dice: { mean: Number, cases: 2 } }, engine: null })
+  t.match(JSON.parse(evaluated.stdout), {
+    status: 'ok',
+    cases: { ok: 2 },
+    metrics: { dice: { mean: Number, cases: 2 } },
+    engine: null,
+  })
 
   const text = await runPipeline([join(dir, 'evaluate.json')])
   t.match(text.stdout, /dice +mean \d[^]*Not a medical device/)
@@ -114,7 +167,12 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
 
 t.test('a refused definition exits 2, with one object for machines and words for people', async t => {
   const dir = project(t)
-  const { code, stdout, stderr } = await runPipeline([join(dir, 'train.json'), '--json', '--set', 'stages.train.epocs=1'])
+  const { code, stdout, stderr } = await runPipeline([
+    join(dir, 'train.json'),
+    '--json',
+    '--set',
+    'stages.train.epocs=1',
+  ])
   t.equal(code, 2)
   t.match(JSON.parse(stdout), { status: 'refused', exitCode: 2, error: /did you mean "epochs"/ })
   t.match(stderr, /did you mean "epochs"/)
@@ -130,7 +188,11 @@ t.test('bad cases are reported and counted, the run goes on and exits 3', async 
   const dir = project(t)
   const whole = await runPipeline([join(dir, 'train.json'), '--json', '--set', 'stages.train.epochs=1'])
   t.equal(whole.code, 0, whole.stderr)
-  const folder = join(cache, 'ctflow/phantoms', readdirSync(join(cache, 'ctflow/phantoms')).find(name => !name.startsWith('.'))!)
+  const folder = join(
+    cache,
+    'ctflow/phantoms',
+    readdirSync(join(cache, 'ctflow/phantoms')).find(name => !name.startsWith('.'))!,
+  )
   const list = JSON.parse(readFileSync(join(folder, 'dataset.json'), 'utf8'))
   const damaged = join(dir, 'damaged')
   mkdirSync(damaged)
@@ -138,7 +200,13 @@ t.test('bad cases are reported and counted, the run goes on and exits 3', async 
   const bytes = readFileSync(good[0]!)
   writeFileSync(join(damaged, 'truncated.nii.gz'), bytes.subarray(0, Math.floor(bytes.length / 2)))
   writeFileSync(join(damaged, 'text.nii.gz'), 'not a scan at all')
-  const testing = [good[0], { image: join(damaged, 'truncated.nii.gz') }, join(damaged, 'text.nii.gz'), 'missing.nii.gz', good[1]]
+  const testing = [
+    good[0],
+    { image: join(damaged, 'truncated.nii.gz') },
+    join(damaged, 'text.nii.gz'),
+    'missing.nii.gz',
+    good[1],
+  ]
   writeFileSync(join(dir, 'list.json'), JSON.stringify({ testing }))
 
   const args = [join(dir, 'infer.json'), '--json', '--set', 'dataset={"list":"list.json"}']
@@ -147,7 +215,8 @@ t.test('bad cases are reported and counted, the run goes on and exits 3', async 
   const result = JSON.parse(mixed.stdout)
   t.match(result, { status: 'partial', cases: { ok: 2, failed: 3 } })
   t.equal(result.failures.length, 3)
-  for (const { case: id, reason } of result.failures) t.match(reason, new RegExp(`${id.split('/').at(-1)}.nii.gz`), `${id}: the reason names the file`)
+  for (const { case: id, reason } of result.failures)
+    t.match(reason, new RegExp(`${id.split('/').at(-1)}.nii.gz`), `${id}: the reason names the file`)
   t.notMatch(mixed.stderr, /\n\s+at /, 'no stack trace')
 
   const stopped = await runPipeline([...args, '--set', 'onError=stop', '--set', 'output=stopped'])
@@ -155,10 +224,24 @@ t.test('bad cases are reported and counted, the run goes on and exits 3', async 
   t.equal(JSON.parse(stopped.stdout).status, 'failed')
 
   writeFileSync(join(dir, 'bad.json'), JSON.stringify({ testing: [join(damaged, 'text.nii.gz')] }))
-  const none = await runPipeline([join(dir, 'infer.json'), '--json', '--set', 'dataset={"list":"bad.json"}', '--set', 'output=none'])
+  const none = await runPipeline([
+    join(dir, 'infer.json'),
+    '--json',
+    '--set',
+    'dataset={"list":"bad.json"}',
+    '--set',
+    'output=none',
+  ])
   t.equal(none.code, 1)
   writeFileSync(join(dir, 'empty.json'), JSON.stringify({ testing: [] }))
-  const empty = await runPipeline([join(dir, 'infer.json'), '--json', '--set', 'dataset={"list":"empty.json"}', '--set', 'output=none'])
+  const empty = await runPipeline([
+    join(dir, 'infer.json'),
+    '--json',
+    '--set',
+    'dataset={"list":"empty.json"}',
+    '--set',
+    'output=none',
+  ])
   t.equal(empty.code, 2)
   t.match(JSON.parse(empty.stdout).error, /"testing" has no cases/)
 })
@@ -185,8 +268,20 @@ t.test('SIGINT ends after the current step, keeps a checkpoint and what was ther
   const dir = project(t)
   t.equal((await runPipeline([join(dir, 'train.json'), '--set', 'stages.train.epochs=1'])).code, 0)
   const before = readFileSync(join(dir, 'out/train/last.safetensors'))
-  const args = [join(dir, 'train.json'), '--json', '--progress', 'plain', '--set', 'stages.train.epochs=1000', '--set', 'seed=9']
-  for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+  const args = [
+    join(dir, 'train.json'),
+    '--json',
+    '--progress',
+    'plain',
+    '--set',
+    'stages.train.epochs=1000',
+    '--set',
+    'seed=9',
+  ]
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
     let sent = false
     const ended = await runPipeline(args, (child, stderr) => {
       if (!sent && stderr().includes('epoch    2/1000')) sent = child.kill(signal)
@@ -202,8 +297,17 @@ t.test('SIGINT ends after the current step, keeps a checkpoint and what was ther
 
 t.test('progress for machines is JSON lines', async t => {
   const dir = project(t)
-  const { stderr, code } = await runPipeline([join(dir, 'train.json'), '--progress', 'json', '--set', 'stages.train.epochs=1'])
+  const { stderr, code } = await runPipeline([
+    join(dir, 'train.json'),
+    '--progress',
+    'json',
+    '--set',
+    'stages.train.epochs=1',
+  ])
   t.equal(code, 0, stderr)
-  const types = stderr.trim().split('\n').map(line => JSON.parse(line).type)
+  const types = stderr
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line).type)
   for (const type of ['note', 'begin', 'advance', 'epoch']) t.ok(types.includes(type), type)
 })
