@@ -83,11 +83,15 @@ class Arguments {
   void* array(int i, const char* name, int64_t size, napi_typedarray_type type, const char* type_name) const {
     if (!info_[i].IsTypedArray() || info_[i].As<Napi::TypedArray>().TypedArrayType() != type)
       fail(info_.Env(), std::string(op_) + ": " + name + " is not a " + type_name);
-    const Napi::TypedArray array = info_[i].As<Napi::TypedArray>();
-    if (static_cast<int64_t>(array.ElementLength()) != size)
-      fail(info_.Env(), std::string(op_) + ": " + name + " has " + std::to_string(array.ElementLength()) +
-                            " elements, its shape says " + std::to_string(size));
-    return static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    size_t length = 0;
+    void* data = nullptr;
+    // Asked of the array itself: memory shared between threads is not an ArrayBuffer, and only that fact is in the way.
+    if (napi_get_typedarray_info(info_.Env(), info_[i], nullptr, &length, &data, nullptr, nullptr) != napi_ok)
+      fail(info_.Env(), std::string(op_) + ": " + name + " cannot be read");
+    if (static_cast<int64_t>(length) != size)
+      fail(info_.Env(), std::string(op_) + ": " + name + " has " + std::to_string(length) + " elements, its shape says " +
+                            std::to_string(size));
+    return data;
   }
 
   const Napi::CallbackInfo& info_;
