@@ -60,7 +60,8 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
     else await pipeline(source, file)
     await rename(temporary, path)
   } catch (error) {
-    await rm(temporary, { force: true })
+    // What stopped the writing is what the user must hear, even where the rest cannot be removed either.
+    await rm(temporary, { force: true }).catch(() => undefined)
     if (failedUpstream !== undefined) throw failedUpstream
     throw new PipelineError(
       'ERR_OUTPUT',
