@@ -1,6 +1,6 @@
 /** From a JSON file to a definition that can run: parsed, overridden, validated, defaults filled in, paths made absolute. */
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
@@ -152,6 +152,23 @@ function semanticProblems(definition: Definition): Problem[] {
   }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
   return problems
+}
+
+/** Refuses a definition that names files which are not there; `definition` has absolute paths. Cases' files are judged one by one. */
+export function checkFiles({ dataset, network }: Definition): void {
+  const named: readonly (readonly [pointer: string, path: string | undefined])[] = [
+    ['/network/weights', network?.weights],
+    ['/dataset/list', dataset.list],
+    ['/dataset/root', dataset.root],
+    ['/dataset/directory', dataset.directory],
+    ['/dataset/predictions', dataset.predictions],
+  ]
+  const missing = named.filter(([, path]) => path !== undefined && !existsSync(path))
+  if (missing.length === 0) return
+  const lines = missing.map(([pointer, path]) => `  ${pointer}: ${path}: there is no such file or folder`)
+  throw new PipelineError('ERR_DEFINITION', `the definition is refused:\n${lines.join('\n')}`, {
+    missing: missing.map(([, path]) => path),
+  })
 }
 
 function absolute(definition: Definition, folder: string): Definition {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { openEngineFor, readCheckpoint } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { openDataSet } from './data-set.ts'
-import type { Definition } from './definition.ts'
+import { checkFiles, type Definition } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
@@ -51,6 +51,7 @@ export async function run(
     ...rest,
   })
   try {
+    checkFiles(definition)
     const dataSet = await openDataSet(definition.task, definition.dataset)
     folder = openRunFolder(definition.output)
     if (definition.network) {

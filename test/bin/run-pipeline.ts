@@ -255,10 +255,13 @@ t.test('an output that cannot be written, or is in use, is left as it is', async
   t.equal(readFileSync(join(dir, 'file'), 'utf8'), 'mine')
 
   let second: Promise<Ended> | undefined
-  const first = await runPipeline([join(dir, 'train.json'), '--json', '--progress', 'plain'], (_, stderr) => {
-    if (!second && stderr().includes('epoch 1/2')) second = runPipeline([join(dir, 'train.json'), '--json'])
+  const args = [join(dir, 'train.json'), '--json', '--progress', 'plain', '--set', 'stages.train.epochs=10000']
+  const first = await runPipeline(args, (child, stderr) => {
+    if (second || !stderr().includes('epoch     1/10000')) return
+    second = runPipeline([join(dir, 'train.json'), '--json'])
+    void second.then(() => child.kill('SIGINT'))
   })
-  t.equal(first.code, 0, first.stderr)
+  t.equal(first.code, 130, first.stderr)
   const locked = await second!
   t.equal(locked.code, 75, locked.stderr)
   t.match(JSON.parse(locked.stdout), { status: 'locked', error: /another run works on this output folder/ })
