@@ -55,14 +55,22 @@ class Pool {
       context_ = context;
       count_ = count;
       next_.store(0, std::memory_order_relaxed);
-      helpers_ = started_ < helpers ? started_ : helpers;
-      busy_.store(helpers_, std::memory_order_relaxed);
+      helpers_ = helpers;
+      open_ = true;
       round_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     work(0);
-    // Helpers that have no task left finish within one task's time: spinning is cheaper than sleeping here.
-    while (busy_.load(std::memory_order_acquire) != 0) relax();
+    // Nothing is left: whoever has not come yet need not, which matters where threads outnumber processors.
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      open_ = false;
+    }
+    const auto until = std::chrono::steady_clock::now() + kSpin;
+    while (active_.load(std::memory_order_acquire) != 0 && std::chrono::steady_clock::now() < until) relax();
+    if (active_.load(std::memory_order_acquire) == 0) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [&] { return active_.load(std::memory_order_acquire) == 0; });
   }
 
  private:
@@ -96,21 +104,27 @@ class Pool {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
         seen = round_.load(std::memory_order_relaxed);
-        if (worker > helpers_) continue;
+        if (!open_ || worker > helpers_) continue;
+        active_.fetch_add(1, std::memory_order_relaxed);
       }
       work(worker);
-      busy_.fetch_sub(1, std::memory_order_release);
+      if (active_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        done_.notify_one();
+      }
     }
   }
 
   std::mutex turn_;  // held by whoever runs a region
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable done_;
   std::atomic<uint64_t> round_{0};
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
+  std::atomic<int> active_{0};  // helpers at work
   std::atomic<int> wanted_{1};
   int helpers_ = 0;
+  bool open_ = false;  // tasks may be left
   int started_ = 0;
   int64_t count_ = 0;
   void* context_ = nullptr;
