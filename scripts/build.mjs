@@ -1,6 +1,6 @@
 /** Compiles what is in the tree: TypeScript to dist/, the C++ addon to build/. `npm ci` calls it as the root's own script. */
 
-import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { buildAddon } from './build-addon.mjs'
@@ -15,16 +15,6 @@ async function compileTypeScript() {
     throw new Error('dist/ is missing and so is TypeScript: install the development dependencies (npm ci)')
   }
   await run(process.execPath, [fileURLToPath(tsc)])
-  linkCommand()
-}
-
-/** npm links the commands of dependencies, not the root's own: with this, `npx run-pipeline` works in a checkout. */
-function linkCommand() {
-  const link = new URL('../node_modules/.bin/run-pipeline', import.meta.url)
-  chmodSync(new URL('../dist/bin/run-pipeline.js', import.meta.url), 0o755)
-  mkdirSync(new URL('.', link), { recursive: true })
-  rmSync(link, { force: true })
-  symlinkSync('../../dist/bin/run-pipeline.js', link)
 }
 
 function run(command, args) {
