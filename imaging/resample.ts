@@ -7,6 +7,7 @@
 
 import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
 import { indexMap } from './affine.ts'
+import { roundHalfEven } from './spacing.ts'
 import { lazyVolume, slabPlanes } from './volume.ts'
 
 export type Interpolation = 'linear' | 'nearest'
@@ -130,7 +131,7 @@ function axisSamples(
   const samples = { lower: new Int32Array(n), upper: new Int32Array(n), weight: new Float64Array(n) }
   for (let i = 0; i < n; i++) {
     const at = clamp(map[axis * 5]! * i + map[axis * 4 + 3]!, last)
-    const lower = interpolation === 'nearest' ? nearestIndex(at) : Math.floor(at)
+    const lower = interpolation === 'nearest' ? roundHalfEven(at) : Math.floor(at)
     samples.lower[i] = lower
     samples.upper[i] = interpolation === 'nearest' ? lower : Math.min(lower + 1, last)
     samples.weight[i] = interpolation === 'nearest' ? 0 : at - lower
@@ -278,9 +279,9 @@ class GeneralSampler implements Sampler {
     let at = 0
     for (let y = 0; y < ny; y++) {
       for (let x = 0; x < nx; x++) {
-        const ix = nearestIndex(clamp(m[0]! * x + m[1]! * y + m[2]! * z + m[3]!, lastX))
-        const iy = nearestIndex(clamp(m[4]! * x + m[5]! * y + m[6]! * z + m[7]!, lastY))
-        const iz = nearestIndex(clamp(m[8]! * x + m[9]! * y + m[10]! * z + m[11]!, lastZ))
+        const ix = roundHalfEven(clamp(m[0]! * x + m[1]! * y + m[2]! * z + m[3]!, lastX))
+        const iy = roundHalfEven(clamp(m[4]! * x + m[5]! * y + m[6]! * z + m[7]!, lastY))
+        const iz = roundHalfEven(clamp(m[8]! * x + m[9]! * y + m[10]! * z + m[11]!, lastZ))
         out[at++] = planes[iz - low]![iy * width + ix]!
       }
     }
@@ -289,13 +290,4 @@ class GeneralSampler implements Sampler {
 
 function clamp(at: number, last: number): number {
   return at < 0 ? 0 : at > last ? last : at
-}
-
-/** Halves to even. Coordinates carry rounding of the matrix, so what is within 1e-9 of a half is a half. */
-function nearestIndex(at: number): number {
-  const lower = Math.floor(at)
-  const over = at - lower - 0.5
-  if (over > 1e-9) return lower + 1
-  if (over < -1e-9) return lower
-  return lower % 2 === 0 ? lower : lower + 1
 }

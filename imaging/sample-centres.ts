@@ -54,6 +54,8 @@ export function candidatesOf(
     foreground: total(counts.foreground),
     background: total(counts.background),
     pick(kind, k) {
+      if (!(k >= 0 && k < total(counts[kind])))
+        throw new RangeError(`expected less than the number of ${kind} voxels, found ${k}`)
       let left = k
       let x = 0
       while (x < nx && left >= counts[kind][x]!) left -= counts[kind][x++]!
@@ -66,7 +68,7 @@ export function candidatesOf(
           if (isCandidate && left-- === 0) return [x, y, z]
         }
       }
-      throw new RangeError(`expected less than the number of ${kind} voxels, found ${k}`)
+      throw new Error('label or image have changed since the candidates were counted')
     },
   }
 }

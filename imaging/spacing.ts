@@ -36,11 +36,14 @@ export function spacedGrid(grid: Grid, spacing: readonly [number, number, number
   return { shape, affine }
 }
 
-/** numpy's round: halves to the even neighbour. */
+/**
+ * numpy's round: halves to the even neighbour. Extents carry rounding of the inverse, and halves are common (2.5 mm to
+ * 5 mm), so what is within 1e-9 of a half is a half.
+ */
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value)
-  const fraction = value - floor
-  if (fraction !== 0.5) return fraction < 0.5 ? floor : floor + 1
+  const over = value - floor - 0.5
+  if (Math.abs(over) > 1e-9) return over < 0 ? floor : floor + 1
   return floor % 2 === 0 ? floor : floor + 1
 }
 

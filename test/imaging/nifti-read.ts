@@ -283,6 +283,10 @@ t.test(
   },
 )
 
+function sha256(array: Uint8Array | Int16Array): string {
+  return createHash('sha256').update(array).digest('hex')
+}
+
 interface Encoding {
   max_abs_hu_error: number
   label: boolean
@@ -298,7 +302,6 @@ t.test(
     const expected = JSON.parse(readFileSync(join(encodings!, 'expected.json'), 'utf8')) as Record<string, string> & {
       files: Record<string, Encoding>
     }
-    const sha256 = (array: Uint8Array | Int16Array): string => createHash('sha256').update(array).digest('hex')
     const canonical = await read(join(encodings!, 'canonical_i16.nii.gz'))
     for (const [file, { max_abs_hu_error, label, reorient, affine }] of Object.entries(expected.files)) {
       const { volume, grid } = await openNifti(join(encodings!, file))

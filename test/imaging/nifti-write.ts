@@ -152,10 +152,6 @@ t.test('a failure leaves neither the file nor a part of it, and an older file as
     code: 'ERR_GEOMETRY',
     message: /found more/,
   })
-  const failing = async function* (): AsyncGenerator<Uint8Array> {
-    yield Uint8Array.from([1, 2])
-    throw new PipelineError('ERR_VOLUME', 'the scan is damaged')
-  }
   await t.rejects(writeNifti(path, { grid, voxels: failing() }), { code: 'ERR_VOLUME', message: 'the scan is damaged' })
   t.same(readdirSync(folder), ['mask.nii.gz'])
   t.ok(readFileSync(path).equals(before))
@@ -169,3 +165,8 @@ t.test('a failure leaves neither the file nor a part of it, and an older file as
   })
   t.same(readdirSync(folder), ['mask.nii.gz', 'taken.nii'])
 })
+
+async function* failing(): AsyncGenerator<Uint8Array> {
+  yield Uint8Array.from([1, 2])
+  throw new PipelineError('ERR_VOLUME', 'the scan is damaged')
+}

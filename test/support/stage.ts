@@ -30,9 +30,10 @@ export function contextOf(fields: Partial<Context> = {}): Context {
   }
 }
 
+const nothingBefore: Transform = source => source
+
 /** What comes out of one stage; rejects with its first error. */
 export async function runStage(stage: AnyStage, json: object, samples: readonly Sample[]): Promise<Sample[]> {
-  const nothingBefore: Transform = source => source
   const transform = stage.create(optionsFrom(stage, json), contextOf(), nothingBefore)
   return (await transform(highland<Item>([...samples]))
     .collect()

@@ -1,0 +1,56 @@
+import t from 'tap'
+import { importanceMap, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
+
+t.test('starts are those of MONAI', async t => {
+  t.same(windowStarts(448, 224, 0.6), [0, 89, 178, 224])
+  t.same(windowStarts(60, 32, 0.6), [0, 12, 24, 28])
+  t.same(windowStarts(32, 32, 0.6), [0])
+  t.same(windowStarts(33, 32, 0.6), [0, 1])
+  t.same(windowStarts(10, 4, 0), [0, 4, 6])
+  t.same(windowStarts(5, 2, 0.9), [0, 1, 2, 3], 'a step is at least one voxel')
+  t.equal(windowsOf([448, 448, 60], [224, 224, 32], 0.6).length, 64)
+})
+
+t.test('windows come in ascending z and together touch every voxel', async t => {
+  const [nx, ny, nz] = [23, 17, 11]
+  const seen = new Uint8Array(nx * ny * nz)
+  const starts = windowsOf([nx, ny, nz], [8, 8, 4], 0.3)
+  let last = 0
+  for (const [x, y, z] of starts) {
+    t.ok(z >= last)
+    last = z
+    for (let k = z; k < z + 4; k++)
+      for (let j = y; j < y + 8; j++) seen.fill(1, (k * ny + j) * nx + x, (k * ny + j) * nx + x + 8)
+  }
+  t.ok(seen.every(value => value === 1))
+})
+
+t.test('an image smaller than the window is padded, less in front', async t => {
+  t.same(windowPadding([10, 40, 3], [16, 32, 8]), { before: [3, 0, 2], after: [3, 0, 3] })
+})
+
+t.test('weights', async t => {
+  t.ok(importanceMap([4, 3, 2], 'constant').every(weight => weight === 1))
+  const map = importanceMap([8, 6, 4], 'gaussian', 0.25)
+  const at = (x: number, y: number, z: number): number => map[(z * 6 + y) * 8 + x]!
+  for (const [x, y, z] of [
+    [0, 0, 0],
+    [3, 2, 1],
+    [7, 5, 3],
+    [2, 4, 0],
+  ] as const) {
+    t.ok(Math.abs(at(x, y, z) - bell(x, 8) * bell(y, 6) * bell(z, 4)) < 1e-6)
+  }
+  const published = importanceMap([224, 224, 32], 'gaussian')
+  t.equal(
+    published.reduce((least, weight) => Math.min(least, weight)),
+    Math.fround(1e-3),
+  )
+  const clamped =
+    published.reduce((count, weight) => count + (weight === Math.fround(1e-3) ? 1 : 0), 0) / published.length
+  t.equal(Math.round(clamped * 100), 58, 'percent of the published window that is clamped')
+})
+
+function bell(i: number, n: number): number {
+  return Math.exp(-((i - (n - 1) / 2) ** 2) / (2 * (0.25 * n) ** 2))
+}
