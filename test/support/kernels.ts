@@ -14,6 +14,8 @@ export interface Expected {
   readonly name: string
   readonly values: ArrayLike<number>
   readonly tolerance: number
+  /** What rounding is relative to where it is more than the largest value: the terms of a sum that cancels. */
+  readonly scale?: number
 }
 
 export type Compute = (addon: Addon) => readonly Float32Array[]
@@ -24,8 +26,8 @@ export function conforms(t: Test, what: string, compute: Compute, expected: read
   const problems: string[] = []
   for (const isa of addon.isas()) {
     const [one, two, three] = [1, 2, 3].map(threads => onVariant(addon, isa, threads, compute))
-    expected.forEach(({ name, values, tolerance }, i) => {
-      const distance = relativeToLargest(one![i]!, values)
+    expected.forEach(({ name, values, tolerance, scale = 0 }, i) => {
+      const distance = relativeToLargest(one![i]!, values, scale)
       if (!(distance <= tolerance)) problems.push(`${isa}: ${name} is off by ${distance}, allowed are ${tolerance}`)
       if (!sameBits(one![i]!, two![i]!)) problems.push(`${isa}: two threads change bits of ${name}`)
       if (!sameBits(one![i]!, three![i]!)) problems.push(`${isa}: three threads change bits of ${name}`)
@@ -51,9 +53,9 @@ export function unwritten(size: number): Float32Array {
   return new Float32Array(size).fill(NaN)
 }
 
-function relativeToLargest(found: Float32Array, expected: ArrayLike<number>): number {
+function relativeToLargest(found: Float32Array, expected: ArrayLike<number>, scale: number): number {
   if (found.length !== expected.length) return Infinity
-  let largest = 0
+  let largest = scale
   let difference = 0
   for (let i = 0; i < found.length; i++) {
     largest = Math.max(largest, Math.abs(expected[i]!))
