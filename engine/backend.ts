@@ -60,7 +60,14 @@ async function startNative(threads: number, reason: string): Promise<StartedBack
       { cause },
     )
   }
-  return { name: 'native', device: processor(), reason, threads, fallbacks: () => nativeBackendReport().fallbacks }
+  const { isa } = nativeBackendReport()
+  return {
+    name: 'native',
+    device: `${processor()}, ${isa}`,
+    reason,
+    threads,
+    fallbacks: () => nativeBackendReport().fallbacks,
+  }
 }
 
 function processor(): string {

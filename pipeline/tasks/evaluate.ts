@@ -48,8 +48,10 @@ function describe({ metrics }: Score): string {
 
 /** One line per metric: mean, median, range. */
 export function table(metrics: ReturnType<typeof distributions>): string[] {
-  return Object.entries(metrics).map(
-    ([name, { mean, median, min, max, cases, undefined: none }]) =>
-      `${name.padEnd(14)} mean ${figure(mean)}  median ${figure(median)}  range ${figure(min)} to ${figure(max)}  (${cases} cases${none ? `, ${none} undefined` : ''})`,
-  )
+  return Object.entries(metrics)
+    .filter(([name]) => !name.endsWith('Voxels'))
+    .map(
+      ([name, { mean, median, min, max, cases, undefined: none }]) =>
+        `${name.padEnd(14)} mean ${figure(mean)}  median ${figure(median)}  range ${figure(min)} to ${figure(max)}  (${cases} cases${none ? `, ${none} undefined` : ''})`,
+    )
 }
