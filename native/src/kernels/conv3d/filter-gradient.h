@@ -36,14 +36,18 @@ static inline void gradient_tile(const RowPair* rows, int row_count, int count, 
     for (int c = 0; c < C; c++) sum[t][c] = A::zero();
   }
   for (int r = 0; r < row_count; r++) {
-    const float* x = rows[r].x;
+    // A pointer per tap: their distance is not known here, that of the channels is.
+    const float* x[T];
+    CTFLOW_UNROLL
+    for (int t = 0; t < T; t++) x[t] = rows[r].x + t * x_tap;
     const float* dy = rows[r].dy;
-    for (int o = 0; o < count; o++, x += x_step, dy += dy_step) {
+    for (int o = 0; o < count; o++, dy += dy_step) {
       const F gradient = A::load(mask, dy);
       CTFLOW_UNROLL
       for (int t = 0; t < T; t++) {
         CTFLOW_UNROLL
-        for (int c = 0; c < C; c++) sum[t][c] = A::fma(A::set(x[t * x_tap + c]), gradient, sum[t][c]);
+        for (int c = 0; c < C; c++) sum[t][c] = A::fma(A::set(x[t][c]), gradient, sum[t][c]);
+        x[t] += x_step;
       }
     }
   }
@@ -125,7 +129,8 @@ class FilterGradient {
     if (chunks > kMostPartialFloats / size_) chunks = kMostPartialFloats / size_;
     if (chunks > rows_) chunks = rows_;
     chunks_ = chunks < 1 ? 1 : chunks;
-    segment_ = kVoxelsInRegisters / s_.out[2];
+    // By eight, one row is met by many others: it stays in the first cache when it goes alone.
+    segment_ = (by_eight_ ? kVoxelsInRegisters / 2 : kVoxelsInRegisters) / s_.out[2];
     if (segment_ < 1) segment_ = 1;
   }
 

@@ -49,6 +49,11 @@ struct Block {
   int64_t lanes;  // of the blocks before this one
 };
 
+// Output rows that are computed side by side.
+constexpr int kMostRowsOfGroup = 8;
+// Packed rows of one thread: half of a second-level cache.
+constexpr int64_t kPackedFloats = 1 << 18;
+
 template <class A>
 class RowConvolution {
  public:
@@ -68,33 +73,38 @@ class RowConvolution {
   void run() {
     Scratch<float> filters(filters_size_);
     pack_filters(filters.get());
+
     const int threads = thread_count();
     const int planes = d_.outputs < 4 ? d_.outputs : 4;
     const int z_blocks = (d_.outputs + planes - 1) / planes;
-    int rows = h_.outputs * batch_ * z_blocks / (8 * threads);
-    rows = rows < 4 ? 4 : (rows > 32 ? 32 : rows);
+    const int window = held_rows(d_, planes);
+    const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
+    int group = kMostRowsOfGroup;
+    while (group > 1 && window * held_rows(h_, group) * row_floats > kPackedFloats) group /= 2;
+    const int held = window * held_rows(h_, group);
+    int groups = h_.outputs * batch_ * z_blocks / (8 * threads * group);
+    groups = groups < 1 ? 1 : (groups > 4 ? 4 : groups);
+    const int rows = groups * group;
     const int y_blocks = (h_.outputs + rows - 1) / rows;
 
-    const int window = d_.transposed ? planes + d_.kernel : (planes - 1) * d_.stride + d_.kernel;
-    const int held = window * h_.kernel;
-    const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
     const int most = d_.kernel * h_.kernel * blocks_in_;
     Scratch<float> packed_rows(threads * held * row_floats);
     Scratch<int64_t> tags(static_cast<int64_t>(threads) * held);
-    Scratch<RowTaps> lists(static_cast<int64_t>(threads) * most);
+    Scratch<RowTaps> lists(static_cast<int64_t>(threads) * most * group);
 
     parallel(static_cast<int64_t>(batch_) * z_blocks * y_blocks, [&](int64_t task, int thread) {
       const int y_block = static_cast<int>(task % y_blocks);
       const int z_block = static_cast<int>(task / y_blocks % z_blocks);
       const int sample = static_cast<int>(task / y_blocks / z_blocks);
       Cache cache{packed_rows.get() + thread * held * row_floats, tags.get() + static_cast<int64_t>(thread) * held,
-                  row_floats, window};
+                  row_floats, window, held / window};
       for (int i = 0; i < held; i++) cache.tags[i] = -1;
-      RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most;
+      RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most * group;
       const int y_end = (y_block + 1) * rows < h_.outputs ? (y_block + 1) * rows : h_.outputs;
       const int z_end = (z_block + 1) * planes < d_.outputs ? (z_block + 1) * planes : d_.outputs;
-      for (int y = y_block * rows; y < y_end; y++)
-        for (int z = z_block * planes; z < z_end; z++) row(sample, z, y, filters.get(), cache, list);
+      for (int y = y_block * rows; y < y_end; y += group)
+        for (int z = z_block * planes; z < z_end; z++)
+          rows_of_group(sample, z, y, y + group < y_end ? y + group : y_end, filters.get(), cache, list);
     });
   }
 
@@ -110,8 +120,14 @@ class RowConvolution {
     float* rows;
     int64_t* tags;
     int64_t row_floats;
-    int window;
+    int planes;
+    int rows_of_plane;
   };
+
+  // Input positions along an axis that neighbouring outputs see, at most.
+  static int held_rows(const Axis& axis, int outputs) {
+    return axis.transposed ? (outputs - 1) / axis.stride + 1 + axis.kernel : (outputs - 1) * axis.stride + axis.kernel;
+  }
 
   void make_classes() {
     int tap_count = 0;
@@ -180,64 +196,75 @@ class RowConvolution {
             }
   }
 
-  void row(int sample, int z, int y, const float* packed_filters, Cache& cache, RowTaps* list) const {
-    const int64_t tap_block = static_cast<int64_t>(slots_) * lanes_;
+  // Output rows [begin, end) of plane z.
+  void rows_of_group(int sample, int z, int begin, int end, const float* packed_filters, Cache& cache,
+                     RowTaps* lists) const {
+    RowJob jobs[kMostRowsOfGroup];
+    const int most = d_.kernel * h_.kernel * blocks_in_;
     for (int c = 0; c < classes_.count; c++) {
       const RowClass& k = classes_[c];
       if (k.count == 0) continue;
       for (int b = 0; b < block_count_; b++) {
         const Block& block = blocks_[b];
-        const int64_t per_row = static_cast<int64_t>(blocks_in_) * k.taps * tap_block * block.registers;
         const float* filters = packed_filters + class_filters_[c] +
                                block.lanes * d_.kernel * h_.kernel * blocks_in_ * k.taps * slots_;
-        int n = 0;
-        for (int kd = 0; kd < d_.kernel; kd++) {
-          const int iz = d_.input(z, kd);
-          if (iz < 0) continue;
-          for (int kh = 0; kh < h_.kernel; kh++) {
-            const int iy = h_.input(y, kh);
-            if (iy < 0) continue;
-            const float* packed = packed_row(sample, iz, iy, cache);
-            const float* filter = filters + (kd * h_.kernel + kh) * per_row;
-            for (int i = 0; i < blocks_in_; i++)
-              list[n++] = RowTaps{packed + static_cast<int64_t>(i) * width_ * slots_ * (pairs_ ? 2 : 1),
-                                  filter + i * k.taps * tap_block * block.registers,
-                                  ci_ - i * slots_ < slots_ ? ci_ - i * slots_ : slots_};
-          }
-        }
-        const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
-        const int left = co_ - block.channel;
-        const RowJob job{list,
-                         n,
-                         k.taps,
-                         offsets_.get() + k.first_tap,
-                         y_ + voxel * co_ + block.channel,
-                         static_cast<int64_t>(k.step) * co_,
-                         k.count,
-                         left < block.registers * lanes_ ? left : block.registers * lanes_};
-        dispatch(job, block.registers, k.fused);
+        for (int y = begin; y < end; y++) jobs[y - begin] = job_of_row(sample, z, y, k, block, filters, cache, lists + (y - begin) * most);
+        dispatch(jobs, end - begin, block.registers, k.fused);
       }
     }
   }
 
-  void dispatch(const RowJob& job, int registers, bool fused) const {
-    if constexpr (A::kPairs) {
-      if (pairs_) {
-        if (slots_ == 1) return fused ? fused_pair_row<A, 1>(job) : sx_ == 1 ? pair_row<A, 1, 1>(job) : pair_row<A, 1, 2>(job);
-        return fused ? fused_pair_row<A, 8>(job) : sx_ == 1 ? pair_row<A, 8, 1>(job) : pair_row<A, 8, 2>(job);
+  RowJob job_of_row(int sample, int z, int y, const RowClass& k, const Block& block, const float* filters, Cache& cache,
+                    RowTaps* list) const {
+    const int64_t tap_block = static_cast<int64_t>(slots_) * lanes_ * block.registers;
+    const int64_t per_row = blocks_in_ * k.taps * tap_block;
+    int n = 0;
+    for (int kd = 0; kd < d_.kernel; kd++) {
+      const int iz = d_.input(z, kd);
+      if (iz < 0) continue;
+      for (int kh = 0; kh < h_.kernel; kh++) {
+        const int iy = h_.input(y, kh);
+        if (iy < 0) continue;
+        const float* packed = packed_row(sample, iz, iy, cache);
+        const float* filter = filters + (kd * h_.kernel + kh) * per_row;
+        for (int i = 0; i < blocks_in_; i++)
+          list[n++] = RowTaps{packed + static_cast<int64_t>(i) * width_ * slots_ * (pairs_ ? 2 : 1),
+                              filter + i * k.taps * tap_block, ci_ - i * slots_ < slots_ ? ci_ - i * slots_ : slots_};
       }
     }
-    if (fused) return slots_ == 1 ? fused_row<A, 1>(job) : fused_row<A, 8>(job);
-    if (slots_ == 1) {
-      if (registers == 2) return sx_ == 1 ? plain_row<A, 1, 1, 2>(job) : plain_row<A, 1, 2, 2>(job);
-      return sx_ == 1 ? plain_row<A, 1, 1, 1>(job) : plain_row<A, 1, 2, 1>(job);
+    const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
+    const int left = co_ - block.channel;
+    return RowJob{list,
+                  n,
+                  k.taps,
+                  offsets_.get() + k.first_tap,
+                  y_ + voxel * co_ + block.channel,
+                  static_cast<int64_t>(k.step) * co_,
+                  k.count,
+                  left < block.registers * lanes_ ? left : block.registers * lanes_};
+  }
+
+  void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
+    if constexpr (A::kPairs) {
+      if (pairs_) {
+        if (slots_ == 1)
+          return fused ? fused_pair_rows<A, 1>(jobs, count)
+                       : sx_ == 1 ? pair_rows<A, 1, 1>(jobs, count) : pair_rows<A, 1, 2>(jobs, count);
+        return fused ? fused_pair_rows<A, 8>(jobs, count)
+                     : sx_ == 1 ? pair_rows<A, 8, 1>(jobs, count) : pair_rows<A, 8, 2>(jobs, count);
+      }
     }
-    if (registers == 2) return sx_ == 1 ? plain_row<A, 8, 1, 2>(job) : plain_row<A, 8, 2, 2>(job);
-    return sx_ == 1 ? plain_row<A, 8, 1, 1>(job) : plain_row<A, 8, 2, 1>(job);
+    if (fused) return slots_ == 1 ? fused_rows<A, 1>(jobs, count) : fused_rows<A, 8>(jobs, count);
+    if (slots_ == 1) {
+      if (registers == 2) return sx_ == 1 ? plain_rows<A, 1, 1, 2>(jobs, count) : plain_rows<A, 1, 2, 2>(jobs, count);
+      return sx_ == 1 ? plain_rows<A, 1, 1, 1>(jobs, count) : plain_rows<A, 1, 2, 1>(jobs, count);
+    }
+    if (registers == 2) return sx_ == 1 ? plain_rows<A, 8, 1, 2>(jobs, count) : plain_rows<A, 8, 2, 2>(jobs, count);
+    return sx_ == 1 ? plain_rows<A, 8, 1, 1>(jobs, count) : plain_rows<A, 8, 2, 1>(jobs, count);
   }
 
   const float* packed_row(int sample, int z, int y, Cache& cache) const {
-    const int place = (z % cache.window) * h_.kernel + y % h_.kernel;
+    const int place = (z % cache.planes) * cache.rows_of_plane + y % cache.rows_of_plane;
     float* to = cache.rows + place * cache.row_floats;
     const int64_t tag = static_cast<int64_t>(z) * h_.inputs + y;
     if (cache.tags[place] == tag) return to;
@@ -273,7 +300,13 @@ class RowConvolution {
           for (int j = begin; j < end; j++, source += ci_) std::memcpy(to + j * 8, source, 8 * sizeof(float));
       }
     } else {
-      for (int j = begin; j < end; j++) pack_voxel(from, channels, j, to);
+      const int width = pairs_ ? 2 : 1;
+      const float* source = from + static_cast<int64_t>(begin + first_) * ci_;
+      float* voxel = to + begin * slots_ * width;
+      for (int j = begin; j < end; j++, source += ci_, voxel += slots_ * width)
+        for (int v = 0; v < width; v++) {
+          for (int i = 0; i < channels; i++) voxel[i * width + v] = source[v * apart * ci_ + i];
+        }
     }
     for (int j = end; j < width_; j++) pack_voxel(from, channels, j, to);
   }

@@ -107,15 +107,14 @@ template <class A>
 static inline void store_pairs(const RowJob& job, int at, int t, typename A::F sum) {
   const typename A::F both = A::deinterleave(sum);
   float* y = job.y + (at + 2 * t) * job.step;
-  if (job.step == 8 && job.channels == 8 && at + 2 * t + 1 < job.count) {
+  const bool second = at + 2 * t + 1 < job.count;
+  if (job.step == 8 && job.channels == 8 && second) {
     A::store(y, both);
     return;
   }
-  alignas(64) float lanes[16];
-  A::store(lanes, both);
-  for (int c = 0; c < job.channels; c++) y[c] = lanes[c];
-  if (at + 2 * t + 1 >= job.count) return;
-  for (int c = 0; c < job.channels; c++) y[job.step + c] = lanes[8 + c];
+  const auto mask = A::first(job.channels);
+  A::store(mask, y, both);
+  if (second) A::store(mask, y + job.step, A::high_half(both));
 }
 
 template <class A, int S, int SX, int T>
@@ -170,45 +169,53 @@ static inline void fused_pair_tile(const RowJob& job, int at) {
   for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, sum[t]);
 }
 
-// Covers [0, count) with tiles of T outputs; the last one is moved back over what is already done rather than cut.
-#define CTFLOW_COVER(T, TILE, TILE4, TILE1)                                      \
-  const int n = job.count;                                                       \
-  if (n >= (T)) {                                                                \
-    for (int at = 0; at < n; at += (T)) TILE(job, at + (T) <= n ? at : n - (T)); \
-  } else {                                                                       \
-    int at = 0;                                                                  \
-    for (; at + 4 <= n; at += 4) TILE4(job, at);                                 \
-    for (; at < n; at++) TILE1(job, at);                                         \
+// Covers [0, count) with tiles of T outputs; the last one is moved back over what is already done rather than cut. A
+// group of neighbouring rows is covered side by side: they share most of their inputs, which stay in the first cache.
+#define CTFLOW_COVER(T, TILE, TILE4, TILE1)                       \
+  const int n = jobs[0].count;                                    \
+  if (n >= (T)) {                                                 \
+    for (int at = 0; at < n; at += (T))                           \
+      for (int j = 0; j < job_count; j++)                         \
+        TILE(jobs[j], at + (T) <= n ? at : n - (T));              \
+  } else {                                                        \
+    for (int j = 0; j < job_count; j++) {                         \
+      int at = 0;                                                 \
+      for (; at + 4 <= n; at += 4) TILE4(jobs[j], at);            \
+      for (; at < n; at++) TILE1(jobs[j], at);                    \
+    }                                                             \
   }
 
 template <class A, int S, int SX, int B>
-static void plain_row(const RowJob& job) {
+static void plain_rows(const RowJob* jobs, int job_count) {
   constexpr int T = B == 1 ? A::kTile1 : A::kTile2;
   CTFLOW_COVER(T, (plain_tile<A, S, SX, T, B>), (plain_tile<A, S, SX, 4, B>), (plain_tile<A, S, SX, 1, B>))
 }
 
 template <class A, int S>
-static void fused_row(const RowJob& job) {
+static void fused_rows(const RowJob* jobs, int job_count) {
   constexpr int T = A::kTileFused;
   CTFLOW_COVER(T, (fused_tile<A, S, T>), (fused_tile<A, S, 4>), (fused_tile<A, S, 1>))
 }
 
 // Tiles of 2 T voxels; where few are left, pairs, the last of which may be half empty.
-#define CTFLOW_COVER_PAIRS(T, TILE, TILE1)                                                       \
-  const int n = job.count;                                                                       \
-  if (n >= 2 * (T)) {                                                                            \
-    for (int at = 0; at < n; at += 2 * (T)) TILE(job, at + 2 * (T) <= n ? at : n - 2 * (T));     \
-  } else {                                                                                       \
-    for (int at = 0; at < n; at += 2) TILE1(job, at);                                            \
+#define CTFLOW_COVER_PAIRS(T, TILE, TILE1)                        \
+  const int n = jobs[0].count;                                    \
+  if (n >= 2 * (T)) {                                             \
+    for (int at = 0; at < n; at += 2 * (T))                       \
+      for (int j = 0; j < job_count; j++)                         \
+        TILE(jobs[j], at + 2 * (T) <= n ? at : n - 2 * (T));      \
+  } else {                                                        \
+    for (int j = 0; j < job_count; j++)                           \
+      for (int at = 0; at < n; at += 2) TILE1(jobs[j], at);       \
   }
 
 template <class A, int S, int SX>
-static void pair_row(const RowJob& job) {
+static void pair_rows(const RowJob* jobs, int job_count) {
   CTFLOW_COVER_PAIRS(14, (pair_tile<A, S, SX, 14>), (pair_tile<A, S, SX, 1>))
 }
 
 template <class A, int S>
-static void fused_pair_row(const RowJob& job) {
+static void fused_pair_rows(const RowJob* jobs, int job_count) {
   CTFLOW_COVER_PAIRS(14, (fused_pair_tile<A, S, 14>), (fused_pair_tile<A, S, 1>))
 }
 

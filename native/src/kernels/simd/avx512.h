@@ -70,6 +70,8 @@ struct Avx512 {
     const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     return _mm512_permutexvar_ps(order, v);
   }
+  // the high half in the low lanes
+  static inline F high_half(F v) { return _mm512_shuffle_f32x4(v, v, 0x4e); }
   // {low half of v, p[0..8)}
   static inline F join_low(F v, const float* p) { return _mm512_insertf32x8(v, _mm256_loadu_ps(p), 1); }
   // low[0..8) += low half of v, high[0..8) += high half
