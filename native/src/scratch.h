@@ -1,12 +1,15 @@
-// Memory a kernel needs while it runs, aligned for any vector; freed when it goes out of scope.
+// Memory a kernel needs while it runs, aligned for any vector; given back when it goes out of scope.
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 namespace ctflow {
+
+// At least `bytes`, not cleared. Throws std::bad_alloc.
+void* take_scratch(uint64_t bytes);
+void give_scratch(void* memory);
+
 namespace {
 
 template <class T>
@@ -14,11 +17,9 @@ class Scratch {
  public:
   // Not initialised. Throws std::bad_alloc.
   explicit Scratch(int64_t count) {
-    const uint64_t bytes = (static_cast<uint64_t>(count < 1 ? 1 : count) * sizeof(T) + 63) / 64 * 64;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
-    if (data_ == nullptr) throw std::bad_alloc();
+    data_ = static_cast<T*>(take_scratch(static_cast<uint64_t>(count < 1 ? 1 : count) * sizeof(T)));
   }
-  ~Scratch() { std::free(data_); }
+  ~Scratch() { give_scratch(data_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
