@@ -38,6 +38,9 @@ const program = new Command('run-pipeline')
   )
   .exitOverride()
 
+// Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
+for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
+
 try {
   program.parse()
   process.exitCode = await main(program.args[0]!, program.opts<Flags>())
@@ -51,6 +54,7 @@ async function main(file: string, flags: Flags): Promise<number> {
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 143],
   ] as const) {
     process.on(signal, () => {
       // The first one ends the run in order; whoever insists is obeyed.

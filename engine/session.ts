@@ -210,7 +210,9 @@ function allocating<T>({ count, shape }: Pick<Batch, 'count' | 'shape'>, work: (
   try {
     return work()
   } catch (cause) {
-    if (!(cause instanceof RangeError && /alloc/i.test(cause.message))) throw cause
+    // A typed array's failure is a RangeError, the addon's an Error.
+    if (!(cause instanceof Error && /alloc|out of memory/i.test(cause.message)) || cause instanceof PipelineError)
+      throw cause
     throw new PipelineError(
       'ERR_ENGINE',
       `no memory for ${count} patches of ${shape.join(' x ')} voxels (${cause.message}); use a smaller batch or patch`,

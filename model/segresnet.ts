@@ -27,7 +27,13 @@ export const segresnetSchema = {
       description: 'channels of the first level; each level doubles',
     },
     inChannels: { type: 'integer', minimum: 1, default: 1, description: 'channels of the image' },
-    outChannels: { type: 'integer', minimum: 2, default: 2, description: 'classes, the background included' },
+    outChannels: {
+      type: 'integer',
+      minimum: 2,
+      maximum: 32,
+      default: 2,
+      description: 'classes, the background included',
+    },
     blocksDown: {
       type: 'array',
       items: { type: 'integer', minimum: 0 },

@@ -7,7 +7,15 @@ import { fileURLToPath } from 'node:url'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
 
 /** Element-wise operations by their number in elementwise.h. */
-export const elementwiseOps = { add: 0, subtract: 1, multiply: 2, relu: 3, reluGradient: 4, fill: 5, divide: 6 } as const
+export const elementwiseOps = {
+  add: 0,
+  subtract: 1,
+  multiply: 2,
+  relu: 3,
+  reluGradient: 4,
+  fill: 5,
+  divide: 6,
+} as const
 
 /** Instruction sets for which there are kernels. */
 export type Isa = 'scalar' | 'avx2' | 'avx512'
@@ -19,17 +27,68 @@ export interface Addon {
   conv3dInputGradient(dy: Float32Array, filter: Float32Array, dx: Float32Array, shape: readonly number[]): void
   conv3dFilterGradient(x: Float32Array, dy: Float32Array, dfilter: Float32Array, shape: readonly number[]): void
   /** shape = [batch, voxels, channels, groups] */
-  groupNormForward(x: Float32Array, gamma: Float32Array, beta: Float32Array, y: Float32Array, mean: Float32Array, rstd: Float32Array, shape: readonly number[], epsilon: number, relu: boolean): void
-  groupNormGradient(dy: Float32Array, x: Float32Array, gamma: Float32Array, beta: Float32Array, mean: Float32Array, rstd: Float32Array, dx: Float32Array, dgamma: Float32Array, dbeta: Float32Array, shape: readonly number[], epsilon: number, relu: boolean): void
+  groupNormForward(
+    x: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    y: Float32Array,
+    mean: Float32Array,
+    rstd: Float32Array,
+    shape: readonly number[],
+    epsilon: number,
+    relu: boolean,
+  ): void
+  groupNormGradient(
+    dy: Float32Array,
+    x: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    mean: Float32Array,
+    rstd: Float32Array,
+    dx: Float32Array,
+    dgamma: Float32Array,
+    dbeta: Float32Array,
+    shape: readonly number[],
+    epsilon: number,
+    relu: boolean,
+  ): void
   /** shape = [batch, d, h, w, channels] of the small tensor */
   upsampleForward(x: Float32Array, skip: Float32Array | null, y: Float32Array, shape: readonly number[]): void
   upsampleGradient(dy: Float32Array, dx: Float32Array, shape: readonly number[]): void
   /** shape = [batch, voxels, classes, squared, background, jaccard, batch]; gives [loss, dice, crossEntropy, bad labels] */
-  diceCrossEntropy(logits: Float32Array, labels: Int32Array, dlogits: Float32Array, shape: readonly number[], smoothNr: number, smoothDr: number, lambdaDice: number, lambdaCe: number): [number, number, number, number]
+  diceCrossEntropy(
+    logits: Float32Array,
+    labels: Int32Array,
+    dlogits: Float32Array,
+    shape: readonly number[],
+    smoothNr: number,
+    smoothDr: number,
+    lambdaDice: number,
+    lambdaCe: number,
+  ): [number, number, number, number]
   /** In place on param, m and v. stepSize = rate / (1 - beta1^t), rootCorrection = sqrt(1 - beta2^t) */
-  adamUpdate(param: Float32Array, m: Float32Array, v: Float32Array, gradient: Float32Array, size: number, beta1: number, beta2: number, epsilon: number, weightDecay: number, stepSize: number, rootCorrection: number): void
+  adamUpdate(
+    param: Float32Array,
+    m: Float32Array,
+    v: Float32Array,
+    gradient: Float32Array,
+    size: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    weightDecay: number,
+    stepSize: number,
+    rootCorrection: number,
+  ): void
   /** to[i] = a[i] op b[i % period] */
-  elementwise(op: number, size: number, period: number, a: Float32Array | null, b: Float32Array | null, to: Float32Array): void
+  elementwise(
+    op: number,
+    size: number,
+    period: number,
+    a: Float32Array | null,
+    b: Float32Array | null,
+    to: Float32Array,
+  ): void
   /** to[c] = sum over rows of a (rows, channels) */
   channelSum(rows: number, channels: number, a: Float32Array, to: Float32Array): void
   /** Over the last axis of (rows, classes). */
@@ -53,12 +112,21 @@ export function loadAddon(): Addon {
   if (loaded) return loaded
   const path = join(packageRoot(), 'build', 'ctflow.node')
   if (!existsSync(path)) {
-    throw new PipelineError('ERR_ENGINE', `${path}: the native engine is not built; run "npm run build" (it needs a C++ compiler, such as the package g++)`, { path })
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `${path}: the native engine is not built; run "npm run build" (it needs a C++ compiler, such as the package g++)`,
+      { path },
+    )
   }
   try {
     loaded = createRequire(import.meta.url)(path) as Addon
   } catch (error) {
-    throw new PipelineError('ERR_ENGINE', `${path}: the native engine does not load: ${messageOf(error)}; build it on this machine with "npm run build"`, { path }, { cause: error })
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `${path}: the native engine does not load: ${messageOf(error)}; build it on this machine with "npm run build"`,
+      { path },
+      { cause: error },
+    )
   }
   return loaded
 }

@@ -5,9 +5,10 @@ import { dirname, resolve } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
-import { agreements, networks, stages } from '../stages/index.ts'
+import { agreements, networks, stageOf, stages } from '../stages/index.ts'
+import type { Context, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
-import { PipelineError } from './errors.ts'
+import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { applyOverrides } from './overrides.ts'
 import { problemsOf, show, type Problem } from './problems.ts'
 import { checkOrder } from './order.ts'
@@ -150,8 +151,40 @@ function semanticProblems(definition: Definition): Problem[] {
   if (kinds.includes('infer') && definition.network && !definition.network.weights) {
     problems.push({ path: '/network', message: 'the field "weights" is missing: infer needs a trained network' })
   }
+  if (task === 'evaluate' && !kinds.includes('infer') && dataset.predictions === undefined) {
+    problems.push({
+      path: '/dataset',
+      message:
+        'nothing to evaluate: name the folder of masks with "predictions", or run the network with the stage "infer"',
+    })
+  }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
-  return problems
+  return problems.length > 0 ? problems : stageProblems(definition.stages)
+}
+
+/** What a stage itself refuses, before any data flow. */
+function stageProblems(options: readonly StageOptions[]): Problem[] {
+  const nothing: Transform = source => source
+  const dry: Context = {
+    seed: 0,
+    memoryBytes: 1,
+    folder: '',
+    signal: new AbortController().signal,
+    engine: () => {
+      throw new Error('the engine is not for checks')
+    },
+    warn() {},
+    count() {},
+  }
+  return options.flatMap((stage, i) => {
+    try {
+      stageOf(stage.kind).create(stage, dry, nothing)
+      return []
+    } catch (error) {
+      if (codeOf(error) === undefined) throw error
+      return [{ path: `/stages/${i}`, message: messageOf(error) }]
+    }
+  })
 }
 
 /** Refuses a definition that names files which are not there; `definition` has absolute paths. Cases' files are judged one by one. */

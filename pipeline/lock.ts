@@ -1,6 +1,6 @@
 /** One run per output folder: a lock file that a dead process does not hold forever. */
 
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { PipelineError } from './errors.ts'
 
@@ -20,31 +20,41 @@ export function takeLock(path: string): () => void {
     if (holder && isAlive(holder)) {
       throw new PipelineError(
         'ERR_LOCKED',
-        `${path}: another run works on this output folder (process ${holder.pid} on ${holder.host}, since ${holder.since}); wait for it, or choose another "output"`,
+        `${path}: another run works on this output folder (process ${holder.pid} on ${holder.host}, since ${holder.since}); wait for it, or choose another "output"; if that process is gone for good, delete the file`,
         { path, pid: holder.pid, host: holder.host },
       )
     }
-    // Of several who find it stale, only one can move it away; the others meet the new lock.
-    try {
-      renameSync(path, `${path}.stale-${process.pid}`)
-      rmSync(`${path}.stale-${process.pid}`, { force: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
+    takeAway(path, holder)
   }
   throw new PipelineError('ERR_LOCKED', `${path}: several runs compete for this output folder; try again`, { path })
 }
 
+/** Moves a stale lock away; what turns out to be somebody's fresh one is put back. */
+function takeAway(path: string, stale: Holder | undefined): void {
+  const aside = `${path}.stale-${process.pid}`
+  try {
+    renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if (JSON.stringify(read(aside)) !== JSON.stringify(stale)) linkSync(aside, path)
+  rmSync(aside, { force: true })
+}
+
+/** The lock file appears with its content, or not at all: nobody reads it half written. */
 function create(path: string): boolean {
   const me: Holder = { pid: process.pid, host: hostname(), boot: bootId(), since: new Date().toISOString() }
+  const whole = `${path}.${process.pid}`
+  writeFileSync(whole, `${JSON.stringify(me)}\n`)
   try {
-    const file = openSync(path, 'wx')
-    writeSync(file, `${JSON.stringify(me)}\n`)
-    closeSync(file)
+    linkSync(whole, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
+  } finally {
+    rmSync(whole, { force: true })
   }
 }
 

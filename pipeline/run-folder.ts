@@ -47,8 +47,8 @@ export function openRunFolder(output: string): RunFolder {
     throw notWritable(output, error)
   }
   try {
-    // Left behind by a run that was killed: its files may be cut short, so nothing of it is used.
-    rmSync(staging, { recursive: true, force: true })
+    // Left behind by a run that was killed: its checkpoints and masks were written whole, so they are kept aside.
+    if (existsSync(staging)) setAside(staging, output)
     mkdirSync(staging)
   } catch (error) {
     unlock()
@@ -80,18 +80,25 @@ export function openRunFolder(output: string): RunFolder {
     },
     abandon() {
       try {
-        const kept = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file))
-          ? freeName(join(output, 'interrupted'))
-          : undefined
-        if (kept) renameSync(staging, kept)
-        else rmSync(staging, { recursive: true, force: true })
-        return kept
+        return setAside(staging, output)
+      } catch {
+        // The folder is gone or read-only: nothing more can be kept, and the error that led here is the one to tell.
+        return undefined
       } finally {
         unlock()
         if (!existed) removeIfEmpty(output)
       }
     },
   }
+}
+
+/** Moves results worth keeping (checkpoints, masks) to `interrupted`, or to the next free name like it; removes the rest. */
+function setAside(staging: string, output: string): string | undefined {
+  const worthKeeping = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file))
+  const kept = worthKeeping ? freeName(join(output, 'interrupted')) : undefined
+  if (kept) renameSync(staging, kept)
+  else rmSync(staging, { recursive: true, force: true })
+  return kept
 }
 
 function notWritable(path: string, error: unknown): PipelineError {

@@ -90,22 +90,18 @@ export async function run(
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
+    const refused = folder === undefined && (code === 'ERR_DEFINITION' || code === 'ERR_DATASET')
     const kept = folder?.abandon()
     folder = undefined
-    const status = statusOf(code)
-    const exitCode = status === 'interrupted' ? (signal.reason === 'SIGTERM' ? 143 : 130) : exitCodes[status]
+    const status =
+      code === 'ERR_INTERRUPTED' ? 'interrupted' : code === 'ERR_LOCKED' ? 'locked' : refused ? 'refused' : 'failed'
+    const exitCode = status === 'interrupted' ? (signal.reason === 'SIGINT' ? 130 : 143) : exitCodes[status]
     return { ...result(status, exitCode, { error: messageOf(error) }), lines: keptLine(kept) }
   } finally {
-    folder?.abandon()
     await engine?.close()
+    folder?.abandon()
     progress.close()
   }
-}
-
-function statusOf(code: string): Exclude<Status, 'ok' | 'partial' | 'gate'> {
-  if (code === 'ERR_INTERRUPTED') return 'interrupted'
-  if (code === 'ERR_LOCKED') return 'locked'
-  return code === 'ERR_DEFINITION' || code === 'ERR_DATASET' ? 'refused' : 'failed'
 }
 
 function keptLine(kept: string | undefined): string[] {
@@ -163,7 +159,7 @@ function describe(summary: RunResult, outcome: TaskResult, engine: Engine | unde
     `cases: ${ok} ok, ${failed} failed`,
     ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
     `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
-    `results: ${summary.output}`,
+    ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),
     notice,
   ]
 }

@@ -2,6 +2,7 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { croppedGrid, cropVoxels } from '../imaging/crop.ts'
+import { expectClasses } from '../imaging/classes.ts'
 import { candidatesOf, cropStart, drawCentres } from '../imaging/sample-centres.ts'
 import { materialise, residentVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -66,18 +67,17 @@ export const crop: Stage<FromSchema<typeof schema>> = {
           'expected an image and a label to crop from, found only one of them; training cases need both',
         )
       const [voxels, classes] = await Promise.all([materialise(image), materialise(label)])
+      expectClasses(classes, context.engine().info.classes)
       const candidates = candidatesOf(classes, voxels, image.grid.shape, options.imageThreshold)
       const draws = rng(seed, sample.epoch, sample.case.index, 'crop')
       return drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, draws).map(
         (centre, patch) => {
           const start = cropStart(centre, shape)
           const drawn: CropDraw = { centre, start }
-          const cutLabel = cut(label.grid, classes, start, shape)
-          expectClasses(cutLabel.resident!, context.engine().info.classes)
           return {
             ...sample,
             image: cut(image.grid, voxels, start, shape),
-            label: cutLabel,
+            label: cut(label.grid, classes, start, shape),
             patch,
             draws: { ...sample.draws, crop: drawn },
           }
@@ -89,15 +89,4 @@ export const crop: Stage<FromSchema<typeof schema>> = {
 
 function cut(grid: Grid, voxels: Float32Array, start: Shape3, shape: Shape3): Volume {
   return residentVolume(croppedGrid(grid, { start, shape }), cropVoxels(voxels, grid.shape, { start, shape }))
-}
-
-/** The network knows classes 0 to `classes` - 1; anything else in a label would be learned as noise. */
-function expectClasses(labels: Float32Array, classes: number): void {
-  const bad = labels.find(value => !(Number.isInteger(value) && value >= 0 && value < classes))
-  if (bad === undefined) return
-  throw new PipelineError(
-    'ERR_LABEL',
-    `the label holds the value ${bad}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean`,
-    { value: bad },
-  )
 }

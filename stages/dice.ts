@@ -1,6 +1,7 @@
 /** Compares a mask with its reference. */
 
 import type { FromSchema } from 'json-schema-to-ts'
+import { expectClasses } from '../imaging/classes.ts'
 import { materialise } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
@@ -16,6 +17,13 @@ const schema = {
   properties: {
     kind: { const: 'dice' },
     emptyRule,
+    classes: {
+      type: 'integer',
+      minimum: 2,
+      maximum: 256,
+      default: 2,
+      description: 'number of classes; other values in a mask or label are an error',
+    },
     value: {
       type: 'integer',
       minimum: 1,
@@ -37,6 +45,8 @@ export const dice: Stage<FromSchema<typeof schema>> = {
         'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
       sameShape(found, reference)
+      expectClasses(found.voxels, options.classes, 'the mask')
+      expectClasses(reference.voxels, options.classes)
       const metrics = overlap(found.voxels, reference.voxels, {
         value: options.value ?? 1,
         emptyRule: options.emptyRule,

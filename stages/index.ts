@@ -61,9 +61,7 @@ export const networks = [segresnetSchema]
 const byKind = new Map(stages.map(stage => [stage.schema.properties.kind.const, stage]))
 
 /** The stage of a validated kind, ready to be given that kind's options. */
-export function stageOf(
-  kind: string,
-): Omit<AnyStage, 'create'> & {
+export function stageOf(kind: string): Omit<AnyStage, 'create'> & {
   create(
     options: { readonly kind: string } & Readonly<Record<string, unknown>>,
     context: Context,

@@ -34,11 +34,34 @@ export function perItemAsync<In extends Item, Out extends Item>(
       .parallel(parallel)
 }
 
-/** The same error with the stage and the case in its facts; a bug (no code) passes unchanged. */
+/** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
 function located(error: unknown, kind: string, item: Item): unknown {
+  if (isTooLarge(error)) return located(tooLarge(error), kind, item)
   if (!(error instanceof PipelineError) || 'case' in error.facts) return error
   const id = 'case' in item ? item.case.id : item.cases.join(', ')
-  return new PipelineError(error.code, error.message, { ...error.facts, case: id, stage: kind }, { cause: error })
+  const file = ('case' in item && (item.case.image ?? item.case.prediction)) || id
+  const message = namesFile(error.message, item) ? error.message : `${file}: ${kind}: ${error.message}`
+  return new PipelineError(error.code, message, { ...error.facts, case: id, stage: kind }, { cause: error })
+}
+
+function namesFile(message: string, item: Item): boolean {
+  if (!('case' in item)) return false
+  const { image, label, prediction } = item.case
+  return [image, label, prediction].some(path => path !== undefined && message.includes(path))
+}
+
+/** A typed array that the runtime refuses: the case asks for more than there can be, which is not a bug of ours. */
+function isTooLarge(error: unknown): error is RangeError {
+  return error instanceof RangeError && /array length|allocation failed/i.test(error.message)
+}
+
+function tooLarge(error: RangeError): PipelineError {
+  return new PipelineError(
+    'ERR_VOLUME',
+    `the volume does not fit into memory at this spacing (${error.message}); choose a coarser spacing, or mend the header`,
+    {},
+    { cause: error },
+  )
 }
 
 /** One item in, several out, in order; at most `parallel` items at work. */

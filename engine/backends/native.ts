@@ -79,7 +79,10 @@ function adopted(config: KernelConfig): KernelConfig {
 }
 
 /** Some of tfjs' kernels (Slice) give views of their input's memory, which the pool would hand out again: those are copied. */
-function owning(result: TensorInfo | TensorInfo[], { inputs, backend }: Parameters<KernelFunc>[0]): TensorInfo | TensorInfo[] {
+function owning(
+  result: TensorInfo | TensorInfo[],
+  { inputs, backend }: Parameters<KernelFunc>[0],
+): TensorInfo | TensorInfo[] {
   const { data } = backend as NativeBackend
   const ids = new Set(Object.values(inputs ?? {}).map(input => input?.dataId))
   for (const { dataId } of [result].flat()) {

@@ -1,6 +1,8 @@
 /** Memory of tensors, used again by exact size: a fresh 51 MB array costs more in page faults than many kernels compute. */
 
 import { loadAddon } from '../../native/addon.ts'
+import { formatBytes } from '../../pipeline/bytes.ts'
+import { PipelineError } from '../../pipeline/errors.ts'
 
 /** Below this an ordinary typed array is as good. */
 const smallest = 1 << 16
@@ -13,22 +15,30 @@ export interface PoolReport {
   readonly pooledBytes: number
 }
 
+/** All memory held stays below what was in use at once, at most, and so much more. */
+const slack = 1.25
+
 export class Pool {
-  readonly #free = new Map<number, ArrayBuffer[]>()
+  /** Oldest first. */
+  #free: ArrayBuffer[] = []
   readonly #owned = new WeakSet<ArrayBufferLike>()
   #live = 0
   #peak = 0
   #pooled = 0
+  /** The largest #live ever. */
+  #highWater = 0
 
-  /** Memory for `length` floats, not cleared. */
+  /** Memory for `length` floats, not cleared. ERR_ENGINE when the machine has none. */
   take(length: number): Float32Array {
     const bytes = length * 4
     if (bytes < smallest) return new Float32Array(length)
-    const kept = this.#free.get(bytes)?.pop()
+    const at = this.#free.findLastIndex(buffer => buffer.byteLength === bytes)
+    const kept = at < 0 ? undefined : this.#free.splice(at, 1)[0]
     if (kept) this.#pooled -= bytes
     const buffer = kept ?? this.#allocate(bytes)
     this.#live += bytes
     this.#peak = Math.max(this.#peak, this.#live)
+    this.#highWater = Math.max(this.#highWater, this.#live)
     return new Float32Array(buffer, 0, length)
   }
 
@@ -36,12 +46,9 @@ export class Pool {
   give(values: unknown): void {
     if (!this.owns(values)) return
     const { buffer } = values
-    const bytes = buffer.byteLength
-    const same = this.#free.get(bytes)
-    if (same) same.push(buffer)
-    else this.#free.set(bytes, [buffer])
-    this.#live -= bytes
-    this.#pooled += bytes
+    this.#free.push(buffer)
+    this.#live -= buffer.byteLength
+    this.#pooled += buffer.byteLength
   }
 
   /** Whether an array lies in memory of the pool, as a whole or in part. */
@@ -51,10 +58,7 @@ export class Pool {
 
   /** Frees what no tensor uses. */
   trim(): void {
-    const { release } = loadAddon()
-    for (const buffers of this.#free.values()) for (const buffer of buffers) release(buffer)
-    this.#free.clear()
-    this.#pooled = 0
+    this.#shrinkTo(0)
   }
 
   report(): PoolReport {
@@ -65,15 +69,37 @@ export class Pool {
     this.#peak = this.#live
   }
 
+  /** Frees what has waited longest until at most so many bytes wait. */
+  #shrinkTo(bytes: number): void {
+    const { release } = loadAddon()
+    while (this.#pooled > bytes && this.#free.length > 0) {
+      const buffer = this.#free.shift()!
+      this.#pooled -= buffer.byteLength
+      release(buffer)
+    }
+  }
+
   #allocate(bytes: number): ArrayBuffer {
     const { allocate } = loadAddon()
+    const live = this.#live + bytes
+    this.#shrinkTo(slack * Math.max(live, this.#highWater) - live)
     let buffer: ArrayBuffer
     try {
       buffer = allocate(bytes)
     } catch {
       // Memory kept for tensors of other sizes may be what is missing.
       this.trim()
-      buffer = allocate(bytes)
+      try {
+        buffer = allocate(bytes)
+      } catch (cause) {
+        const inUse = formatBytes(this.#live)
+        throw new PipelineError(
+          'ERR_ENGINE',
+          `no memory for a tensor of ${formatBytes(bytes)} beside the ${inUse} in use; make the batch or the patch smaller`,
+          { bytes, liveBytes: this.#live },
+          { cause },
+        )
+      }
     }
     this.#owned.add(buffer)
     return buffer

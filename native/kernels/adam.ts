@@ -1,7 +1,7 @@
 /** Adam's update of one tensor, in place. */
 
 import { loadAddon } from '../addon.ts'
-import { floats, kernel, sizeOf } from './kernel.ts'
+import { check, checkShape, floats, kernel, sizeOf } from './kernel.ts'
 
 /** {param, m, v, gradient} -> []; `step` counts from 1. Corrections in float64, as PyTorch has them. */
 export const adamUpdate = kernel('AdamUpdate', ({ inputs: { param, m, v, gradient }, backend, attrs }) => {
@@ -13,6 +13,8 @@ export const adamUpdate = kernel('AdamUpdate', ({ inputs: { param, m, v, gradien
     weightDecay: number
     step: number
   }
+  check(Number.isInteger(step) && step >= 1, 'AdamUpdate', `expected a step from 1 on, found ${step}`)
+  for (const [name, tensor] of Object.entries({ m, v, gradient })) checkShape('AdamUpdate', name, tensor!, param!.shape)
   loadAddon().adamUpdate(
     floats(backend, param!),
     floats(backend, m!),

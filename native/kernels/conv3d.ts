@@ -2,7 +2,7 @@
 
 import { backend_util } from '@tensorflow/tfjs'
 import { loadAddon } from '../addon.ts'
-import { floats, kernel } from './kernel.ts'
+import { check, checkShape, floats, kernel } from './kernel.ts'
 
 type Shape5 = [number, number, number, number, number]
 type Strides = number | [number, number, number]
@@ -14,10 +14,28 @@ interface Geometry {
   readonly outShape: Shape5
 }
 
-function geometry(xShape: readonly number[], filterShape: readonly number[], attrs: Readonly<Record<string, unknown>>): Geometry {
-  const dilations = (attrs['dilations'] as Strides | undefined) ?? 1
-  if ([dilations].flat().some(n => n !== 1)) throw new Error(`conv3d: dilations of ${String(dilations)} are not supported by the native backend, only 1`)
-  const info = backend_util.computeConv3DInfo(xShape as Shape5, filterShape as Shape5, attrs['strides'] as Strides, 1, attrs['pad'] as Pad)
+function geometry(
+  name: string,
+  xShape: readonly number[],
+  filterShape: readonly number[],
+  attrs: Readonly<Record<string, unknown>>,
+): Geometry {
+  const dilations = [(attrs['dilations'] as Strides | undefined) ?? 1].flat()
+  const sizes = `an input of ${xShape.join(' x ')} and a filter of ${filterShape.join(' x ')}`
+  check(
+    dilations.every(n => n === 1),
+    name,
+    `the native backend has no dilation but 1, found ${dilations.join(', ')}`,
+  )
+  check(xShape.length === 5 && filterShape.length === 5, name, `expected five axes each, found ${sizes}`)
+  check(xShape[4] === filterShape[3], name, `expected as many channels in both, found ${sizes}`)
+  const info = backend_util.computeConv3DInfo(
+    xShape as Shape5,
+    filterShape as Shape5,
+    attrs['strides'] as Strides,
+    1,
+    attrs['pad'] as Pad,
+  )
   const flat = [
     ...[info.batchSize, info.inDepth, info.inHeight, info.inWidth, info.inChannels],
     ...[info.filterDepth, info.filterHeight, info.filterWidth],
@@ -25,12 +43,17 @@ function geometry(xShape: readonly number[], filterShape: readonly number[], att
     ...[info.strideDepth, info.strideHeight, info.strideWidth],
     ...[info.padInfo.front, info.padInfo.top, info.padInfo.left],
   ]
-  if (flat.slice(0, 12).some(n => n < 1)) throw new Error(`conv3d: expected at least one voxel and channel, found an input of ${xShape.join(' x ')} and a filter of ${filterShape.join(' x ')}`)
+  const voxels = flat.slice(0, 12)
+  check(
+    voxels.every(n => n >= 1),
+    name,
+    `expected at least one voxel and channel in and out, found ${sizes}`,
+  )
   return { flat, outShape: info.outShape }
 }
 
 export const conv3d = kernel('Conv3D', ({ inputs: { x, filter }, backend, attrs }) => {
-  const { flat, outShape } = geometry(x!.shape, filter!.shape, attrs)
+  const { flat, outShape } = geometry('Conv3D', x!.shape, filter!.shape, attrs)
   const { info, values } = backend.output(outShape)
   loadAddon().conv3dForward(floats(backend, x!), floats(backend, filter!), values, flat)
   return info
@@ -38,7 +61,8 @@ export const conv3d = kernel('Conv3D', ({ inputs: { x, filter }, backend, attrs 
 
 export const conv3dInputGradient = kernel('Conv3DBackpropInputV2', ({ inputs: { dy, filter }, backend, attrs }) => {
   const inputShape = attrs['inputShape'] as number[]
-  const { flat } = geometry(inputShape, filter!.shape, attrs)
+  const { flat, outShape } = geometry('Conv3DBackpropInputV2', inputShape, filter!.shape, attrs)
+  checkShape('Conv3DBackpropInputV2', 'dy', dy!, outShape)
   const { info, values } = backend.output(inputShape)
   loadAddon().conv3dInputGradient(floats(backend, dy!), floats(backend, filter!), values, flat)
   return info
@@ -46,7 +70,8 @@ export const conv3dInputGradient = kernel('Conv3DBackpropInputV2', ({ inputs: { 
 
 export const conv3dFilterGradient = kernel('Conv3DBackpropFilterV2', ({ inputs: { x, dy }, backend, attrs }) => {
   const filterShape = attrs['filterShape'] as number[]
-  const { flat } = geometry(x!.shape, filterShape, attrs)
+  const { flat, outShape } = geometry('Conv3DBackpropFilterV2', x!.shape, filterShape, attrs)
+  checkShape('Conv3DBackpropFilterV2', 'dy', dy!, outShape)
   const { info, values } = backend.output(filterShape)
   loadAddon().conv3dFilterGradient(floats(backend, x!), floats(backend, dy!), values, flat)
   return info

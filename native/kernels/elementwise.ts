@@ -20,7 +20,8 @@ function binary(op: number, commutes: boolean): PartialKernel {
   return ({ inputs, backend }) => {
     const a = inputs['a']!
     const b = inputs['b']!
-    if (a.dtype !== 'float32' || b.dtype !== 'float32' || sizeOf(a.shape) === 0 || sizeOf(b.shape) === 0) return undefined
+    if (a.dtype !== 'float32' || b.dtype !== 'float32' || sizeOf(a.shape) === 0 || sizeOf(b.shape) === 0)
+      return undefined
     const period = periodOf(a.shape, b.shape)
     if (period !== undefined) return apply(backend, op, a, b, period)
     const swapped = commutes ? periodOf(b.shape, a.shape) : undefined
@@ -56,7 +57,10 @@ const sum: PartialKernel = ({ inputs, backend, attrs }) => {
 function parseAxes(axis: number | number[] | undefined, shape: readonly number[]): number[] {
   const all = shape.map((_, i) => i)
   if (axis === undefined || (Array.isArray(axis) && axis.length === 0)) return all
-  return [axis].flat().map(i => (i < 0 ? i + shape.length : i)).toSorted((a, b) => a - b)
+  return [axis]
+    .flat()
+    .map(i => (i < 0 ? i + shape.length : i))
+    .toSorted((a, b) => a - b)
 }
 
 const softmax: PartialKernel = ({ inputs, backend, attrs }) => {
@@ -72,7 +76,13 @@ const softmax: PartialKernel = ({ inputs, backend, attrs }) => {
 const addN: PartialKernel = ({ inputs, backend }) => {
   const terms = Object.values(inputs)
   const [first, second] = terms
-  if (!first || !second || terms.some(({ dtype, shape }) => dtype !== 'float32' || !same(shape, first.shape)) || sizeOf(first.shape) === 0) return undefined
+  if (
+    !first ||
+    !second ||
+    terms.some(({ dtype, shape }) => dtype !== 'float32' || !same(shape, first.shape)) ||
+    sizeOf(first.shape) === 0
+  )
+    return undefined
   const { info, values } = backend.output(first.shape)
   let total = floats(backend, first)
   for (const term of terms.slice(1)) {
@@ -83,7 +93,9 @@ const addN: PartialKernel = ({ inputs, backend }) => {
 }
 
 function same(a: readonly number[], b: readonly number[]): boolean {
-  return backend_util.getBroadcastDims([...a], [...b]).length === 0 && a.length === b.length && a.every((n, i) => n === b[i])
+  return (
+    backend_util.getBroadcastDims([...a], [...b]).length === 0 && a.length === b.length && a.every((n, i) => n === b[i])
+  )
 }
 
 /** By tfjs' names. */
@@ -102,7 +114,12 @@ export const partialKernels: Readonly<Record<string, PartialKernel>> = {
     loadAddon().elementwise(elementwiseOps.relu, values.length, 1, floats(backend, x), null, values)
     return info
   },
-  Fill: ({ backend, attrs }) => (attrs['dtype'] === undefined || attrs['dtype'] === 'float32') && typeof attrs['value'] === 'number' ? fill(backend, attrs['shape'] as number[], attrs['value']) : undefined,
-  ZerosLike: ({ inputs, backend }) => (inputs['x']!.dtype === 'float32' ? fill(backend, inputs['x']!.shape, 0) : undefined),
-  OnesLike: ({ inputs, backend }) => (inputs['x']!.dtype === 'float32' ? fill(backend, inputs['x']!.shape, 1) : undefined),
+  Fill: ({ backend, attrs }) =>
+    (attrs['dtype'] === undefined || attrs['dtype'] === 'float32') && typeof attrs['value'] === 'number'
+      ? fill(backend, attrs['shape'] as number[], attrs['value'])
+      : undefined,
+  ZerosLike: ({ inputs, backend }) =>
+    inputs['x']!.dtype === 'float32' ? fill(backend, inputs['x']!.shape, 0) : undefined,
+  OnesLike: ({ inputs, backend }) =>
+    inputs['x']!.dtype === 'float32' ? fill(backend, inputs['x']!.shape, 1) : undefined,
 }

@@ -1,7 +1,8 @@
 /** Group norm with ReLU, and its gradient: one kernel each where a composition takes ten passes over memory. */
 
+import type { TensorInfo } from '@tensorflow/tfjs'
 import { loadAddon } from '../addon.ts'
-import { floats, kernel } from './kernel.ts'
+import { check, checkShape, checkVolumes, floats, kernel } from './kernel.ts'
 
 /** [batch, voxels, channels, groups] of (N, D, H, W, C). */
 function flatShape(shape: readonly number[], groups: number): number[] {
@@ -9,9 +10,19 @@ function flatShape(shape: readonly number[], groups: number): number[] {
   return [shape[0]!, shape.slice(1, -1).reduce((product, n) => product * n, 1), channels, groups]
 }
 
+function checkInputs(name: string, x: TensorInfo, gamma: TensorInfo, beta: TensorInfo, groups: number): void {
+  checkVolumes(name, 'x', x)
+  const channels = x.shape.at(-1)!
+  const divides = Number.isInteger(groups) && groups > 0 && channels % groups === 0
+  check(divides, name, `expected groups that divide the ${channels} channels, found ${groups}`)
+  checkShape(name, 'gamma', gamma, [channels])
+  checkShape(name, 'beta', beta, [channels])
+}
+
 /** {x, gamma, beta} -> [y, mean (N, groups), rstd (N, groups)] */
 export const groupNormRelu = kernel('GroupNormRelu', ({ inputs: { x, gamma, beta }, backend, attrs }) => {
   const groups = attrs['groups'] as number
+  checkInputs('GroupNormRelu', x!, gamma!, beta!, groups)
   const y = backend.output(x!.shape)
   const mean = backend.output([x!.shape[0]!, groups])
   const rstd = backend.output([x!.shape[0]!, groups])
@@ -30,23 +41,32 @@ export const groupNormRelu = kernel('GroupNormRelu', ({ inputs: { x, gamma, beta
 })
 
 /** {dy, x, gamma, beta, mean, rstd} -> [dx, dgamma, dbeta] */
-export const groupNormReluGrad = kernel('GroupNormReluGrad', ({ inputs: { dy, x, gamma, beta, mean, rstd }, backend, attrs }) => {
-  const dx = backend.output(x!.shape)
-  const dgamma = backend.output(gamma!.shape)
-  const dbeta = backend.output(beta!.shape)
-  loadAddon().groupNormGradient(
-    floats(backend, dy!),
-    floats(backend, x!),
-    floats(backend, gamma!),
-    floats(backend, beta!),
-    floats(backend, mean!),
-    floats(backend, rstd!),
-    dx.values,
-    dgamma.values,
-    dbeta.values,
-    flatShape(x!.shape, attrs['groups'] as number),
-    attrs['epsilon'] as number,
-    attrs['relu'] as boolean,
-  )
-  return [dx.info, dgamma.info, dbeta.info]
-})
+export const groupNormReluGrad = kernel(
+  'GroupNormReluGrad',
+  ({ inputs: { dy, x, gamma, beta, mean, rstd }, backend, attrs }) => {
+    const name = 'GroupNormReluGrad'
+    const groups = attrs['groups'] as number
+    checkInputs(name, x!, gamma!, beta!, groups)
+    checkShape(name, 'dy', dy!, x!.shape)
+    checkShape(name, 'mean', mean!, [x!.shape[0]!, groups])
+    checkShape(name, 'rstd', rstd!, [x!.shape[0]!, groups])
+    const dx = backend.output(x!.shape)
+    const dgamma = backend.output(gamma!.shape)
+    const dbeta = backend.output(beta!.shape)
+    loadAddon().groupNormGradient(
+      floats(backend, dy!),
+      floats(backend, x!),
+      floats(backend, gamma!),
+      floats(backend, beta!),
+      floats(backend, mean!),
+      floats(backend, rstd!),
+      dx.values,
+      dgamma.values,
+      dbeta.values,
+      flatShape(x!.shape, groups),
+      attrs['epsilon'] as number,
+      attrs['relu'] as boolean,
+    )
+    return [dx.info, dgamma.info, dbeta.info]
+  },
+)

@@ -1,12 +1,15 @@
 /** What the kernels share: a backend that lends memory, and the values of its tensors. */
 
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
+import { PipelineError } from '../../pipeline/errors.ts'
 
 /** The backend as a kernel sees it. */
 export interface KernelBackend {
   readonly data: { get(dataId: object): { values?: unknown } }
   /** A tensor over pooled memory that is not cleared. */
   output(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array }
+  /** Gives back an output that nobody will get. */
+  disposeIntermediateTensorInfo(info: TensorInfo): void
 }
 
 export interface Call {
@@ -33,4 +36,20 @@ export function integers(backend: KernelBackend, { dataId, dtype }: TensorInfo):
 
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1)
+}
+
+/** ERR_ENGINE with the kernel's name unless the condition holds. */
+export function check(holds: boolean, kernelName: string, message: string): asserts holds {
+  if (!holds) throw new PipelineError('ERR_ENGINE', `${kernelName}: ${message}`, { kernel: kernelName })
+}
+
+export function checkShape(kernelName: string, name: string, tensor: TensorInfo, expected: readonly number[]): void {
+  const same = tensor.shape.length === expected.length && tensor.shape.every((n, i) => n === expected[i])
+  check(same, kernelName, `expected ${name} of shape (${expected.join(', ')}), found (${tensor.shape.join(', ')})`)
+}
+
+/** (N, D, H, W, C) without zeros. */
+export function checkVolumes(kernelName: string, name: string, { shape }: TensorInfo): void {
+  const holds = shape.length === 5 && shape.every(n => n > 0)
+  check(holds, kernelName, `expected ${name} of shape (N, D, H, W, C) without zeros, found (${shape.join(', ')})`)
 }

@@ -16,37 +16,50 @@ interface Best {
 }
 
 export async function train(job: Job): Promise<TaskResult> {
-  const { definition, dataSet, context, folder, progress, signal, cases } = job
+  const { definition, context } = job
   const options = definition.stages.at(-1) as unknown as TrainOptions
   const flows = compose(definition.stages, context)
   const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), context)
+  let best: Best | undefined
+  try {
+    best = await runEpochs(job, options, flows.at(-1)!, validation)
+  } catch (error) {
+    // Whatever ended it, a signal, a full disk or a bug: what was learned so far is worth hours.
+    await save(job, 'last.safetensors', { interrupted: true }).catch(() => {})
+    throw error
+  }
+  return finish(job, options, validation, best)
+}
+
+async function runEpochs(
+  job: Job,
+  options: TrainOptions,
+  flow: Transform,
+  validation: Transform,
+): Promise<Best | undefined> {
+  const { dataSet, context, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
-  const engine = context.engine()
   let best: Best | undefined
   const started = performance.now()
-
   for (let epoch = 0; epoch < options.epochs; epoch++) {
     const learningRate = learningRateAt(options, epoch)
-    await engine.setLearningRate(learningRate)
+    await context.engine().setLearningRate(learningRate)
     const usable = cases.usable(training)
     if (usable.length === 0)
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
-    const steps = await runEpoch(job, flows.at(-1)!, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
-    if (steps.length === 0 && !signal.aborted)
+    const steps = await runEpoch(job, flow, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
+    stopIfInterrupted(signal, epoch)
+    if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
-    if (signal.aborted) {
-      await save(job, 'last.safetensors', { epoch, interrupted: true })
-      throw new PipelineError(
-        'ERR_INTERRUPTED',
-        `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`,
-      )
-    }
     const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
     let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
-    const due =
-      options.validate.every > 0 && ((epoch + 1) % options.validate.every === 0 || epoch + 1 === options.epochs)
+    await save(job, 'last.safetensors', { epoch: epoch + 1 })
+    const { every } = options.validate
+    const due = every > 0 && ((epoch + 1) % every === 0 || epoch + 1 === options.epochs)
     if (due && dataSet.section('validation').length > 0) {
       const metrics = await scoreSection(job, validation, 'validation', epoch)
+      // Half of the cases say nothing about which weights are best.
+      stopIfInterrupted(signal, epoch)
       const dice = keyMetric(metrics)
       record['validation'] = metrics
       text += `  validation Dice ${figure(dice)}`
@@ -56,15 +69,21 @@ export async function train(job: Job): Promise<TaskResult> {
         await save(job, 'best.safetensors', best)
         text += ' (best)'
       }
-      await save(job, 'last.safetensors', { epoch: epoch + 1 })
     }
     record['seconds'] = (performance.now() - started) / 1000
     folder.appendLine('metrics.jsonl', record)
     progress.event('epoch', record, text)
   }
-  await save(job, 'last.safetensors', { epoch: options.epochs })
   if (!best) await save(job, 'best.safetensors', { epoch: options.epochs })
-  return finish(job, options, validation, best)
+  return best
+}
+
+function stopIfInterrupted(signal: AbortSignal, epoch: number): void {
+  if (signal.aborted)
+    throw new PipelineError(
+      'ERR_INTERRUPTED',
+      `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`,
+    )
 }
 
 /** One pass over the cases in this epoch's order. */
@@ -125,7 +144,11 @@ function summarise(steps: readonly StepResult[]): {
 function validationFlow(options: TrainOptions, prefix: Transform, context: Context): Transform {
   const { every: _, test: __, emptyRule, ...windows } = options.validate
   const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, prefix)
-  const dice = stageOf('dice').create({ kind: 'dice', emptyRule }, context, prefix)
+  const dice = stageOf('dice').create(
+    { kind: 'dice', emptyRule, classes: context.engine().info.classes, value: 1 },
+    context,
+    prefix,
+  )
   return source => dice(infer(prefix(source)))
 }
 
