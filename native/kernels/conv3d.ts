@@ -37,11 +37,24 @@ function geometry(
     attrs['pad'] as Pad,
   )
   const flat = [
-    ...[info.batchSize, info.inDepth, info.inHeight, info.inWidth, info.inChannels],
-    ...[info.filterDepth, info.filterHeight, info.filterWidth],
-    ...[info.outDepth, info.outHeight, info.outWidth, info.outChannels],
-    ...[info.strideDepth, info.strideHeight, info.strideWidth],
-    ...[info.padInfo.front, info.padInfo.top, info.padInfo.left],
+    info.batchSize,
+    info.inDepth,
+    info.inHeight,
+    info.inWidth,
+    info.inChannels,
+    info.filterDepth,
+    info.filterHeight,
+    info.filterWidth,
+    info.outDepth,
+    info.outHeight,
+    info.outWidth,
+    info.outChannels,
+    info.strideDepth,
+    info.strideHeight,
+    info.strideWidth,
+    info.padInfo.front,
+    info.padInfo.top,
+    info.padInfo.left,
   ]
   const voxels = flat.slice(0, 12)
   check(

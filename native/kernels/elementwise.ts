@@ -46,7 +46,7 @@ function fill(backend: KernelBackend, shape: readonly number[], value: number): 
 const sum: PartialKernel = ({ inputs, backend, attrs }) => {
   const x = inputs['x']!
   if (x.dtype !== 'float32' || sizeOf(x.shape) === 0) return undefined
-  const axes = parseAxes(attrs['axis'] as number | number[] | undefined, x.shape)
+  const axes = parseAxes(attrs['axis'] as number | number[] | null | undefined, x.shape)
   if (axes.some((axis, i) => axis !== i)) return undefined
   const kept = x.shape.slice(axes.length)
   const { info, values } = backend.output(attrs['keepDims'] ? [...axes.map(() => 1), ...kept] : kept)
@@ -54,9 +54,9 @@ const sum: PartialKernel = ({ inputs, backend, attrs }) => {
   return info
 }
 
-function parseAxes(axis: number | number[] | undefined, shape: readonly number[]): number[] {
+function parseAxes(axis: number | number[] | null | undefined, shape: readonly number[]): number[] {
   const all = shape.map((_, i) => i)
-  if (axis === undefined || (Array.isArray(axis) && axis.length === 0)) return all
+  if (axis === undefined || axis === null || (Array.isArray(axis) && axis.length === 0)) return all
   return [axis]
     .flat()
     .map(i => (i < 0 ? i + shape.length : i))
