@@ -47,6 +47,8 @@ try {
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error
   process.exitCode = error.exitCode === 0 ? 0 : 2
+  if (process.exitCode === 2 && process.argv.includes('--json'))
+    console.log(JSON.stringify(ended('refused', 2, error.message)))
 }
 
 async function main(file: string, flags: Flags): Promise<number> {
@@ -69,8 +71,11 @@ async function main(file: string, flags: Flags): Promise<number> {
     const progress = createProgress(flags.progress ?? (flags.json ? 'none' : defaultMode()))
     ;({ lines, ...result } = await run(definition, { progress, signal: controller.signal }))
   } catch (error) {
-    if (codeOf(error) === undefined) throw error
-    result = refused(messageOf(error))
+    if (codeOf(error) === undefined) {
+      // A bug: whoever reports it needs to know where.
+      console.error(error)
+      result = ended('failed', 1, `internal error: ${messageOf(error)}`)
+    } else result = ended('refused', 2, messageOf(error))
   }
   if (flags.json) console.log(JSON.stringify(result))
   else for (const line of lines) console.log(line)
@@ -78,10 +83,11 @@ async function main(file: string, flags: Flags): Promise<number> {
   return result.exitCode
 }
 
-function refused(error: string): RunResult {
+/** The result of a run that has not begun, or that broke. */
+function ended(status: 'refused' | 'failed', exitCode: number, error: string): RunResult {
   return {
-    status: 'refused',
-    exitCode: 2,
+    status,
+    exitCode,
     task: null,
     output: null,
     seconds: 0,

@@ -23,6 +23,7 @@ export const segresnetSchema = {
     initFilters: {
       type: 'integer',
       minimum: 1,
+      maximum: 512,
       default: 8,
       description: 'channels of the first level; each level doubles',
     },

@@ -25,8 +25,8 @@ export function sectionsOf(task: Task, options: DataSetOptions): readonly string
 }
 
 /** Finds the cases. Throws ERR_DATASET when the list cannot be used or is empty; files are not opened here. */
-export async function openDataSet(task: Task, options: DataSetOptions): Promise<DataSet> {
-  const dataSet = await source(options)
+export async function openDataSet(task: Task, options: DataSetOptions, output: string): Promise<DataSet> {
+  const dataSet = await source(options, output)
   const first = sectionsOf(task, options)[0]!
   if (dataSet.section(first).length === 0) {
     throw new PipelineError(
@@ -43,8 +43,8 @@ export async function openDataSet(task: Task, options: DataSetOptions): Promise<
   }
 }
 
-async function source(options: DataSetOptions): Promise<DataSet> {
-  if (options.directory !== undefined) return directoryOf(options.directory)
+async function source(options: DataSetOptions, output: string): Promise<DataSet> {
+  if (options.directory !== undefined) return directoryOf(options.directory, output)
   if (options.list !== undefined) return listOf(options.list, options.root ?? dirname(options.list))
   const { folder = defaultFolder(), ...phantoms } = options.phantoms!
   const made = await phantomDataSet({ ...phantoms, folder })
@@ -52,7 +52,7 @@ async function source(options: DataSetOptions): Promise<DataSet> {
 }
 
 function defaultFolder(): string {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ctflow', 'phantoms')
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'ctflow', 'phantoms')
 }
 
 /** A Decathlon list as MONAI and Clara write it: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}. */
@@ -67,6 +67,7 @@ function listOf(list: string, root: string): DataSet {
       )
   }
   for (const [name, cases] of sections) refuseTwins(cases, `${list}: /${name}`)
+  tellSectionsApart(sections)
   return { name: list, section: name => sections.get(name) ?? [] }
 }
 
@@ -98,17 +99,17 @@ function caseOf(entry: unknown, index: number, where: string, root: string): Cas
   }
   if (typeof image !== 'string' || image === '')
     throw new PipelineError('ERR_DATASET', `${where}: expected {"image": path, "label": path}, found ${show(entry)}`)
-  if (label !== undefined && typeof label !== 'string')
+  if (label !== undefined && (typeof label !== 'string' || label === ''))
     throw new PipelineError('ERR_DATASET', `${where}/label: expected a path, found ${show(label)}`)
   const path = resolve(root, image)
   return { id: idOf(path, root), index, image: path, ...(label !== undefined && { label: resolve(root, label) }) }
 }
 
-function directoryOf(directory: string): DataSet {
+function directoryOf(directory: string, output: string): DataSet {
   let names: string[]
   try {
     if (!statSync(directory).isDirectory()) throw new Error('it is a file')
-    names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    names = scansBelow(directory, '', output)
   } catch (error) {
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : (error as Error).message
@@ -116,8 +117,7 @@ function directoryOf(directory: string): DataSet {
       directory,
     })
   }
-  const files = names.filter(name => /\.(nii|nii\.gz|hdr)$/i.test(name)).toSorted()
-  const cases = files.map((name, index) => ({
+  const cases = names.toSorted().map((name, index) => ({
     id: idOf(join(directory, name), directory),
     index,
     image: join(directory, name),
@@ -126,11 +126,35 @@ function directoryOf(directory: string): DataSet {
   return { name: directory, section: () => cases }
 }
 
+/** Paths of scans below a folder. Links to folders, hidden folders and the run's own output are left out. */
+function scansBelow(directory: string, below: string, output: string): string[] {
+  return readdirSync(join(directory, below), { withFileTypes: true }).flatMap(entry => {
+    const name = join(below, entry.name)
+    if (entry.isDirectory())
+      return entry.name.startsWith('.') || join(directory, name) === output ? [] : scansBelow(directory, name, output)
+    return /\.(nii|nii\.gz|hdr)$/i.test(entry.name) ? [name] : []
+  })
+}
+
 /** The image's path below the root without its ending; of a path outside the root, its last two parts. */
 function idOf(path: string, root: string): string {
   const below = relative(root, path)
   const name = below.startsWith('..') ? path.split(/[\\/]/).slice(-2).join('/') : below
   return name.replace(/\.(nii\.gz|nii|hdr|img)$/i, '').replaceAll('\\', '/')
+}
+
+/** Different scans of one name in two sections are told apart by the section's name. */
+function tellSectionsApart(sections: Map<string, readonly Case[]>): void {
+  const images = new Map<string, Set<string | undefined>>()
+  for (const cases of sections.values()) {
+    for (const { id, image } of cases) images.set(id, (images.get(id) ?? new Set()).add(image))
+  }
+  for (const [name, cases] of sections) {
+    sections.set(
+      name,
+      cases.map(found => (images.get(found.id)!.size > 1 ? { ...found, id: `${name}/${found.id}` } : found)),
+    )
+  }
 }
 
 /** Two cases of one name would write one mask: refused before anything runs. */

@@ -1,6 +1,6 @@
 /** From a JSON file to a definition that can run: parsed, overridden, validated, defaults filled in, paths made absolute. */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
@@ -197,8 +197,14 @@ export function checkFiles({ dataset, network }: Definition): void {
     ['/dataset/predictions', dataset.predictions],
   ]
   const missing = named.filter(([, path]) => path !== undefined && !existsSync(path))
-  if (missing.length === 0) return
-  const lines = missing.map(([pointer, path]) => `  ${pointer}: ${path}: there is no such file or folder`)
+  const folders = named
+    .slice(0, 2)
+    .filter(([, path]) => path !== undefined && existsSync(path) && !statSync(path).isFile())
+  if (missing.length + folders.length === 0) return
+  const lines = [
+    ...missing.map(([pointer, path]) => `  ${pointer}: ${path}: there is no such file or folder`),
+    ...folders.map(([pointer, path]) => `  ${pointer}: ${path}: expected a file, found a folder`),
+  ]
   throw new PipelineError('ERR_DEFINITION', `the definition is refused:\n${lines.join('\n')}`, {
     missing: missing.map(([, path]) => path),
   })

@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   rmdirSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -39,7 +40,7 @@ export function openRunFolder(output: string): RunFolder {
   const staging = join(output, '.running')
   let unlock: () => void
   try {
-    mkdirSync(output, { recursive: true })
+    makeFolder(output)
     accessSync(output, constants.W_OK)
     unlock = takeLock(join(output, '.lock'))
   } catch (error) {
@@ -73,10 +74,9 @@ export function openRunFolder(output: string): RunFolder {
       try {
         moveInto(staging, output)
       } catch (error) {
-        throw notWritable(output, error)
-      } finally {
-        unlock()
+        throw error instanceof PipelineError ? error : notWritable(output, error)
       }
+      unlock()
     },
     abandon() {
       try {
@@ -119,13 +119,40 @@ function notWritable(path: string, error: unknown): PipelineError {
   )
 }
 
+/** Every target is looked at before the first file moves, so that what is in the way stops the whole. */
 function moveInto(from: string, to: string): void {
-  for (const file of filesIn(from)) {
-    const target = join(to, relative(from, file))
+  const moves = filesIn(from).map(file => ({ file, target: join(to, relative(from, file)) }))
+  for (const { target } of moves) {
+    if (existsSync(target) && statSync(target).isDirectory()) throw inTheWay(target, 'a folder')
+    for (let parent = dirname(target); parent !== to; parent = dirname(parent)) {
+      if (existsSync(parent) && !statSync(parent).isDirectory()) throw inTheWay(parent, 'a file')
+    }
+  }
+  for (const { file, target } of moves) {
     mkdirSync(dirname(target), { recursive: true })
     renameSync(file, target)
   }
   rmSync(from, { recursive: true, force: true })
+}
+
+function inTheWay(path: string, what: string): PipelineError {
+  return new PipelineError(
+    'ERR_OUTPUT',
+    `${path}: ${what} of that name is in the way of the results; move it, or choose another "output"`,
+    { path },
+  )
+}
+
+/** Parents one by one: Node's own recursive mkdir never returns below /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    // Another run may have made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
 
 function filesIn(folder: string): string[] {

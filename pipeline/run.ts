@@ -52,11 +52,11 @@ export async function run(
   })
   try {
     checkFiles(definition)
-    const dataSet = await openDataSet(definition.task, definition.dataset)
+    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
     folder = openRunFolder(definition.output)
     if (definition.network) {
       engine = await openEngineFor(definition)
-      if (definition.network.weights !== undefined) await engine.load(await readCheckpoint(definition.network.weights))
+      if (definition.network.weights !== undefined) await loadWeights(engine, definition.network.weights)
     }
     const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
@@ -96,11 +96,24 @@ export async function run(
     const status =
       code === 'ERR_INTERRUPTED' ? 'interrupted' : code === 'ERR_LOCKED' ? 'locked' : refused ? 'refused' : 'failed'
     const exitCode = status === 'interrupted' ? (signal.reason === 'SIGINT' ? 130 : 143) : exitCodes[status]
-    return { ...result(status, exitCode, { error: messageOf(error) }), lines: keptLine(kept) }
+    return {
+      ...result(status, exitCode, { error: messageOf(error), ...(kept !== undefined && { kept }) }),
+      lines: keptLine(kept),
+    }
   } finally {
     await engine?.close()
     folder?.abandon()
     progress.close()
+  }
+}
+
+/** What does not fit says of which file. */
+async function loadWeights(engine: Engine, path: string): Promise<void> {
+  try {
+    await engine.load(await readCheckpoint(path))
+  } catch (error) {
+    if (codeOf(error) !== 'ERR_WEIGHTS' || messageOf(error).includes(path)) throw error
+    throw new PipelineError('ERR_WEIGHTS', `${path}: ${messageOf(error)}`, { path }, { cause: error })
   }
 }
 

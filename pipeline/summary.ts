@@ -60,6 +60,8 @@ export interface RunResult {
   readonly metrics: Readonly<Record<string, unknown>>
   readonly engine: Pick<EngineInfo, 'backend' | 'precision' | 'threads'> | null
   readonly failures: readonly Failure[]
+  /** Where checkpoints and masks of a run that did not end well were kept. */
+  readonly kept?: string
   /** Why the run did not end well, for people. */
   readonly error?: string
 }

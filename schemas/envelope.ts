@@ -7,9 +7,9 @@ const phantoms = {
   additionalProperties: false,
   description: 'deterministic chest-like CTs with lesions, written on first use',
   properties: {
-    training: { type: 'integer', minimum: 0, default: 24, description: 'number of training cases' },
-    validation: { type: 'integer', minimum: 0, default: 4, description: 'number of validation cases' },
-    testing: { type: 'integer', minimum: 0, default: 8, description: 'number of held-out cases' },
+    training: { type: 'integer', minimum: 0, maximum: 10000, default: 24, description: 'number of training cases' },
+    validation: { type: 'integer', minimum: 0, maximum: 10000, default: 4, description: 'number of validation cases' },
+    testing: { type: 'integer', minimum: 0, maximum: 10000, default: 8, description: 'number of held-out cases' },
     seed: { type: 'integer', minimum: 0, default: 0, description: 'same seed, same bytes' },
     shape: {
       type: 'array',

@@ -150,6 +150,12 @@ function softmaxInPlace(maps: readonly Float32Array[]): void {
     for (let c = 0; c < classes; c++) largest = Math.max(largest, maps[c]![i]!)
     let sum = 0
     for (let c = 0; c < classes; c++) sum += maps[c]![i] = Math.exp(maps[c]![i]! - largest)
+    // The comparison is false for NaN.
+    if (!(sum > 0))
+      throw new PipelineError(
+        'ERR_WEIGHTS',
+        'the network gives values that are not finite: its weights are damaged, or belong to another network',
+      )
     for (let c = 0; c < classes; c++) maps[c]![i]! /= sum
   }
 }

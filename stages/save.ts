@@ -17,7 +17,12 @@ const schema = {
   required: ['kind'],
   properties: {
     kind: { const: 'save' },
-    folder: { type: 'string', default: 'masks', description: 'below the output folder' },
+    folder: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9_-][A-Za-z0-9._ -]*$',
+      default: 'masks',
+      description: 'the name of a folder below the output folder',
+    },
     parallel: { type: 'integer', minimum: 1, maximum: 16, default: 1, description: 'masks being written at a time' },
   },
   examples: [{ kind: 'save' }],
