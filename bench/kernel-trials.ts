@@ -64,11 +64,12 @@ export function trials(): readonly Trial[] {
   return [...convolutions.flatMap(convolutionTrials), ...memoryTrials()]
 }
 
+const volume = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
+
 /** FLOPs: 2 x kernel volume x Cin x Cout x output voxels, borders counted in full. */
 function convolutionTrials({ name, size, ci, co, kernel, stride }: Convolution): Trial[] {
   const pad = kernel === 3 ? 1 : 0
   const out = size.map(n => Math.floor((n + 2 * pad - kernel) / stride) + 1)
-  const volume = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
   const shape = [1, ...size, ci, kernel, kernel, kernel, ...out, co, stride, stride, stride, pad, pad, pad]
   const gflop = (2 * kernel ** 3 * ci * co * volume(out)) / 1e9
   let x: Float32Array, y: Float32Array, filter: Float32Array

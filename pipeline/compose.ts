@@ -6,10 +6,12 @@ import { codeOf, type PipelineError } from './errors.ts'
 import type { StageOptions } from './definition.ts'
 import type { Context, Item, Transform } from './stage.ts'
 
+const unchanged: Transform = source => source
+
 /** The flow after each stage: `flows[i]` is stages 0 to i, one highland transform per stage. */
 export function compose(stages: readonly StageOptions[], context: Context): Transform[] {
   const flows: Transform[] = []
-  let flow: Transform = source => source
+  let flow = unchanged
   for (const options of stages) {
     const stage = stageOf(options.kind)
     const before = flow
@@ -23,7 +25,7 @@ export function compose(stages: readonly StageOptions[], context: Context): Tran
 /** The deterministic part: everything before the first stage whose result depends on the epoch. */
 export function deterministicPrefix(stages: readonly StageOptions[], flows: readonly Transform[]): Transform {
   const first = stages.findIndex(({ kind }) => stageOf(kind).random || stageOf(kind).gives !== 'volume')
-  return first > 0 ? flows[first - 1]! : source => source
+  return first > 0 ? flows[first - 1]! : unchanged
 }
 
 export interface Sink {

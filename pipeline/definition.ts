@@ -162,9 +162,10 @@ function semanticProblems(definition: Definition): Problem[] {
   return problems.length > 0 ? problems : stageProblems(definition.stages)
 }
 
+const unchanged: Transform = source => source
+
 /** What a stage itself refuses, before any data flow. */
 function stageProblems(options: readonly StageOptions[]): Problem[] {
-  const nothing: Transform = source => source
   const dry: Context = {
     seed: 0,
     memoryBytes: 1,
@@ -178,7 +179,7 @@ function stageProblems(options: readonly StageOptions[]): Problem[] {
   }
   return options.flatMap((stage, i) => {
     try {
-      stageOf(stage.kind).create(stage, dry, nothing)
+      stageOf(stage.kind).create(stage, dry, unchanged)
       return []
     } catch (error) {
       if (codeOf(error) === undefined) throw error
@@ -260,7 +261,8 @@ function lineOf(tree: Node | undefined, text: string, pointer: string): number |
     .split('/')
     .slice(1)
     .map(part => (/^\d+$/.test(part) ? Number(part) : part))
-  for (let length = parts.length; tree && length >= 0; length--) {
+  if (!tree) return undefined
+  for (let length = parts.length; length >= 0; length--) {
     const node = findNodeAtLocation(tree, parts.slice(0, length))
     if (node) return text.slice(0, node.offset).split('\n').length
   }

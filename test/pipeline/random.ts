@@ -37,7 +37,7 @@ t.test('each coordinate matters', async t => {
 
 t.test('draws are uniform and integers stay in range', async t => {
   const random = rng(1, 0, 0, 'test')
-  const counts = new Array<number>(10).fill(0)
+  const counts = Array.from({ length: 10 }, () => 0)
   let sum = 0
   for (let i = 0; i < 20000; i++) {
     counts[random.integer(10)]! += 1
