@@ -1,0 +1,38 @@
+import highland from 'highland'
+import t from 'tap'
+import { residentVolume } from '../../imaging/volume.ts'
+import type { Batch, Item, Sample, Shape3 } from '../../pipeline/stage.ts'
+import { batch } from '../../stages/batch.ts'
+import { contextOf, optionsFrom, sampleWith } from '../support/stage.ts'
+
+function patchOf(value: number, shape: Shape3 = [2, 1, 2]): Sample {
+  const volume = residentVolume(
+    { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] },
+    new Float32Array(shape[0] * shape[1] * shape[2]).fill(value),
+  )
+  return sampleWith({ image: volume, label: volume }, { id: `case${value}` })
+}
+
+async function batches(size: number, patches: readonly Sample[]): Promise<Batch[]> {
+  const transform = batch.create(optionsFrom(batch, { kind: 'batch', size }), contextOf(), source => source)
+  return (await transform(highland<Item>([...patches]))
+    .collect()
+    .toPromise(Promise)) as unknown as Batch[]
+}
+
+t.test('patches lie side by side in shared memory; the last batch may be smaller', async t => {
+  const [first, last] = await batches(2, [patchOf(1), patchOf(2), patchOf(3)])
+  t.same([...first!.image], [1, 1, 1, 1, 2, 2, 2, 2])
+  t.same([...first!.label], [1, 1, 1, 1, 2, 2, 2, 2])
+  t.same([first!.count, last!.count], [2, 1])
+  t.same(first!.cases, ['case1', 'case2'])
+  t.same(last!.shape, [2, 1, 2])
+  t.ok(first!.image.buffer instanceof SharedArrayBuffer && first!.label.buffer instanceof SharedArrayBuffer)
+})
+
+t.test('patches of two shapes are refused with both', async t => {
+  await t.rejects(batches(2, [patchOf(1), patchOf(2, [1, 2, 2])]), {
+    code: 'ERR_VOLUME',
+    message: /case2: .*2 x 1 x 2.*found 1 x 2 x 2/,
+  })
+})
