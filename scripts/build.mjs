@@ -1,6 +1,6 @@
 /** Compiles what is in the tree: TypeScript to dist/, the C++ addon to build/. `npm ci` calls it as the root's own script. */
 
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { buildAddon } from './build-addon.mjs'
@@ -15,6 +15,8 @@ async function compileTypeScript() {
     throw new Error('dist/ is missing and so is TypeScript: install the development dependencies (npm ci)')
   }
   await run(process.execPath, [fileURLToPath(tsc)])
+  // npm sets this when it links a command, and npx links only the first time.
+  chmodSync(new URL('../dist/bin/run-pipeline.js', import.meta.url), 0o755)
 }
 
 function run(command, args) {
