@@ -32,7 +32,7 @@ export async function startBackend({
       return {
         name: 'cpu',
         device: `${processor()}, JavaScript`,
-        reason: 'asked for; for tests only, native is some 300 times faster',
+        reason: 'asked for; for tests only, native is much faster',
         threads: 1,
         fallbacks: () => ({}),
       }

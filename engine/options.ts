@@ -5,7 +5,7 @@ import type { DiceCeOptions } from '../model/loss.ts'
 import type { SegresnetOptions } from '../model/segresnet.ts'
 
 export interface EngineOptions {
-  /** `auto` takes the best that this version has. `cpu` is TensorFlow.js' own, for tests: some 300 times slower than native. */
+  /** `auto` takes the best that this version has. `cpu` is TensorFlow.js' own, for tests: much slower than native. */
   readonly backend: 'auto' | 'native' | 'cpu' | 'webgpu' | 'tensorflow'
   readonly precision: 'float32'
   /** Threads of the native backend, at least 1; `auto` asks the container and the machine, see `resolveThreads`. */

@@ -174,7 +174,6 @@ function stageProblems(options: readonly StageOptions[]): Problem[] {
     engine: () => {
       throw new Error('the engine is not for checks')
     },
-    warn() {},
     count() {},
   }
   return options.flatMap((stage, i) => {

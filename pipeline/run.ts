@@ -61,7 +61,7 @@ export async function run(
     const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
-    const context = contextOf(definition, memoryBytes, folder, engine, signal, progress, counts)
+    const context = contextOf(definition, memoryBytes, folder, engine, signal, counts)
     folder.writeJson('definition.json', definition)
     const job: Job = { definition, dataSet, context, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
@@ -127,10 +127,8 @@ function contextOf(
   folder: RunFolder,
   engine: Engine | undefined,
   signal: AbortSignal,
-  progress: Progress,
   counts: Map<string, number>,
 ): Context {
-  const warned = new Set<string>()
   return {
     seed: definition.seed,
     memoryBytes,
@@ -139,10 +137,6 @@ function contextOf(
     engine() {
       if (!engine) throw new Error('this task has no network')
       return engine
-    },
-    warn(message) {
-      if (!warned.has(message)) progress.note(`warning: ${message}`)
-      warned.add(message)
     },
     count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
   }

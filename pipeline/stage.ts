@@ -161,8 +161,6 @@ export interface Context {
   engine(): Engine
   /** Aborted when the run is to end: stages that compute for long give up, with ERR_INTERRUPTED. */
   readonly signal: AbortSignal
-  /** Something worth telling a person once, not an error. */
-  warn(message: string): void
   /** Counts for the summary, by name. */
   count(name: string, by?: number): void
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { gunzipSync } from 'node:zlib'
 import { join } from 'node:path'
 import t from 'tap'
-import { root } from '../support/root.ts'
+import { projectRoot as root } from '../support/shared.ts'
 
 const bin = join(root, 'dist/bin/run-pipeline.js')
 const cache = t.testdir({})
@@ -296,6 +296,20 @@ t.test('SIGINT ends after the current step, keeps a checkpoint and what was ther
   t.ok(existsSync(join(dir, 'out/train/interrupted/last.safetensors')), 'a checkpoint of the interrupted run')
   t.ok(existsSync(join(dir, 'out/train/interrupted-2/last.safetensors')), 'and of the next one')
   t.notOk(existsSync(join(dir, 'out/train/.lock')))
+})
+
+t.test('SIGINT in the middle of the first validation keeps what was learned', async t => {
+  const dir = project(t)
+  let sent = false
+  const args = [join(dir, 'train.json'), '--json', '--progress', 'json', '--set', 'stages.train.validate.overlap=0.9']
+  const ended = await runPipeline(args, (child, stderr) => {
+    if (!sent && stderr().includes('"name":"validation"')) sent = child.kill('SIGINT')
+  })
+  t.equal(ended.code, 130, ended.stderr)
+  const kept = join(dir, 'out/train/interrupted')
+  t.match(JSON.parse(ended.stdout), { status: 'interrupted', kept })
+  t.ok(existsSync(join(kept, 'last.safetensors')))
+  t.notOk(existsSync(join(kept, 'best.safetensors')), 'half a validation names no best weights')
 })
 
 t.test('progress for machines is JSON lines', async t => {

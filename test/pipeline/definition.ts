@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { definitionSchema, loadDefinition, validateDefinition } from '../../pipeline/definition.ts'
 import { stages } from '../../stages/index.ts'
-import { root } from '../support/root.ts'
+import { projectRoot as root } from '../support/shared.ts'
 
 const pipelines = join(root, 'fixtures/pipelines')
 const train = join(pipelines, 'train.json')

@@ -24,7 +24,6 @@ export function contextOf(fields: Partial<Context> = {}): Context {
       throw new Error('this test has no engine')
     },
     signal: new AbortController().signal,
-    warn: () => {},
     count: () => {},
     ...fields,
   }
