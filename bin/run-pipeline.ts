@@ -1,29 +1,37 @@
 #!/usr/bin/env node
-/** The command line: parse arguments, call one function, print, set the exit code. */
+/** The command line: one function per subcommand, in a file of its own. */
 
 import { Command, CommanderError, Option } from 'commander'
-import { createProgress, defaultMode, type ProgressMode } from '../pipeline/progress.ts'
-import { loadDefinition } from '../pipeline/definition.ts'
-import { codeOf, messageOf } from '../pipeline/errors.ts'
-import { run } from '../pipeline/run.ts'
-import { peakRss, type RunResult } from '../pipeline/summary.ts'
+import { exportCommand, type ExportFlags } from './export.ts'
+import { importCommand, type ImportFlags } from './import.ts'
+import { ended, runCommand, type RunFlags } from './run.ts'
 
-interface Flags {
-  readonly set: string[]
-  readonly json?: boolean
-  readonly progress?: ProgressMode
-}
+// Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
+for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
+
+const json = ['--json', 'print one JSON object on standard output at the end, and nothing else there'] as const
+const force = ['--force', 'write over files that are there'] as const
+const definition = [
+  '--definition <file>',
+  'take the "network" of this definition, where the weights do not say',
+] as const
 
 const program = new Command('run-pipeline')
-  .description('Runs a pipeline definition: trains, infers or evaluates, as its "task" says.')
+  .description('Trains, runs and evaluates 3-D CT segmentation networks from a JSON definition.')
+  .usage('<definition.json> [options], or one of the commands below')
+  .exitOverride()
+
+program
+  .command('run', { isDefault: true })
+  .description('train, infer or evaluate, as the definition\'s "task" says; the word "run" may be left out')
   .argument('<definition.json>', 'the definition')
   .option(
     '--set <path=value>',
     'override a field, such as stages.crop.size=[96,96,16]; may be repeated',
-    (value, all: string[]) => [...all, value],
-    [],
+    (value: string, all: string[]) => [...all, value],
+    [] as string[],
   )
-  .option('--json', 'print one JSON object on standard output at the end, and nothing else there')
+  .option(...json)
   .addOption(
     new Option('--progress <mode>', 'how progress is shown on standard error').choices([
       'tty',
@@ -32,70 +40,42 @@ const program = new Command('run-pipeline')
       'none',
     ]),
   )
-  .addHelpText(
-    'after',
-    '\nExit codes: 0 ok, 1 failed, 2 definition refused, 3 some cases failed, 4 a gate was missed, 75 locked, 130/143 ended by a signal.',
-  )
-  .exitOverride()
+  .action(async (file: string, flags: RunFlags) => void (process.exitCode = await runCommand(file, flags)))
 
-// Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
-for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
+program
+  .command('import')
+  .description("PyTorch's weights to .safetensors and the network's definition; nothing in the file is executed")
+  .argument('<checkpoint>', 'a .pt file, in the zip or the legacy format')
+  .option('--out <file>', 'the .safetensors file to write; default: beside the checkpoint')
+  .option(...definition)
+  .option(...force)
+  .option(...json)
+  .action(async (path: string, flags: ImportFlags) => void (process.exitCode = await importCommand(path, flags)))
+
+program
+  .command('export')
+  .description('weights as .pt, .safetensors or .onnx, as the name to write ends')
+  .argument('<checkpoint>', 'a .safetensors or .pt file')
+  .argument('<out>', 'the file to write')
+  .option('--bare', 'for .pt: the state_dict alone')
+  .option(...definition)
+  .option(...force)
+  .option(...json)
+  .action(
+    async (path: string, out: string, flags: ExportFlags) =>
+      void (process.exitCode = await exportCommand(path, out, flags)),
+  )
+
+program.addHelpText(
+  'after',
+  '\nExit codes: 0 ok, 1 failed, 2 definition refused, 3 some cases failed, 4 a gate was missed, 75 locked, 130/143 ended by a signal.',
+)
 
 try {
-  program.parse()
-  process.exitCode = await main(program.args[0]!, program.opts<Flags>())
+  await program.parseAsync()
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error
   process.exitCode = error.exitCode === 0 ? 0 : 2
   if (process.exitCode === 2 && process.argv.includes('--json'))
     console.log(JSON.stringify(ended('refused', 2, error.message)))
-}
-
-async function main(file: string, flags: Flags): Promise<number> {
-  const controller = new AbortController()
-  for (const [signal, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-    ['SIGHUP', 143],
-  ] as const) {
-    process.on(signal, () => {
-      // The first one ends the run in order; whoever insists is obeyed.
-      if (controller.signal.aborted) process.exit(code)
-      controller.abort(signal)
-    })
-  }
-  let result: RunResult
-  let lines: readonly string[] = []
-  try {
-    const definition = loadDefinition(file, flags.set)
-    const progress = createProgress(flags.progress ?? (flags.json ? 'none' : defaultMode()))
-    ;({ lines, ...result } = await run(definition, { progress, signal: controller.signal }))
-  } catch (error) {
-    if (codeOf(error) === undefined) {
-      // A bug: whoever reports it needs to know where.
-      console.error(error)
-      result = ended('failed', 1, `internal error: ${messageOf(error)}`)
-    } else result = ended('refused', 2, messageOf(error))
-  }
-  if (flags.json) console.log(JSON.stringify(result))
-  else for (const line of lines) console.log(line)
-  if (result.error !== undefined) console.error(result.error)
-  return result.exitCode
-}
-
-/** The result of a run that has not begun, or that broke. */
-function ended(status: 'refused' | 'failed', exitCode: number, error: string): RunResult {
-  return {
-    status,
-    exitCode,
-    task: null,
-    output: null,
-    seconds: 0,
-    peakRssBytes: peakRss(),
-    cases: { ok: 0, failed: 0, skipped: 0 },
-    metrics: {},
-    engine: null,
-    failures: [],
-    error,
-  }
 }

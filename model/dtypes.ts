@@ -1,6 +1,7 @@
 /** Number formats of weight files, to float32. */
 
-export type Dtype = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64'
+/** Named as safetensors names them. */
+export type Dtype = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
 /** Bytes of one value and how to read little-endian bytes; rounds to the nearest float32 where the format is wider. */
 export const decoders: Readonly<Record<Dtype, { bytes: number; decode: (bytes: Uint8Array) => Float32Array }>> = {
@@ -9,6 +10,16 @@ export const decoders: Readonly<Record<Dtype, { bytes: number; decode: (bytes: U
   BF16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => fromBfloat16(view.getUint16(at, true))) },
   F64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => view.getFloat64(at, true)) },
   I64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => Number(view.getBigInt64(at, true))) },
+  I32: { bytes: 4, decode: bytes => values(bytes, 4, (view, at) => view.getInt32(at, true)) },
+  I16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => view.getInt16(at, true)) },
+  I8: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => view.getInt8(at)) },
+  U8: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => view.getUint8(at)) },
+  BOOL: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => (view.getUint8(at) === 0 ? 0 : 1)) },
+}
+
+/** Whether float32 holds every value of the format as it is. */
+export function isExactInFloat32(dtype: Dtype): boolean {
+  return !['F64', 'I64', 'I32'].includes(dtype)
 }
 
 export function isDtype(value: unknown): value is Dtype {

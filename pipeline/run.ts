@@ -1,7 +1,7 @@
 /** One run: data set, folder, engine, task, summary. Owns what it opens and closes it whatever happens. */
 
 import { readFileSync } from 'node:fs'
-import { openEngineFor, readCheckpoint } from '../stages/index.ts'
+import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition } from './definition.ts'
@@ -110,7 +110,7 @@ export async function run(
 /** What does not fit says of which file. */
 async function loadWeights(engine: Engine, path: string): Promise<void> {
   try {
-    await engine.load(await readCheckpoint(path))
+    await engine.load(await readWeights(path))
   } catch (error) {
     if (codeOf(error) !== 'ERR_WEIGHTS' || messageOf(error).includes(path)) throw error
     throw new PipelineError('ERR_WEIGHTS', `${path}: ${messageOf(error)}`, { path }, { cause: error })

@@ -2,8 +2,8 @@
 
 import { openEngine } from '../engine/engine.ts'
 import type { AdamOptions } from '../model/adam.ts'
+import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
-import { readSafetensors, writeSafetensors } from '../model/safetensors.ts'
 import type { SegresnetOptions } from '../model/segresnet.ts'
 import type { Engine, Tensors } from '../pipeline/stage.ts'
 import type { TrainOptions } from './train.ts'
@@ -29,20 +29,9 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
   })
 }
 
-/** Weights and, where it has them, the optimiser's state. Throws ERR_WEIGHTS when the file cannot be read. */
-export async function readCheckpoint(path: string): Promise<Tensors> {
-  return (await readSafetensors(path)).tensors
+/** Weights and, where it has them, the optimiser's state, of a .safetensors or PyTorch file. ERR_WEIGHTS when it cannot be read. */
+export async function readWeights(path: string): Promise<Tensors> {
+  return (await readCheckpoint(path)).tensors
 }
 
-/** Writes a checkpoint whole or not at all; the facts go into its metadata as JSON. */
-export async function writeCheckpoint(
-  path: string,
-  tensors: Tensors,
-  facts: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  await writeSafetensors(
-    path,
-    tensors,
-    Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, JSON.stringify(value)])),
-  )
-}
+export { writeCheckpoint } from '../model/checkpoint.ts'

@@ -74,6 +74,6 @@ export function stageOf(kind: string): Omit<AnyStage, 'create'> & {
 }
 
 export { agreements } from './agreements.ts'
-export { openEngineFor, readCheckpoint, writeCheckpoint } from './engine.ts'
+export { openEngineFor, readWeights, writeCheckpoint } from './engine.ts'
 export { phantomDataSet } from './phantoms.ts'
 export { learningRateAt, type TrainOptions } from './train.ts'

@@ -1,6 +1,6 @@
 /** `train`: epochs of steps, validation on whole volumes, the best weights kept, a last look at the held-out cases. */
 
-import { learningRateAt, readCheckpoint, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
+import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
 import { compose, deterministicPrefix, drain } from '../compose.ts'
 import { PipelineError } from '../errors.ts'
 import { shuffled } from '../random.ts'
@@ -183,9 +183,14 @@ function keyMetric(metrics: Record<string, Distribution>): number | null {
 }
 
 async function save({ folder, context, definition }: Job, name: string, facts: object): Promise<void> {
-  const tensors = await context.engine().save({ optimizer: name.startsWith('last') })
+  const withState = name.startsWith('last')
+  const tensors = await context.engine().save({ optimizer: withState })
+  // Where the run's own weights began is a path of this machine, and no matter to who reads the file.
+  const { weights: _, ...network } = definition.network!
+  const { optimizer } = definition.stages.at(-1) as unknown as TrainOptions
   await writeCheckpoint(join(folder.staging, name), tensors, {
-    network: definition.network,
+    network,
+    ...(withState && { optimizer }),
     seed: definition.seed,
     ...facts,
   })
@@ -204,7 +209,7 @@ async function finish(
     : ['not validated: the data set has no usable validation cases, or "validate.every" is 0']
   const extra = best ? { bestValidation: best } : {}
   if (!options.validate.test || dataSet.section('testing').length === 0) return { metrics: extra, lines }
-  await context.engine().load(await readCheckpoint(join(folder.staging, 'best.safetensors')))
+  await context.engine().load(await readWeights(join(folder.staging, 'best.safetensors')))
   const metrics = await scoreSection(job, validation, 'testing', options.epochs)
   const dice = metrics['dice']
   lines.push(`held-out Dice ${figure(dice?.mean)} over ${dice?.cases ?? 0} cases`, ...table(metrics))

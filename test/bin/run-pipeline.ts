@@ -161,6 +161,36 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
     engine: null,
   })
 
+  const at = (name: string): string => join(dir, 'out/train', name)
+  const exported = await runPipeline(['export', at('last.safetensors'), at('last.pt')])
+  t.equal(exported.code, 0, exported.stderr)
+  const imported = await runPipeline(['import', at('last.pt'), '--out', at('back.safetensors'), '--json'])
+  t.equal(imported.code, 0, imported.stderr)
+  t.match(JSON.parse(imported.stdout), {
+    status: 'ok',
+    weights: at('back.safetensors'),
+    network: at('back.network.json'),
+  })
+  t.equal((await runPipeline(['export', at('best.safetensors'), at('best.pt'), '--bare'])).code, 0)
+  const fromPt = await runPipeline([
+    join(dir, 'infer.json'),
+    '--set',
+    'output=out/from-pt',
+    '--set',
+    `network.weights=${at('best.pt')}`,
+  ])
+  t.equal(fromPt.code, 0, fromPt.stderr)
+  for (const name of masks) {
+    const [a, b] = ['out/infer', 'out/from-pt'].map(out => readFileSync(join(dir, out, 'masks', name)))
+    t.ok(a!.equals(b!), `${name}: a definition may name a .pt file, and gets the same mask`)
+  }
+  const twice = await runPipeline(['import', at('last.pt'), '--out', at('back.safetensors')])
+  t.equal(twice.code, 1)
+  t.match(twice.stderr, /is there already/)
+  const wrong = await runPipeline(['import', join(dir, 'train.json'), '--json'])
+  t.equal(wrong.code, 2)
+  t.match(JSON.parse(wrong.stdout), { status: 'refused', code: 'ERR_WEIGHTS' })
+
   const text = await runPipeline([join(dir, 'evaluate.json')])
   t.match(text.stdout, /dice +mean \d[^]*Not a medical device/)
 })

@@ -1,0 +1,36 @@
+/** What the subcommands share: signals, errors for people and for machines. */
+
+import { codeOf, messageOf, type ErrorCode } from '../pipeline/errors.ts'
+
+/** Exit code of a subcommand that is no run: 2 where what was asked for is refused, 1 where it failed. */
+export function exitCodeOf(code: ErrorCode | undefined): number {
+  return code === undefined || code === 'ERR_OUTPUT' ? 1 : 2
+}
+
+export interface Outcome {
+  readonly exitCode: number
+  /** For people, on standard output. */
+  readonly lines: readonly string[]
+  /** For machines, with --json, beside `status` and `exitCode`. */
+  readonly facts: Readonly<Record<string, unknown>>
+}
+
+/** Runs a subcommand: prints lines or one JSON object, errors on standard error; gives the exit code. */
+export async function perform(json: boolean, work: () => Promise<Outcome>): Promise<number> {
+  try {
+    const { exitCode, lines, facts } = await work()
+    if (json) console.log(JSON.stringify({ status: exitCode === 0 ? 'ok' : 'partial', exitCode, ...facts }))
+    else for (const line of lines) console.log(line)
+    return exitCode
+  } catch (error) {
+    const code = codeOf(error)
+    const exitCode = exitCodeOf(code)
+    // A bug: whoever reports it needs to know where.
+    const message = code === undefined ? `internal error: ${messageOf(error)}` : messageOf(error)
+    if (code === undefined) console.error(error)
+    else console.error(message)
+    if (json)
+      console.log(JSON.stringify({ status: exitCode === 2 ? 'refused' : 'failed', exitCode, error: message, code }))
+    return exitCode
+  }
+}

@@ -1,0 +1,71 @@
+/** `export`: weights in a format that other programs read. */
+
+import { extname, resolve } from 'node:path'
+import type { AdamOptions } from '../model/adam.ts'
+import { adamState } from '../model/adam.ts'
+import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
+import { segresnetParameters } from '../model/segresnet.ts'
+import { writeTorch } from '../model/torch/write-torch.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
+import { refuseOverwriting } from './import-checkpoint.ts'
+import { trainConfOf } from './segresnet-args.ts'
+
+export interface ExportOptions {
+  readonly network?: KnownNetwork
+  /** For .pt: the state_dict alone, as `model.state_dict()` is. */
+  readonly bare?: boolean
+  readonly force?: boolean
+}
+
+/** Formats by the ending of the file to write. */
+export const exportFormats = ['.pt', '.pth', '.safetensors', '.onnx'] as const
+
+/** Writes `out` from a checkpoint of ours or PyTorch's; lines for people. ERR_WEIGHTS, ERR_OUTPUT. */
+export async function exportCheckpoint(path: string, out: string, options: ExportOptions = {}): Promise<string[]> {
+  const format = extname(out).toLowerCase()
+  if (!(exportFormats as readonly string[]).includes(format))
+    throw new PipelineError(
+      'ERR_OUTPUT',
+      `${out}: expected a file that ends with ${exportFormats.join(', ')}, found "${format}"`,
+      { path: out },
+    )
+  const checkpoint = await readCheckpoint(path)
+  const { network, from } = networkOf(path, checkpoint, options.network)
+  refuseOverwriting([resolve(out)], path, options.force ?? false)
+  const order = segresnetParameters(network).map(({ name }) => name)
+  const weights = weightsOnly(checkpoint.tensors)
+  const ordered = new Map([
+    ...order.map(name => [name, weights.get(name)!] as const),
+    ...[...checkpoint.tensors].filter(([name]) => name.startsWith(adamState.prefix)),
+  ])
+  const lines = [`${path}: ${checkpoint.notes.join('; ')}`, `network: from ${from}`]
+  const optimizer = optimizerOf(checkpoint)
+  const hasState = checkpoint.tensors.has(adamState.step)
+  if (format === '.onnx') {
+    throw new Error('not yet')
+  } else if (format === '.safetensors') {
+    await writeCheckpoint(out, ordered, { network, ...(optimizer && { optimizer }) })
+  } else {
+    await writeTorch(out, {
+      tensors: ordered,
+      ...(hasState && { optimizer: optimizer ?? defaultAdam }),
+      trainConf: trainConfOf(network),
+      bare: options.bare ?? false,
+    })
+    if (hasState && !optimizer && !options.bare)
+      lines.push(
+        `the optimiser's options are not in ${path}: learning rate ${defaultAdam.learningRate} and PyTorch's defaults written`,
+      )
+  }
+  return [...lines, `written: ${resolve(out)}`]
+}
+
+const defaultAdam: AdamOptions = {
+  kind: 'adam',
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+}

@@ -1,0 +1,110 @@
+/** Reading a checkpoint's bytes by position: nothing is allocated for what a file merely claims to hold. */
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { PipelineError } from '../../pipeline/errors.ts'
+
+/** An open file. Whoever opens it closes it. */
+export class FileBytes {
+  readonly path: string
+  readonly fd: number
+  readonly size: number
+
+  /** ERR_WEIGHTS where there is no such file, or no file at all. */
+  constructor(path: string) {
+    this.path = path
+    try {
+      this.fd = openSync(path, 'r')
+    } catch (cause) {
+      const reason = (cause as NodeJS.ErrnoException).code
+      const why = reason === 'ENOENT' ? 'there is no such file' : (cause as Error).message
+      throw new PipelineError('ERR_WEIGHTS', `${path}: expected a checkpoint, ${why}`, { path }, { cause })
+    }
+    const stat = fstatSync(this.fd)
+    if (!stat.isFile()) {
+      closeSync(this.fd)
+      throw new PipelineError('ERR_WEIGHTS', `${path}: expected a checkpoint, found a folder or a device`, { path })
+    }
+    this.size = stat.size
+  }
+
+  /** `length` bytes from `at`. ERR_WEIGHTS, before anything is allocated, where the file ends earlier. */
+  read(at: number, length: number): Buffer {
+    if (at < 0 || length < 0 || at + length > this.size)
+      throw damaged(this.path, `expected ${length} bytes at byte ${at}, found a file of ${this.size} bytes: truncated?`)
+    const bytes = Buffer.allocUnsafe(length)
+    let done = 0
+    while (done < length) {
+      const count = readSync(this.fd, bytes, done, length - done, at + done)
+      if (count === 0) throw damaged(this.path, `the file ended at byte ${at + done} while it was read`)
+      done += count
+    }
+    return bytes
+  }
+
+  close(): void {
+    closeSync(this.fd)
+  }
+}
+
+/** Bytes of a region of a file one after the other, through a window of a few kilobytes. */
+export class ByteCursor {
+  readonly file: FileBytes
+  readonly #end: number
+  #window: Buffer = Buffer.alloc(0)
+  #windowAt: number
+  #at: number
+
+  constructor(file: FileBytes, start = 0, end = file.size) {
+    this.file = file
+    this.#at = start
+    this.#windowAt = start
+    this.#end = end
+  }
+
+  /** Where the next byte lies in the file. */
+  get position(): number {
+    return this.#at
+  }
+
+  byte(): number {
+    return this.take(1)[0]!
+  }
+
+  /** A view of the next bytes, valid until the next call. */
+  take(length: number): Buffer {
+    if (this.#at + length > this.#end)
+      throw damaged(this.file.path, `expected ${length} more bytes at byte ${this.#at}, found ${this.#end - this.#at}`)
+    const from = this.#at - this.#windowAt
+    this.#at += length
+    if (from + length <= this.#window.length) return this.#window.subarray(from, from + length)
+    this.#windowAt += from
+    this.#window = this.file.read(this.#windowAt, Math.max(length, Math.min(windowBytes, this.#end - this.#windowAt)))
+    return this.#window.subarray(0, length)
+  }
+
+  /** Passes over bytes without reading them. */
+  skip(length: number): void {
+    this.#at += length
+    this.#windowAt = this.#at
+    this.#window = Buffer.alloc(0)
+  }
+
+  /** Text up to the next line feed, without it; names in pickles end so. */
+  line(): string {
+    const bytes: number[] = []
+    for (let byte = this.byte(); byte !== 0x0a; byte = this.byte()) {
+      bytes.push(byte)
+      if (bytes.length > maxLine)
+        throw damaged(this.file.path, `expected a name that ends within ${maxLine} bytes at byte ${this.#at}`)
+    }
+    return Buffer.from(bytes).toString('utf8')
+  }
+}
+
+const windowBytes = 1 << 16
+const maxLine = 1024
+
+/** A checkpoint that cannot be read: what was expected and what was found. */
+export function damaged(path: string, what: string): PipelineError {
+  return new PipelineError('ERR_WEIGHTS', `${path}: not a sound PyTorch checkpoint: ${what}`, { path })
+}

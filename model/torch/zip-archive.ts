@@ -1,0 +1,77 @@
+/** The entries of a checkpoint's zip archive, by name, and where their bytes lie. yauzl reads the directory. */
+
+import { crc32 } from 'node:zlib'
+import * as yauzl from 'yauzl'
+import { damaged, type FileBytes } from './file-bytes.ts'
+
+/** Far more than any checkpoint has. */
+const maxEntries = 200_000
+
+export interface ZipArchive {
+  readonly names: readonly string[]
+  /** Bytes of an entry as the directory has it; `undefined` where there is none of that name. */
+  size(name: string): number | undefined
+  /** Where an entry's bytes lie in the file. ERR_WEIGHTS where it is missing, compressed or outside of the file. */
+  locate(name: string): Promise<{ at: number; length: number }>
+  /** An entry's bytes, their checksum compared. */
+  read(name: string): Promise<Buffer>
+}
+
+/** Reads the directory at the end of the file. ERR_WEIGHTS where it is damaged. */
+export async function openZip(file: FileBytes): Promise<ZipArchive> {
+  const { path } = file
+  const entries = new Map<string, yauzl.Entry>()
+  let zip: yauzl.ZipFile
+  try {
+    zip = await yauzl.fromFdPromise(file.fd, { autoClose: false, lazyEntries: true, strictFileNames: false })
+    if (zip.entryCount > maxEntries) throw new Error(`${zip.entryCount} entries; a checkpoint has one for each tensor`)
+    for await (const entry of zip.eachEntry()) entries.set(entry.fileName, entry)
+  } catch (cause) {
+    throw damaged(
+      path,
+      `its zip directory cannot be read (${(cause as Error).message}): truncated, or not a zip archive`,
+    )
+  }
+  const entryOf = (name: string): yauzl.Entry => {
+    const entry = entries.get(name)
+    if (!entry) throw damaged(path, `expected an entry "${name}" in its zip archive, found none`)
+    return entry
+  }
+  const locate = async (name: string): Promise<{ at: number; length: number }> => {
+    const entry = entryOf(name)
+    if (entry.compressionMethod !== 0 || (entry.generalPurposeBitFlag & 1) !== 0)
+      throw damaged(
+        path,
+        `the entry "${name}" is compressed (method ${entry.compressionMethod}) or encrypted, claiming ${entry.uncompressedSize} bytes; PyTorch stores its entries as they are: save the checkpoint again with torch.save`,
+      )
+    try {
+      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true })
+      if (entry.compressedSize !== entry.uncompressedSize || fileDataStart + entry.uncompressedSize > file.size)
+        throw new Error(`${entry.uncompressedSize} bytes at byte ${fileDataStart} of ${file.size}`)
+      return { at: fileDataStart, length: entry.uncompressedSize }
+    } catch (cause) {
+      throw damaged(path, `the entry "${name}" lies outside of the file (${(cause as Error).message})`)
+    }
+  }
+  return {
+    names: [...entries.keys()],
+    size: name => entries.get(name)?.uncompressedSize,
+    locate,
+    async read(name) {
+      const { at, length } = await locate(name)
+      const bytes = file.read(at, length)
+      const { crc32: expected } = entryOf(name)
+      const found = crc32(bytes)
+      if (found !== expected)
+        throw damaged(
+          path,
+          `the checksum of "${name}" is ${hex(found)}, the directory says ${hex(expected)}: the file is damaged, or was saved with set_crc32_options(False); copy it again, or save it with checksums`,
+        )
+      return bytes
+    },
+  }
+}
+
+function hex(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0')
+}

@@ -1,0 +1,113 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { exportCheckpoint } from '../../interop/export-checkpoint.ts'
+import { importCheckpoint } from '../../interop/import-checkpoint.ts'
+import { readCheckpoint, writeCheckpoint } from '../../model/checkpoint.ts'
+import { initialWeights } from '../../model/init.ts'
+import { publishedSegresnet, segresnetParameters } from '../../model/segresnet.ts'
+import { writeTorch } from '../../model/torch/write-torch.ts'
+import type { Tensors } from '../../pipeline/stage.ts'
+import { defaultAdam } from '../support/options.ts'
+import { sharedPath } from '../support/shared.ts'
+
+const network = { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] }
+const weights = initialWeights(segresnetParameters(network), 5)
+
+/** Names, shapes and bits. */
+function bits(tensors: Tensors): Record<string, string> {
+  return Object.fromEntries(
+    [...tensors].map(([name, { shape, data }]) => [
+      name,
+      `${shape.join('x')} ${Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64')}`,
+    ]),
+  )
+}
+
+t.test('.pt to safetensors to .pt, with the state of Adam: the same bits, the network beside it', async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  const state = [...weights].flatMap(([name, { shape, data }]) => [
+    [`optimizer.exp_avg.${name}`, { shape, data }] as const,
+    [`optimizer.exp_avg_sq.${name}`, { shape, data }] as const,
+  ])
+  const all: Tensors = new Map([...weights, ...state, ['optimizer.step', { shape: [], data: Float32Array.of(9) }]])
+  await writeTorch(at('model.pt'), { tensors: all, optimizer: { ...defaultAdam, learningRate: 0.5 } })
+  const { lines } = await importCheckpoint(at('model.pt'))
+  t.match(lines.join('\n'), /Adam's state after 9 steps at learning rate 0\.5/)
+  t.same(bits((await readCheckpoint(at('model.safetensors'))).tensors), bits(all))
+  t.same(JSON.parse(readFileSync(at('model.network.json'), 'utf8')), { ...network, weights: 'model.safetensors' })
+  await exportCheckpoint(at('model.safetensors'), at('again.pt'))
+  const again = await readCheckpoint(at('again.pt'))
+  t.same(bits(again.tensors), bits(all))
+  t.equal(again.optimizer?.learningRate, 0.5)
+  await exportCheckpoint(at('again.pt'), at('third.safetensors'))
+  t.same(bits((await readCheckpoint(at('third.safetensors'))).tensors), bits(all))
+  await exportCheckpoint(at('model.safetensors'), at('bare.pt'), { bare: true })
+  t.same(bits((await readCheckpoint(at('bare.pt'))).tensors), bits(weights))
+})
+
+t.test('what is there is not written over, and a refused checkpoint leaves nothing behind', async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  await writeTorch(at('model.pt'), { tensors: weights })
+  writeFileSync(at('model.network.json'), 'mine')
+  await t.rejects(importCheckpoint(at('model.pt')), { code: 'ERR_OUTPUT', message: /is there already/ })
+  t.same(readdirSync(folder).toSorted(), ['model.network.json', 'model.pt'])
+  await importCheckpoint(at('model.pt'), { force: true })
+  await t.rejects(importCheckpoint(at('model.safetensors')), { code: 'ERR_OUTPUT', message: /the file that is read/ })
+  await t.rejects(exportCheckpoint(at('model.pt'), at('model.h5')), { code: 'ERR_OUTPUT', message: /\.onnx/ })
+  await t.rejects(exportCheckpoint(at('model.pt'), join(folder, 'no', 'x.pt')), { code: 'ERR_OUTPUT' })
+  t.notOk(existsSync(join(folder, 'no')))
+})
+
+t.test('weights of another network are refused with every name', async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  const first = 'convInit.conv.weight'
+  const changed = new Map(weights)
+  changed.delete('conv_final.0.bias')
+  changed.set('extra.weight', { shape: [1], data: new Float32Array(1) })
+  changed.set('up_layers.0.0.norm1.bias', { shape: [9], data: new Float32Array(9) })
+  await writeTorch(at('changed.pt'), { tensors: changed })
+  await t.rejects(importCheckpoint(at('changed.pt')), {
+    code: 'ERR_WEIGHTS',
+    message:
+      /missing \(1\): conv_final\.0\.bias\n  unexpected \(1\): extra\.weight\n  misshapen \(1\): up_layers\.0\.0\.norm1\.bias \(expected 8, found 9\)/,
+  })
+  await writeTorch(at('other.pt'), { tensors: new Map([['fc.weight', { shape: [2, 2], data: new Float32Array(4) }]]) })
+  await t.rejects(importCheckpoint(at('other.pt')), { code: 'ERR_WEIGHTS', message: /missing \(83\).*\n.*fc\.weight/s })
+  const given = { network: { ...network, initFilters: 16 }, from: 'a definition' }
+  await writeTorch(at('model.pt'), { tensors: weights })
+  await t.rejects(importCheckpoint(at('model.pt'), { network: given }), {
+    code: 'ERR_WEIGHTS',
+    message: new RegExp(`misshapen.*${first} \\(expected 16 x 1 x 3 x 3 x 3, found 8 x`),
+  })
+  t.same(readdirSync(folder).toSorted(), ['changed.pt', 'model.pt', 'other.pt'])
+})
+
+t.test("a safetensors file says its network itself, somebody else's lets the shapes speak", async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  await writeCheckpoint(at('ours.safetensors'), weights, {
+    network: { kind: 'segresnet', blocksDown: [1, 1], blocksUp: [1] },
+  })
+  t.match((await exportCheckpoint(at('ours.safetensors'), at('a.pt'))).join('\n'), /metadata/)
+  await writeCheckpoint(at('theirs.safetensors'), weights, { network: 'resnet', format: 'pt' })
+  t.match((await exportCheckpoint(at('theirs.safetensors'), at('b.pt'))).join('\n'), /shapes of the weights/)
+})
+
+const golden = sharedPath('golden', 'after-5-steps.pt')
+t.test(
+  "PyTorch's own checkpoint makes the round trip bit for bit",
+  golden ? {} : { skip: 'shared data not found' },
+  async t => {
+    const folder = t.testdir()
+    await importCheckpoint(golden!, { out: join(folder, 'a.safetensors') })
+    await exportCheckpoint(join(folder, 'a.safetensors'), join(folder, 'b.pt'))
+    await exportCheckpoint(join(folder, 'b.pt'), join(folder, 'c.safetensors'))
+    const [from, to] = [await readCheckpoint(golden!), await readCheckpoint(join(folder, 'c.safetensors'))]
+    t.ok(from.tensors.has('optimizer.step'))
+    t.same(bits(to.tensors), bits(from.tensors))
+  },
+)
