@@ -4,12 +4,12 @@
  * what it claims. https://github.com/huggingface/safetensors#format
  */
 
-import { randomBytes } from 'node:crypto'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Tensors } from '../pipeline/stage.ts'
-import { decoders, isDtype, type Dtype } from './dtypes.ts'
+import { decoders, isDtype, littleEndian, type Dtype } from './dtypes.ts'
 import { sizeOf } from './parameters.ts'
+import { writeWhole } from './write-whole.ts'
 
 /** Text by name, stored beside the tensors. */
 export type Metadata = Readonly<Record<string, string>>
@@ -68,26 +68,7 @@ export async function writeSafetensors(path: string, tensors: Tensors, metadata:
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(padded.length))
 
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
-  try {
-    const file = await open(temporary, 'wx')
-    try {
-      await file.writeFile(Buffer.concat([length, padded]))
-      for (const { data } of tensors.values()) await file.writeFile(littleEndian(data))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  } catch (cause) {
-    await rm(temporary, { force: true })
-    throw new PipelineError(
-      'ERR_OUTPUT',
-      `${path}: cannot be written: ${(cause as Error).message}`,
-      { path },
-      { cause },
-    )
-  }
+  await writeWhole(path, [length, padded, ...[...tensors.values()].map(({ data }) => littleEndian(data))])
 }
 
 async function headerLength(file: FileHandle, size: number, path: string): Promise<number> {
@@ -168,13 +149,6 @@ async function readExactly(file: FileHandle, position: number, length: number, p
     done += bytesRead
   }
   return buffer
-}
-
-/** The bytes of an array without a copy where the machine is little-endian, which all machines that run Node but one are. */
-function littleEndian(data: Float32Array): Uint8Array {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return bytes
-  return Buffer.from(bytes).swap32()
 }
 
 function damaged(path: string, what: string): PipelineError {
