@@ -1,4 +1,4 @@
-/** Number formats of weight files, to float32. */
+/** Number formats of weight files, to float32 and from it. */
 
 /** Named as safetensors names them. */
 export type Dtype = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
@@ -40,6 +40,13 @@ export function fromFloat16(bits: number): number {
 export function fromBfloat16(bits: number): number {
   scratch.setUint32(0, bits << 16)
   return scratch.getFloat32(0)
+}
+
+/** The bytes of an array without a copy where the machine is little-endian, which all machines that run Node but one are. */
+export function littleEndian(data: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return bytes
+  return Buffer.from(bytes).swap32()
 }
 
 const scratch = new DataView(new ArrayBuffer(4))

@@ -1,0 +1,34 @@
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { writeWhole } from '../../model/write-whole.ts'
+
+function* broken() {
+  yield Buffer.from('new')
+  throw new Error('the disk is full')
+}
+
+t.test('pieces are written in order, over what was there', async t => {
+  const folder = t.testdir({ file: 'something longer than what comes' })
+  await writeWhole(join(folder, 'file'), [Buffer.from('one '), Buffer.alloc(0), Buffer.from('two')])
+  t.equal(await readFile(join(folder, 'file'), 'utf8'), 'one two')
+  t.same(await readdir(folder), ['file'])
+})
+
+t.test('pieces that end in the middle leave the old file and nothing beside it', async t => {
+  const folder = t.testdir({})
+  const path = join(folder, 'file')
+  await writeFile(path, 'old')
+  await t.rejects(writeWhole(path, broken()), { code: 'ERR_OUTPUT', message: /file: cannot be written: the disk/ })
+  t.equal(await readFile(path, 'utf8'), 'old')
+  t.same(await readdir(folder), ['file'])
+})
+
+t.test('a folder in the way stays, and nothing beside it', async t => {
+  const folder = t.testdir({})
+  await mkdir(join(folder, 'file'))
+  await writeFile(join(folder, 'file', 'inside'), '')
+  await t.rejects(writeWhole(join(folder, 'file'), [Buffer.from('new')]), { code: 'ERR_OUTPUT' })
+  t.same(await readdir(folder), ['file'])
+  t.same(await readdir(join(folder, 'file')), ['inside'])
+})
