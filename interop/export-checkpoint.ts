@@ -4,9 +4,11 @@ import { extname, resolve } from 'node:path'
 import type { AdamOptions } from '../model/adam.ts'
 import { adamState } from '../model/adam.ts'
 import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
+import { writeOnnx } from '../model/onnx.ts'
 import { segresnetParameters } from '../model/segresnet.ts'
 import { writeTorch } from '../model/torch/write-torch.ts'
 import { PipelineError } from '../pipeline/errors.ts'
+import { version } from '../pipeline/version.ts'
 import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 import { refuseOverwriting } from './import-checkpoint.ts'
 import { trainConfOf } from './segresnet-args.ts'
@@ -43,7 +45,7 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
   const optimizer = optimizerOf(checkpoint)
   const hasState = checkpoint.tensors.has(adamState.step)
   if (format === '.onnx') {
-    throw new Error('not yet')
+    await writeOnnx(out, network, ordered, version())
   } else if (format === '.safetensors') {
     await writeCheckpoint(out, ordered, { network, ...(optimizer && { optimizer }) })
   } else {

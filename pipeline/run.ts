@@ -1,6 +1,5 @@
 /** One run: data set, folder, engine, task, summary. Owns what it opens and closes it whatever happens. */
 
-import { readFileSync } from 'node:fs'
 import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { openDataSet } from './data-set.ts'
@@ -15,6 +14,7 @@ import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
 import { CaseBook, type Job, type TaskResult } from './tasks/task.ts'
 import { train } from './tasks/train.ts'
+import { version } from './version.ts'
 
 const tasks = { train, infer, evaluate }
 
@@ -173,11 +173,8 @@ function describe(summary: RunResult, outcome: TaskResult, engine: Engine | unde
 
 /** Versions and the machine, for `run.json`. */
 function facts(engine: Engine | undefined): Record<string, unknown> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
   return {
-    ctflow: version,
+    ctflow: version(),
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     engine: engine?.info ?? null,

@@ -9,6 +9,7 @@ import { publishedSegresnet, segresnetParameters } from '../../model/segresnet.t
 import { writeTorch } from '../../model/torch/write-torch.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 import { defaultAdam } from '../support/options.ts'
+import { decodeModel } from '../support/onnx.ts'
 import { sharedPath } from '../support/shared.ts'
 
 const network = { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] }
@@ -95,6 +96,23 @@ t.test("a safetensors file says its network itself, somebody else's lets the sha
   t.match((await exportCheckpoint(at('ours.safetensors'), at('a.pt'))).join('\n'), /metadata/)
   await writeCheckpoint(at('theirs.safetensors'), weights, { network: 'resnet', format: 'pt' })
   t.match((await exportCheckpoint(at('theirs.safetensors'), at('b.pt'))).join('\n'), /shapes of the weights/)
+})
+
+t.test('an ONNX file holds the same bits, and nothing of the optimiser', async t => {
+  const folder = t.testdir()
+  await writeTorch(join(folder, 'model.pt'), { tensors: weights, trainConf: {} })
+  await exportCheckpoint(join(folder, 'model.pt'), join(folder, 'model.onnx'))
+  const { graph, metadata } = decodeModel(readFileSync(join(folder, 'model.onnx')))
+  const held = Object.fromEntries(
+    graph.initializers.map(({ name, shape, bytes }) => [
+      name,
+      `${shape.join('x')} ${Buffer.from(bytes).toString('base64')}`,
+    ]),
+  )
+  const expected = bits(weights)
+  t.same(Object.fromEntries(Object.keys(expected).map(name => [name, held[name]])), expected)
+  t.notOk(Object.keys(held).some(name => name.startsWith('optimizer')))
+  t.same(JSON.parse(metadata['network'] ?? '{}'), network)
 })
 
 const golden = sharedPath('golden', 'after-5-steps.pt')
