@@ -67,7 +67,10 @@ export class ByteCursor {
   }
 
   byte(): number {
-    return this.take(1)[0]!
+    const from = this.#at - this.#windowAt
+    if (from >= this.#window.length) return this.take(1)[0]!
+    this.#at++
+    return this.#window[from]!
   }
 
   /** A view of the next bytes, valid until the next call. */

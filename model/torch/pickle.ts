@@ -32,9 +32,10 @@ export interface PickleOptions {
 
 /** Longest pickle that is read. Weights lie outside of it: PyTorch needs some 200 bytes per tensor. */
 const maxBytes = 64 << 20
-/** Most values that one pickle may make, and how many of them may be containers: a file of a few bytes each could fill any memory. */
-const maxValues = 5_000_000
+/** Most opcodes of one pickle, and how many containers and remembered values it may make: one byte each could fill any memory. */
+const maxOpcodes = 4_000_000
 const maxContainers = 500_000
+const maxRemembered = 1_000_000
 
 const mark = Symbol('mark')
 
@@ -46,10 +47,8 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
   const memo = new Map<number, PyValue>()
 
   const wrong = (what: string): PipelineError => damaged(path, `byte ${cursor.position} of its pickle: ${what}`)
-  let values = 0
   let containers = 0
   const push = (value: PyValue): void => {
-    if (++values > maxValues) throw wrong(`more than ${maxValues} values`)
     if (typeof value === 'object' && value !== null && ++containers > maxContainers)
       throw wrong(`more than ${maxContainers} lists, dicts and tensors`)
     stack.push(value)
@@ -68,7 +67,10 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
     if (at < 0) throw wrong('expected a mark on the stack, found none')
     return stack.splice(at).slice(1)
   }
-  const remember = (index: number): void => void memo.set(index, top())
+  const remember = (index: number): void => {
+    if (memo.size >= maxRemembered) throw wrong(`more than ${maxRemembered} remembered values`)
+    memo.set(index, top())
+  }
   const recall = (index: number): void => {
     if (!memo.has(index)) throw wrong(`expected a value remembered as ${index}, found none`)
     stack.push(memo.get(index))
@@ -101,7 +103,8 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
     return integer(cursor.take(length))
   }
 
-  for (;;) {
+  for (let opcodes = 0; ; opcodes++) {
+    if (opcodes > maxOpcodes) throw wrong(`more than ${maxOpcodes} opcodes`)
     if (cursor.position - begin > maxBytes) throw wrong(`longer than ${maxBytes} bytes`)
     const opcode = cursor.byte()
     switch (opcode) {
