@@ -8,7 +8,7 @@ import { flip, rotate90 } from '../../imaging/flip-rotate.ts'
 import { candidatesOf, cropStart, drawCentres } from '../../imaging/sample-centres.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import { readNpy, toVolume } from '../support/npy.ts'
-import { NumpyRandom } from '../support/numpy-random.ts'
+import { NumpyRandom } from '../../pipeline/numpy-random.ts'
 import { sharedPath } from '../support/shared.ts'
 
 interface Result {
@@ -49,7 +49,7 @@ for (const name of ['golden', join('golden', 'oblique')]) {
       const compose = new NumpyRandom(index.random_chain.seed)
       const [cropping, flipX, flipY, flipZ, turning, shifting] = Array.from(
         { length: 6 },
-        () => new NumpyRandom(compose.word()),
+        () => new NumpyRandom(compose.integer(2 ** 32)),
       ) as [NumpyRandom, NumpyRandom, NumpyRandom, NumpyRandom, NumpyRandom, NumpyRandom]
       const { results } = index.random_chain
       for (let run = 0; run < results.length / 2; run++) {
