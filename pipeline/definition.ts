@@ -6,7 +6,8 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
-import type { Context, Transform } from './stage.ts'
+import { randomOf } from './random-mode.ts'
+import type { Context, Random, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { applyOverrides } from './overrides.ts'
@@ -30,7 +31,7 @@ export interface Definition {
   readonly stages: readonly StageOptions[]
   readonly output: string
   readonly onError: 'continue' | 'stop'
-  readonly random: 'counter'
+  readonly random: Random['mode']
 }
 
 /** The schema of a whole definition: the envelope with every stage and network in it. Checked in for editors. */
@@ -159,15 +160,16 @@ function semanticProblems(definition: Definition): Problem[] {
     })
   }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
-  return problems.length > 0 ? problems : stageProblems(definition.stages)
+  return problems.length > 0 ? problems : stageProblems(definition)
 }
 
 const unchanged: Transform = source => source
 
 /** What a stage itself refuses, before any data flow. */
-function stageProblems(options: readonly StageOptions[]): Problem[] {
+function stageProblems({ stages, random }: Definition): Problem[] {
   const dry: Context = {
     seed: 0,
+    random: randomOf(random, 0),
     memoryBytes: 1,
     folder: '',
     signal: new AbortController().signal,
@@ -176,7 +178,7 @@ function stageProblems(options: readonly StageOptions[]): Problem[] {
     },
     count() {},
   }
-  return options.flatMap((stage, i) => {
+  return stages.flatMap((stage, i) => {
     try {
       stageOf(stage.kind).create(stage, dry, unchanged)
       return []

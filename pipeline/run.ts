@@ -7,6 +7,7 @@ import { checkFiles, type Definition } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
+import { randomOf } from './random-mode.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Context, Engine } from './stage.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
@@ -131,6 +132,7 @@ function contextOf(
 ): Context {
   return {
     seed: definition.seed,
+    random: randomOf(definition.random, definition.seed),
     memoryBytes,
     folder: folder.staging,
     signal,

@@ -151,9 +151,28 @@ export interface EngineInfo {
 /** Named float32 arrays with their shapes. */
 export type Tensors = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
 
+/**
+ * How random stages draw. `counter`: each draw is a function of seed, epoch, case and stage (`rng` in random.ts). `numpy`:
+ * as MONAI does; each of its transforms has a generator whose state goes on from case to case and from epoch to epoch, so
+ * draws must be made in the order of the cases, whatever else runs side by side.
+ */
+export type Random =
+  | { readonly mode: 'counter' }
+  | {
+      readonly mode: 'numpy'
+      /**
+       * The seed of the next random transform of the Compose that the stages stand for. Stages ask in `create`, in the
+       * order of their transforms; `transform` is MONAI's name of it, for people.
+       */
+      seedFor(transform: string): number
+      /** Who has asked, in order. */
+      readonly transforms: readonly string[]
+    }
+
 /** What the run lends its stages. */
 export interface Context {
   readonly seed: number
+  readonly random: Random
   readonly memoryBytes: number
   /** The folder that the run fills; published as a whole when the run ends well. */
   readonly folder: string

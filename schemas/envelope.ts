@@ -103,9 +103,10 @@ export const envelope = {
       description: 'continue: a bad case is reported and counted, the run goes on; stop: it ends the run',
     },
     random: {
-      enum: ['counter'],
+      enum: ['counter', 'numpy'],
       default: 'counter',
-      description: 'how crops and augmentations are drawn: counter-based (Philox)',
+      description:
+        "how crops and augmentations are drawn. counter: each draw depends on seed, epoch and case alone (Philox). numpy: as MONAI's Compose with this seed draws, to replay one of its runs (docs/replaying-monai.md); cases then pass in the list's order",
     },
   },
 } as const

@@ -3,9 +3,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { flip, rotate90 } from '../imaging/flip-rotate.ts'
 import { residentVolume } from '../imaging/volume.ts'
+import { NumpyRandom } from '../pipeline/numpy-random.ts'
 import { rng, type Rng } from '../pipeline/random.ts'
-import type { Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import type { Context, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
 import { probability } from '../schemas/fragments.ts'
+import { withDraw } from './keys.ts'
 import { perItem } from './lift.ts'
 
 const axes = ['x', 'y', 'z'] as const
@@ -87,11 +89,18 @@ export const augment: Stage<Options> = {
   takes: ['patch'],
   gives: 'patch',
   random: true,
-  create: (options, { seed }) =>
-    perItem<Sample, Sample>('augment', sample => {
-      const drawn = draw(rng(seed, sample.epoch, sample.case.index, 'augment', sample.patch), options)
-      return { ...apply(sample, drawn), draws: { ...sample.draws, augment: drawn } }
-    }),
+  create(options, context) {
+    const drawFor = drawing(options, context)
+    return perItem<Sample, Sample>('augment', sample => {
+      const drawn = drawFor(sample)
+      return withDraw(apply(sample, drawn), 'augment', drawn)
+    })
+  },
+}
+
+function drawing(options: Options, { seed, random }: Context): (sample: Sample) => Augmentation {
+  if (random.mode === 'numpy') return drawAsMonai(options, random.seedFor)
+  return sample => draw(rng(seed, sample.epoch, sample.case.index, 'augment', sample.patch), options)
 }
 
 /** Every number is drawn every time, so that one option does not move the draws of another. */
@@ -102,6 +111,47 @@ export function draw(random: Rng, options: Options): Augmentation {
   const shifted = random.uniform() < options.shiftIntensity.probability
   const offset = (2 * random.uniform() - 1) * options.shiftIntensity.offset
   return { flips, turns: turned ? turns : 0, shift: shifted ? offset : 0 }
+}
+
+/**
+ * Draws patch after patch as a MONAI Compose of a RandFlipd for each axis in the order of `axes`, RandRotate90d and
+ * RandShiftIntensityd. What has probability 0 is not in that Compose: it gets no seed. Each transform has a generator of
+ * its own, so that it makes no difference that MONAI takes all patches of a case through one transform before the next.
+ */
+export function drawAsMonai(options: Options, seedFor: (transform: string) => number): () => Augmentation {
+  const { flip, rotate90, shiftIntensity } = options
+  const flips = (flip.probability > 0 ? flip.axes : []).map(axis => {
+    const state = new NumpyRandom(seedFor(`RandFlipd ${axis}`))
+    return { axis, flipped: () => state.uniform() < flip.probability }
+  })
+  const turns = rotate90.probability > 0 ? monaiTurns(rotate90, seedFor('RandRotate90d')) : () => 0
+  const shift = shiftIntensity.probability > 0 ? monaiShift(shiftIntensity, seedFor('RandShiftIntensityd')) : () => 0
+  return () => ({
+    flips: flips.filter(({ flipped }) => flipped()).map(({ axis }) => axis),
+    turns: turns(),
+    shift: shift(),
+  })
+}
+
+/** RandRotate90d, the dictionary's version: how often first, then whether at all, both every time. */
+function monaiTurns({ probability, maxTurns }: Options['rotate90'], seed: number): () => number {
+  const state = new NumpyRandom(seed)
+  return () => {
+    const turns = 1 + state.integer(maxTurns)
+    return state.uniform() < probability ? turns : 0
+  }
+}
+
+/** RandShiftIntensityd: it says whether; a RandShiftIntensity in it, of the same seed and probability 1, says how much. */
+function monaiShift({ probability, offset }: Options['shiftIntensity'], seed: number): () => number {
+  const whether = new NumpyRandom(seed)
+  const howMuch = new NumpyRandom(seed)
+  return () => {
+    if (whether.uniform() >= probability) return 0
+    howMuch.uniform() // whether again: always
+    // torch adds numbers to a float32 image as float32.
+    return Math.fround(howMuch.uniform(-offset, offset))
+  }
 }
 
 /** Flips in the order x, y, z, then turns, then shifts the image. */

@@ -3,13 +3,15 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { croppedGrid, cropVoxels } from '../imaging/crop.ts'
 import { expectClasses } from '../imaging/classes.ts'
-import { candidatesOf, cropStart, drawCentres } from '../imaging/sample-centres.ts'
+import { candidatesOf, cropStart, drawCentres, type Candidates, type CentreDraws } from '../imaging/sample-centres.ts'
 import { materialise, residentVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
+import { NumpyRandom } from '../pipeline/numpy-random.ts'
 import { rng } from '../pipeline/random.ts'
-import type { Grid, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import type { Context, Grid, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
 import { size } from '../schemas/fragments.ts'
-import { perItemMany } from './lift.ts'
+import { withDraw } from './keys.ts'
+import { perItemAsync, perItemMany } from './lift.ts'
 
 const schema = {
   type: 'object',
@@ -45,13 +47,21 @@ export interface CropDraw {
   readonly start: Shape3
 }
 
+/** A case whose voxels are in memory and whose candidates are counted. */
+interface Prepared extends Sample {
+  readonly image: Volume
+  readonly label: Volume
+  readonly voxels: Float32Array
+  readonly classes: Float32Array
+  readonly candidates: Candidates
+}
+
 export const crop: Stage<FromSchema<typeof schema>> = {
   schema,
   takes: ['volume'],
   gives: 'patch',
   random: true,
   create(options, context) {
-    const { seed } = context
     const shape = options.size as unknown as Shape3
     const { positive: pos, negative: neg, samples } = options
     if (pos + neg === 0)
@@ -59,7 +69,9 @@ export const crop: Stage<FromSchema<typeof schema>> = {
         'ERR_DEFINITION',
         '/stages (crop): positive and negative are both 0: expected one of them above',
       )
-    return perItemMany<Sample, Sample>('crop', options.parallel, async sample => {
+    // torch compares a float32 image with a float32 threshold.
+    const threshold = context.random.mode === 'numpy' ? Math.fround(options.imageThreshold) : options.imageThreshold
+    const prepare = perItemAsync<Sample, Prepared>('crop', options.parallel, async sample => {
       const { image, label } = sample
       if (!image || !label)
         throw new PipelineError(
@@ -68,23 +80,37 @@ export const crop: Stage<FromSchema<typeof schema>> = {
         )
       const [voxels, classes] = await Promise.all([materialise(image), materialise(label)])
       expectClasses(classes, context.engine().info.classes)
-      const candidates = candidatesOf(classes, voxels, image.grid.shape, options.imageThreshold)
-      const draws = rng(seed, sample.epoch, sample.case.index, 'crop')
-      return drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, draws).map(
-        (centre, patch) => {
-          const start = cropStart(centre, shape)
-          const drawn: CropDraw = { centre, start }
-          return {
-            ...sample,
-            image: cut(image.grid, voxels, start, shape),
-            label: cut(label.grid, classes, start, shape),
-            patch,
-            draws: { ...sample.draws, crop: drawn },
-          }
-        },
-      )
+      const candidates = candidatesOf(classes, voxels, image.grid.shape, threshold)
+      return { ...sample, image, label, voxels, classes, candidates }
     })
+    const drawsFor = generator(context)
+    // Volumes come side by side, in their order; only here, one after the other, is anything drawn.
+    const take = perItemMany<Prepared, Sample>('crop', ({ voxels, classes, candidates, ...sample }) => {
+      const { image, label } = sample
+      const centres = drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, drawsFor(sample))
+      return centres.map((centre, patch) => {
+        const drawn: CropDraw = { centre, start: cropStart(centre, shape) }
+        return withDraw(
+          {
+            ...sample,
+            image: cut(image.grid, voxels, drawn.start, shape),
+            label: cut(label.grid, classes, drawn.start, shape),
+            patch,
+          },
+          'crop',
+          drawn,
+        )
+      })
+    })
+    return source => take(prepare(source))
   },
+}
+
+/** Where the draws of a case come from; in MONAI one generator serves all cases, in the order in which they ask. */
+function generator({ seed, random }: Context): (sample: Sample) => CentreDraws {
+  if (random.mode === 'counter') return sample => rng(seed, sample.epoch, sample.case.index, 'crop')
+  const state = new NumpyRandom(random.seedFor('RandCropByPosNegLabeld'))
+  return () => state
 }
 
 function cut(grid: Grid, voxels: Float32Array, start: Shape3, shape: Shape3): Volume {

@@ -21,6 +21,13 @@ export function withVolumes(sample: Sample, keys: readonly Key[], work: (volume:
   return { ...sample, ...volumes }
 }
 
+/** The sample with what a random stage drew for it; a second stage of a kind does not hide the first. */
+export function withDraw(sample: Sample, kind: string, drawn: unknown): Sample {
+  let name = kind
+  for (let n = 2; name in sample.draws; n++) name = `${kind} ${n}`
+  return { ...sample, draws: { ...sample.draws, [name]: drawn } }
+}
+
 /** The sample with a step added; steps tell what happened to the image, so only a change of the image adds one. */
 export function withStep(sample: Sample, step: SpatialStep | undefined): Sample {
   return step ? { ...sample, steps: [...sample.steps, step] } : sample

@@ -64,20 +64,14 @@ function tooLarge(error: RangeError): PipelineError {
   )
 }
 
-/** One item in, several out, in order; at most `parallel` items at work. */
-export function perItemMany<In extends Item, Out extends Item>(
-  kind: string,
-  parallel: number,
-  work: (item: In) => Promise<Out[]>,
-): Transform {
+/** One item in, several out, at once and one item after the other: the place for draws whose order matters. */
+export function perItemMany<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out[]): Transform {
   return source =>
-    source
-      .map(item =>
-        highland<Item[]>(
-          work(item as In).catch((error: unknown) => {
-            throw located(error, kind, item)
-          }),
-        ).flatten<Item>(),
-      )
-      .parallel(parallel)
+    source.flatMap(item => {
+      try {
+        return highland<Item>(work(item as In))
+      } catch (error) {
+        throw located(error, kind, item)
+      }
+    })
 }

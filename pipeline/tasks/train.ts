@@ -3,7 +3,7 @@
 import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
 import { compose, deterministicPrefix, drain } from '../compose.ts'
 import { PipelineError } from '../errors.ts'
-import { shuffled } from '../random.ts'
+import { caseOrder } from '../random-mode.ts'
 import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
 import { distributions, type Distribution } from '../summary.ts'
 import { join } from 'node:path'
@@ -19,6 +19,7 @@ export async function train(job: Job): Promise<TaskResult> {
   const { definition, context } = job
   const options = definition.stages.at(-1) as unknown as TrainOptions
   const flows = compose(definition.stages, context)
+  announceRandom(job)
   const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), context)
   let best: Best | undefined
   try {
@@ -29,6 +30,12 @@ export async function train(job: Job): Promise<TaskResult> {
     throw error
   }
   return finish(job, options, validation, best)
+}
+
+/** Whoever replays a MONAI run can compare this line with his Compose. */
+function announceRandom({ definition: { seed }, context: { random }, progress }: Job): void {
+  if (random.mode === 'numpy')
+    progress.note(`random: numpy, as MONAI's Compose([${random.transforms.join(', ')}]).set_random_state(${seed})`)
 }
 
 async function runEpochs(
@@ -97,7 +104,7 @@ async function runEpoch(
   const steps: StepResult[] = []
   const ids = new Set<string>()
   progress.begin(name, usable.length)
-  const order = shuffled(usable.length, definition.seed, epoch)
+  const order = caseOrder(definition.random, usable.length, definition.seed, epoch)
   const inputs = order.map(i => sampleOf(usable[i]!, epoch))
   const sink = {
     item(item: Item) {

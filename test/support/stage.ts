@@ -18,6 +18,7 @@ export function optionsFrom(stage: Pick<AnyStage, 'schema'>, json: object): neve
 export function contextOf(fields: Partial<Context> = {}): Context {
   return {
     seed: 1,
+    random: { mode: 'counter' },
     memoryBytes: 2 ** 30,
     folder: '',
     engine: () => {

@@ -1,0 +1,29 @@
+/** Patches through `crop` and `augment`, built from JSON as a definition builds them, drawing as MONAI does. */
+
+import highland from 'highland'
+import { randomOf } from '../../pipeline/random-mode.ts'
+import type { Context, Engine, Item, Sample, Transform } from '../../pipeline/stage.ts'
+import { stageOf } from '../../stages/index.ts'
+import { contextOf, optionsFrom } from './stage.ts'
+
+const unchanged: Transform = source => source
+
+/** As much of an engine as a crop asks for. */
+export const twoClasses = (): Engine => ({ info: { classes: 2 } }) as Engine
+
+/** One transform of these stages for a whole run: call it once per epoch. The network has two classes. */
+export function numpyChain(
+  stages: readonly { readonly kind: string }[],
+  seed: number,
+  fields: Partial<Context> = {},
+): (samples: readonly Sample[]) => Promise<Sample[]> {
+  const context = contextOf({ seed, random: randomOf('numpy', seed), engine: twoClasses, ...fields })
+  const transforms = stages.map(json =>
+    stageOf(json.kind).create(optionsFrom(stageOf(json.kind) as never, json), context, unchanged),
+  )
+  return async samples =>
+    (await transforms
+      .reduce((stream, transform) => transform(stream), highland<Item>([...samples]))
+      .collect()
+      .toPromise(Promise)) as unknown as Sample[]
+}
