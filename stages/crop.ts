@@ -69,8 +69,8 @@ export const crop: Stage<FromSchema<typeof schema>> = {
         'ERR_DEFINITION',
         '/stages (crop): positive and negative are both 0: expected one of them above',
       )
-    // torch compares a float32 image with a float32 threshold.
-    const threshold = context.random.mode === 'numpy' ? Math.fround(options.imageThreshold) : options.imageThreshold
+    // MONAI's rule: a float32 image against a float32 threshold.
+    const threshold = Math.fround(options.imageThreshold)
     const prepare = perItemAsync<Sample, Prepared>('crop', options.parallel, async sample => {
       const { image, label } = sample
       if (!image || !label)
