@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<readonly Trial[]>>> = {
   kernels: async () => (await import('./kernel-trials.ts')).trials(),
   peak: async () => (await import('./kernel-trials.ts')).peakTrials(),
   step: async () => (await import('./step.ts')).trials,
+  metrics: async () => (await import('./metrics.ts')).trials,
 }
 
 const { values, positionals } = parseArgs({

@@ -1,6 +1,7 @@
 /** What a person or a machine sees while a run goes on: a bar on a terminal, plain lines elsewhere, JSON lines on request. */
 
 import { MultiBar, Presets, type SingleBar } from 'cli-progress'
+import { toJson } from './json.ts'
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none'
 
@@ -31,7 +32,7 @@ export function defaultMode(out: NodeJS.WriteStream = process.stderr): ProgressM
 const silent: Progress = { note() {}, begin() {}, advance() {}, event() {}, close() {} }
 
 function jsonLines(out: NodeJS.WriteStream): Progress {
-  const write = (type: string, values: object): void => void out.write(`${JSON.stringify({ type, ...values })}\n`)
+  const write = (type: string, values: object): void => void out.write(`${toJson({ type, ...values })}\n`)
   let current = { name: '', total: 0 }
   return {
     note: text => write('note', { text }),

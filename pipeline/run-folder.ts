@@ -18,6 +18,7 @@ import {
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { PipelineError } from './errors.ts'
+import { toJson } from './json.ts'
 import { takeLock } from './lock.ts'
 
 export interface RunFolder {
@@ -25,6 +26,7 @@ export interface RunFolder {
   readonly output: string
   /** Where the run writes them meanwhile. */
   readonly staging: string
+  /** JSON as `toJson` writes it: infinities as "inf". */
   writeJson(name: string, value: unknown): void
   writeText(name: string, text: string): void
   appendLine(name: string, value: unknown): void
@@ -68,8 +70,8 @@ export function openRunFolder(output: string): RunFolder {
     output,
     staging,
     writeText: (name, text) => write(name, path => writeFileSync(path, text)),
-    writeJson: (name, value) => write(name, path => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`)),
-    appendLine: (name, value) => write(name, path => appendFileSync(path, `${JSON.stringify(value)}\n`)),
+    writeJson: (name, value) => write(name, path => writeFileSync(path, `${toJson(value, 2)}\n`)),
+    appendLine: (name, value) => write(name, path => appendFileSync(path, `${toJson(value)}\n`)),
     publish() {
       try {
         moveInto(staging, output)

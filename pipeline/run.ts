@@ -5,6 +5,7 @@ import { formatBytes, parseBytes } from './bytes.ts'
 import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
+import { jsonReady } from './json.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
@@ -68,7 +69,7 @@ export async function run(
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
-    const summary = result(status, exitCodes[status], { metrics: outcome.metrics })
+    const summary = result(status, exitCodes[status], { metrics: jsonReady(outcome.metrics) })
     const lines = describe(summary, outcome, engine)
     folder.writeJson('run.json', {
       ...facts(engine),

@@ -103,7 +103,7 @@ export interface Prediction {
   readonly seconds: number
 }
 
-/** Metrics of one case; `null` where the metric is not defined (says the metric's rule). */
+/** Metrics of one case; `null` where the metric is not defined (says the metric's rule); a distance may be infinite. */
 export interface Score {
   readonly case: Case
   readonly metrics: Readonly<Record<string, number | null>>

@@ -50,5 +50,5 @@ export const emptyRule = {
   enum: ['strict', 'monai'],
   default: 'strict',
   description:
-    'a case without lesion in the reference: strict scores 1 for an empty mask and 0 for any other; monai leaves it out',
+    'a case without lesion in the reference: strict scores 1 for an empty mask and 0 for any other; monai leaves it out. docs/metrics.md has both rules for every metric',
 } as const

@@ -1,17 +1,22 @@
 /** Compares a mask with its reference. */
 
+import { setImmediate } from 'node:timers/promises'
 import type { FromSchema } from 'json-schema-to-ts'
+import { determinant, spacingOf } from '../imaging/affine.ts'
 import { expectClasses } from '../imaging/classes.ts'
 import { materialise } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
 import { overlap } from '../report/overlap.ts'
+import { reduceMetric } from '../report/reduce.ts'
+import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
 import { perItemAsync } from './lift.ts'
 
 const schema = {
   type: 'object',
-  description: 'Dice, IoU, sensitivity, precision and volumes of the lesion against the reference.',
+  description:
+    'Dice, IoU, sensitivity, precision and volumes of the lesion against the reference; with "surface", distances too.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -28,32 +33,86 @@ const schema = {
       type: 'integer',
       minimum: 1,
       maximum: 255,
-      default: 1,
-      description: 'the class that is compared; all others count as background',
+      description:
+        'the class that is compared; all others count as background. Left out: every class from 1 up; where there are several, names end in _class1, _class2 and so on, and "dice" is their mean',
+    },
+    surface: {
+      type: 'object',
+      additionalProperties: false,
+      description: 'also hd, a percentile of it (hd95), assd and nsd_1mm and so on; left out, they are not computed',
+      properties: {
+        tolerancesMm: {
+          type: 'array',
+          items: { type: 'number', minimum: 0 },
+          minItems: 1,
+          uniqueItems: true,
+          default: [1, 3],
+          description: 'surface Dice (NSD) for each of these, in mm',
+        },
+        percentile: {
+          type: 'number',
+          exclusiveMinimum: 0,
+          maximum: 100,
+          default: 95,
+          description: 'of the percentile Hausdorff distance',
+        },
+      },
     },
   },
-  examples: [{ kind: 'dice' }, { kind: 'dice', emptyRule: 'monai' }],
+  examples: [{ kind: 'dice' }, { kind: 'dice', emptyRule: 'monai', surface: { tolerancesMm: [1, 2, 3] } }],
 } as const
 
-export const dice: Stage<FromSchema<typeof schema>> = {
+type Options = FromSchema<typeof schema>
+type Metrics = Score['metrics']
+
+export const dice: Stage<Options> = {
   schema,
   takes: ['prediction', 'volume'],
   gives: 'score',
-  create: options =>
-    perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
+  create(options) {
+    const { classes, value } = options
+    if (value !== undefined && value >= classes) {
+      throw new PipelineError(
+        'ERR_DEFINITION',
+        `dice: expected a "value" from 1 to ${classes - 1} for ${classes} classes, found ${value}; raise "classes"`,
+        { value, classes },
+      )
+    }
+    const values = value === undefined ? Array.from({ length: classes - 1 }, (_, i) => i + 1) : [value]
+    return perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
       const found =
         'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
       sameShape(found, reference)
-      expectClasses(found.voxels, options.classes, 'the mask')
-      expectClasses(reference.voxels, options.classes)
-      const metrics = overlap(found.voxels, reference.voxels, {
-        value: options.value ?? 1,
-        emptyRule: options.emptyRule,
-        voxelMl: voxelMl(found.grid.affine),
-      })
-      return { case: item.case, metrics }
-    }),
+      expectClasses(found.voxels, classes, 'the mask')
+      expectClasses(reference.voxels, classes)
+      const metrics: Metrics[] = []
+      for (const each of values) {
+        metrics.push(compare(found, reference, each, options))
+        // The surfaces of large masks take seconds: signals and progress come in between.
+        await setImmediate()
+      }
+      return { case: item.case, metrics: values.length === 1 ? metrics[0]! : ofClasses(values, metrics) }
+    })
+  },
+}
+
+function compare(found: Mask, reference: Mask, value: number, { emptyRule, surface }: Options): Metrics {
+  const { shape, affine } = found.grid
+  const voxelMl = Math.abs(determinant(affine)) / 1000
+  const overlaps = overlap(found.voxels, reference.voxels, { value, emptyRule, voxelMl })
+  if (!surface) return overlaps
+  const distances = surfaceDistances(found.voxels, reference.voxels, { shape, spacing: spacingOf(affine), value })
+  return { ...overlaps, ...surfaceMetrics(distances, { ...surface, emptyRule }) }
+}
+
+/** The mean Dice over the classes that have one, as MONAI's mean begins; then every class's metrics by name. */
+function ofClasses(values: readonly number[], metrics: readonly Metrics[]): Metrics {
+  const { value, defined } = reduceMetric([metrics.map(({ dice }) => dice!)], 'mean')
+  const named = metrics.flatMap((each, i) =>
+    Object.entries(each).map(([name, figure]) => [`${name}_class${values[i]!}`, figure] as const),
+  )
+  return { dice: defined === 0 ? null : value, ...Object.fromEntries(named) }
 }
 
 interface Mask {
@@ -76,9 +135,4 @@ function sameShape(found: Mask, reference: Mask): void {
     'ERR_GEOMETRY',
     `the mask has ${found.grid.shape.join(' x ')} voxels, the reference ${reference.grid.shape.join(' x ')}; with "invert": true, infer brings its masks back to the scan's own grid`,
   )
-}
-
-/** Millilitres in a voxel: the affine's determinant in mm3, over 1000. */
-function voxelMl([a, b, c, , d, e, f, , g, h, i]: readonly number[]): number {
-  return Math.abs(a! * (e! * i! - f! * h!) - b! * (d! * i! - f! * g!) + c! * (d! * h! - e! * g!)) / 1000
 }

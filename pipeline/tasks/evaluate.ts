@@ -48,10 +48,10 @@ function describe({ metrics }: Score): string {
 
 /** One line per metric: mean, median, range. */
 export function table(metrics: ReturnType<typeof distributions>): string[] {
-  return Object.entries(metrics)
-    .filter(([name]) => !name.endsWith('Voxels'))
-    .map(
-      ([name, { mean, median, min, max, cases, undefined: none }]) =>
-        `${name.padEnd(14)} mean ${figure(mean)}  median ${figure(median)}  range ${figure(min)} to ${figure(max)}  (${cases} cases${none ? `, ${none} undefined` : ''})`,
-    )
+  const rows = Object.entries(metrics).filter(([name]) => !name.includes('Voxels'))
+  const width = Math.max(14, ...rows.map(([name]) => name.length))
+  return rows.map(([name, { mean, median, min, max, cases, infinite, undefined: none }]) => {
+    const notes = `${infinite ? `, ${infinite} infinite` : ''}${none ? `, ${none} undefined` : ''}`
+    return `${name.padEnd(width)} mean ${figure(mean)}  median ${figure(median)}  range ${figure(min)} to ${figure(max)}  (${cases} cases${notes})`
+  })
 }

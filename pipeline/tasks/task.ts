@@ -71,7 +71,8 @@ export function sampleOf(found: Case, epoch: number): Sample {
   return { case: found, epoch, steps: [], patch: 0, draws: {} }
 }
 
-/** A metric for people: four digits, or why there is none. */
+/** A metric for people: four digits, "inf", or why there is none. */
 export function figure(value: number | null | undefined): string {
-  return value === null || value === undefined ? 'undefined' : value.toFixed(4)
+  if (value === null || value === undefined) return 'undefined'
+  return value === Infinity ? 'inf' : value.toFixed(4)
 }

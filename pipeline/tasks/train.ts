@@ -152,7 +152,7 @@ function validationFlow(options: TrainOptions, prefix: Transform, context: Conte
   const { every: _, test: __, emptyRule, ...windows } = options.validate
   const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, prefix)
   const dice = stageOf('dice').create(
-    { kind: 'dice', emptyRule, classes: context.engine().info.classes, value: 1 },
+    { kind: 'dice', emptyRule, classes: context.engine().info.classes },
     context,
     prefix,
   )

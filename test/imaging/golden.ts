@@ -14,7 +14,6 @@ import { resample } from '../../imaging/resample.ts'
 import { spacedGrid } from '../../imaging/spacing.ts'
 import { mapSlabs, materialise, residentVolume } from '../../imaging/volume.ts'
 import type { Grid, SpatialStep, Volume } from '../../pipeline/stage.ts'
-import { overlap } from '../../report/overlap.ts'
 import { readNpy, toVolume } from '../support/npy.ts'
 import { maxDifference } from '../support/numbers.ts'
 import { sharedPath } from '../support/shared.ts'
@@ -29,7 +28,6 @@ interface Index {
     'constant' | 'gaussian',
     { logits: string; native_mask: string; native_lesion_voxels: number; native_probability_lesion_stride4: string }
   >
-  metrics?: { cases: { pred: string; truth: string; dice: number | null }[] }
 }
 
 for (const name of ['golden', join('golden', 'oblique')]) {
@@ -132,17 +130,6 @@ for (const name of ['golden', join('golden', 'oblique')]) {
     }
   })
 }
-
-t.test("Dice is MONAI's", sharedPath('golden') ? {} : { skip: 'shared data not found' }, async t => {
-  const folder = sharedPath('golden')!
-  const { metrics } = JSON.parse(readFileSync(join(folder, 'index.json'), 'utf8')) as Index
-  for (const { pred, truth, dice } of metrics!.cases) {
-    const [a, b] = [pred, truth].map(file => readNpy(join(folder, file)).data as Uint8Array) as [Uint8Array, Uint8Array]
-    const found = overlap(a, b, { value: 1, emptyRule: 'monai', voxelMl: 1 }).dice
-    if (dice === null) t.equal(found, null, pred)
-    else t.ok(Math.abs(found! - dice) < 1e-6, `${pred}: ${found} for ${dice}`)
-  }
-})
 
 /** Every fourth voxel of each axis. */
 function every4th(voxels: Float32Array, [nx, ny, nz]: readonly [number, number, number]): Float32Array {

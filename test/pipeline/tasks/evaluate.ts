@@ -1,0 +1,77 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { writeNifti } from '../../../imaging/nifti-write.ts'
+import { validateDefinition } from '../../../pipeline/definition.ts'
+import { createProgress } from '../../../pipeline/progress.ts'
+import { run } from '../../../pipeline/run.ts'
+import { gridOf } from '../../support/nifti.ts'
+
+/** Evaluates the pairs, each a row of voxels 2 mm apart, with the options for `dice`. */
+async function evaluate(dir: string, dice: object): ReturnType<typeof run> {
+  const cases = pairs.map((_, i) => ({ image: `scans/${i}.nii.gz`, label: `labels/${i}.nii.gz` }))
+  for (const [i, { prediction, reference }] of pairs.entries()) {
+    const grid = gridOf([reference.length, 1, 1], [2, 1, 1])
+    await writeNifti(join(dir, `labels/${i}.nii.gz`), { grid, voxels: Uint8Array.from(reference) })
+    await writeNifti(join(dir, `masks/scans/${i}.nii.gz`), { grid, voxels: Uint8Array.from(prediction) })
+  }
+  writeFileSync(join(dir, 'list.json'), JSON.stringify({ testing: cases }))
+  const definition = {
+    task: 'evaluate',
+    dataset: { list: 'list.json', predictions: 'masks' },
+    stages: [
+      { kind: 'load', keys: ['prediction', 'label'] },
+      { kind: 'dice', ...dice },
+    ],
+    output: 'out',
+  }
+  return run(validateDefinition(definition, dir), { progress: createProgress('none') })
+}
+
+/** A missed lesion, one found 2 mm off, and a healthy case. */
+const pairs = [
+  { prediction: [0, 0, 0], reference: [0, 1, 0] },
+  { prediction: [1, 0, 0], reference: [0, 1, 0] },
+  { prediction: [0, 0, 0], reference: [0, 0, 0] },
+]
+
+t.test('an infinite distance is in every file and on every line, never a silent null', async t => {
+  const dir = t.testdir({})
+  const result = await evaluate(dir, { emptyRule: 'monai', surface: {} })
+  t.match(result, { status: 'ok', cases: { ok: 3 } }, result.error ?? 'ran')
+  const lines = readFileSync(join(dir, 'out/metrics.jsonl'), 'utf8').trim().split('\n')
+  t.match(
+    lines.map(line => JSON.parse(line)),
+    [
+      { hd: 'inf', hd95: null, assd: 'inf', nsd_1mm: 0, dice: 0 },
+      { hd: 2, hd95: 2, assd: 2, nsd_3mm: 1 },
+      { hd: null, hd95: null, assd: null, nsd_1mm: null, dice: null },
+    ],
+  )
+  const summary = JSON.parse(readFileSync(join(dir, 'out/summary.json'), 'utf8'))
+  t.same(summary.metrics.hd, {
+    mean: 'inf',
+    median: 'inf',
+    min: 2,
+    max: 'inf',
+    sd: null,
+    cases: 2,
+    infinite: 1,
+    undefined: 1,
+  })
+  t.match(summary.metrics.hd95, { mean: 2, cases: 1, infinite: 0, undefined: 2 })
+  t.same(JSON.parse(JSON.stringify(result.metrics)), summary.metrics, 'what --json prints is what the file holds')
+  const text = readFileSync(join(dir, 'out/summary.txt'), 'utf8')
+  t.match(text, /^hd +mean inf {2}median inf {2}range 2.0000 to inf {2}\(2 cases, 1 infinite, 1 undefined\)$/m)
+})
+
+t.test('by the strict rule every case has a finite value', async t => {
+  const dir = t.testdir({})
+  const { metrics } = await evaluate(dir, { surface: { tolerancesMm: [1.5], percentile: 90 } })
+  const diagonal = Math.hypot(6, 1, 1)
+  t.match(metrics, {
+    hd: { max: diagonal, min: 0, mean: (diagonal + 2) / 3, cases: 3, infinite: 0, undefined: 0 },
+    hd90: { cases: 3 },
+    'nsd_1.5mm': { mean: 1 / 3, cases: 3 },
+  })
+})
