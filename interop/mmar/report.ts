@@ -1,0 +1,90 @@
+/** What an import says, line by line: what it took, replaced, did not need, leaves to be looked at, and could not take. */
+
+import { showPlace, type Place } from './json.ts'
+
+export type Outcome =
+  /** Means the same here. */
+  | 'taken'
+  /** Done by other means here; the text says by which, and whether numbers change. */
+  | 'replaced'
+  /** Nothing to do here: logging, wiring, moving tensors to a device. */
+  | 'unneeded'
+  /** Taken, but somebody should look: a path that does not exist on this machine, a script that would change a value. */
+  | 'check'
+  /** Not taken. The import is incomplete. */
+  | 'refused'
+
+export interface ReportLine extends Place {
+  readonly outcome: Outcome
+  /** What stands there, in the MMAR's words. */
+  readonly what: string
+  /** What became of it, or why it could not be taken. */
+  readonly text: string
+}
+
+const words: Readonly<Record<Outcome, string>> = {
+  taken: 'took',
+  replaced: 'replaced',
+  unneeded: 'not needed',
+  check: 'CHECK',
+  refused: 'COULD NOT',
+}
+
+export class Report {
+  readonly #lines: ReportLine[] = []
+
+  /** In the order in which they were said. */
+  get lines(): readonly ReportLine[] {
+    return this.#lines
+  }
+
+  /** File by file, in the order of their first mention, and each from its top to its end. */
+  get sorted(): readonly ReportLine[] {
+    const files = [...new Set(this.#lines.map(({ file }) => file))]
+    const rank = ({ file, line = Infinity }: ReportLine): [number, number] => [files.indexOf(file), line]
+    return this.#lines.toSorted((a, b) => {
+      const [[fileA, lineA], [fileB, lineB]] = [rank(a), rank(b)]
+      // Two lines that are not known are equal, where their difference would be NaN.
+      return fileA - fileB || (lineA === lineB ? 0 : lineA - lineB)
+    })
+  }
+
+  /** False as soon as one thing could not be taken. */
+  get complete(): boolean {
+    return !this.#lines.some(({ outcome }) => outcome === 'refused')
+  }
+
+  add(outcome: Outcome, place: Place, what: string, text: string): void {
+    const { file, pointer, line } = place
+    this.#lines.push({ outcome, file, pointer, ...(line !== undefined && { line }), what, text })
+  }
+
+  addAll(lines: readonly ReportLine[]): void {
+    this.#lines.push(...lines)
+  }
+
+  /** Says the same thing of the same place once. */
+  addOnce(outcome: Outcome, place: Place, what: string, text: string): void {
+    const known = this.#lines.some(
+      line => line.file === place.file && line.pointer === place.pointer && line.what === what && line.text === text,
+    )
+    if (!known) this.add(outcome, place, what, text)
+  }
+}
+
+/** One line for people. */
+export function showLine(line: ReportLine): string {
+  return `  ${words[line.outcome].padEnd(10)} ${showPlace(line)}: ${line.what} -> ${line.text}`
+}
+
+/** How often each outcome occurs, in words. */
+export function summary(lines: readonly ReportLine[]): string {
+  const count = (outcome: Outcome): number => lines.filter(line => line.outcome === outcome).length
+  return [
+    `${count('taken')} taken`,
+    `${count('replaced')} replaced`,
+    `${count('unneeded')} not needed`,
+    `${count('check')} to check`,
+    `${count('refused')} could not be taken`,
+  ].join(', ')
+}
