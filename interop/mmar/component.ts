@@ -1,6 +1,6 @@
 /** Components of a configuration, {"name" or "path", "args", attributes} or {"ref": ...}, and their arguments one by one. */
 
-import { nearest, show } from '../../pipeline/problems.ts'
+import { show } from '../../pipeline/problems.ts'
 import {
   escaped,
   field,
@@ -12,6 +12,7 @@ import {
   type JsonObject,
   type Place,
 } from './json.ts'
+import { nearName } from './names.ts'
 import type { Outcome, Report } from './report.ts'
 
 export interface Component {
@@ -42,7 +43,7 @@ export function rowOf<Row>(table: ReadonlyMap<string, Row>, name: string): Row |
 
 /** "did you mean" for a class that no table has. */
 export function nearestClass(name: string, table: ReadonlyMap<string, unknown>): string {
-  const near = nearest(name.replace(/(Dict|[dD])$/, ''), [...table.keys()])
+  const near = nearName(name.replace(/(Dict|[dD])$/, ''), [...table.keys()])
   return near === undefined ? '' : `; did you mean ${near}?`
 }
 
@@ -101,7 +102,7 @@ function referred(component: Component, referable: readonly Component[], report:
   const ref = referable.find(({ written, name }) => written === component.written || name === component.name)
   if (!ref) {
     const names = referable.map(({ name }) => name)
-    const near = nearest(component.name, names)
+    const near = nearName(component.name, names)
     report.add(
       'refused',
       component.at,

@@ -1,9 +1,10 @@
 /** The configurations of an MMAR with their placeholders filled in, and where the values came from. */
 
 import { PipelineError } from '../../pipeline/errors.ts'
-import { nearest, show } from '../../pipeline/problems.ts'
+import { show } from '../../pipeline/problems.ts'
 import { isTraining, type Mmar } from './folder.ts'
-import { isObject, placeIn, sameJson, type Json, type JsonFile, type JsonObject, type Place } from './json.ts'
+import { field, isObject, placeIn, sameJson, type Json, type JsonFile, type JsonObject, type Place } from './json.ts'
+import { nearName } from './names.ts'
 import type { Report } from './report.ts'
 import {
   assignmentOf,
@@ -16,6 +17,7 @@ import {
 } from './variables.ts'
 
 /** What these variables are in every MMAR that says nothing else. */
+const usualSource = 'the usual value'
 const usual: readonly [string, Json][] = [
   ['DATASET_JSON', 'config/dataset_0.json'],
   ['PROCESSING_TASK', 'segmentation'],
@@ -41,7 +43,7 @@ export function fillIn(mmar: Mmar, set: readonly string[], report: Report): Conf
   refuseStrangers(assignments, files, environment)
   const variablesOf = (file: JsonFile | undefined): Variables =>
     variablesFrom(
-      ['the usual value', usual],
+      [usualSource, usual],
       ...(file ? [[file.name, globalsOf(file)] as const] : []),
       ['config/environment.json', environment],
       ...(mmar.script && file === mmar.train ? [[`commands/${mmar.script.name}`, mmar.script.overrides] as const] : []),
@@ -50,7 +52,7 @@ export function fillIn(mmar: Mmar, set: readonly string[], report: Report): Conf
   const fill = (file: JsonFile | undefined): Resolved | undefined => {
     if (!file) return undefined
     const variables = variablesOf(file)
-    const resolved = resolve(file, variables)
+    const resolved = resolve(overridden(file, variables), variables)
     for (const name of resolved.used) tellOfVariable(name, variables, file, mmar, report)
     for (const { pointer, name, near } of resolved.unknown) {
       const hint = near === undefined ? '' : `; did you mean {${near}}?`
@@ -80,6 +82,13 @@ export function fillIn(mmar: Mmar, set: readonly string[], report: Report): Conf
   }
 }
 
+/** The file with the values of its first level as the later sources have them: settings such as multi_gpu are read there. */
+function overridden(file: JsonFile, variables: Variables): JsonFile {
+  if (!isObject(file.value)) return file
+  const values = globalsOf(file).map(([name]) => [name, variables.get(name)!.value] as const)
+  return { ...file, value: { ...file.value, ...Object.fromEntries(values) } }
+}
+
 /** A name that nothing asks for is a typo. */
 function refuseStrangers(
   assignments: readonly (readonly [string, Json])[],
@@ -93,7 +102,7 @@ function refuseStrangers(
   const known = new Set([...names, ...asked])
   for (const [name] of assignments) {
     if (known.has(name)) continue
-    const near = nearest(name, [...known])
+    const near = nearName(name, [...known])
     throw new PipelineError(
       'ERR_DEFINITION',
       `--set ${name}: no configuration has a variable of this name; ${near ? `did you mean "${near}"?` : `there are ${[...known].join(', ')}`}`,
@@ -105,10 +114,19 @@ function refuseStrangers(
 function tellOfVariable(name: string, variables: Variables, file: JsonFile, mmar: Mmar, report: Report): void {
   const { value, source } = variables.get(name)!
   const origin = [file, mmar.environment].find(candidate => candidate?.name === source)
+  if (source === usualSource) {
+    report.addOnce(
+      'check',
+      { file: 'config/environment.json', pointer: `/${name}` },
+      `{${name}}`,
+      `not set; ${show(value)} as in other MMARs`,
+    )
+    return
+  }
   const place: Place = origin ? placeIn(origin, `/${name}`) : { file: source, pointer: '' }
-  const own = isObject(file.value) && Object.hasOwn(file.value, name) ? file.value[name] : undefined
+  const own = isObject(file.value) ? field(file.value, name) : undefined
   const over = own !== undefined && source !== file.name ? `, in the place of ${show(own)} in ${file.name}` : ''
-  report.addOnce(source === 'the usual value' ? 'check' : 'taken', place, `{${name}}`, `${show(value)}${over}`)
+  report.addOnce('taken', place, `{${name}}`, `${show(value)}${over}`)
 }
 
 /** Clara 4.1: "@name" for a value of the first level is that value; other references are wiring, which is fixed here. */

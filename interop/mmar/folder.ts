@@ -137,16 +137,18 @@ function noMmar(dir: string, root: string): PipelineError {
   )
 }
 
-function configurations(root: string): string {
+/** Which configurations there are, as a cure. */
+export function configurations(root: string): string {
   let names: string[] = []
   try {
     names = readdirSync(join(root, 'config')).filter(name => /^config_.*\.json$/.test(name))
   } catch {
     // There is no such folder: then there is nothing to name.
   }
-  return names.length === 0
+  const trainings = names.filter(name => name.startsWith('config_train'))
+  return trainings.length === 0
     ? 'give the folder that holds config/, models/ and commands/'
-    : `choose one with --config: ${names.join(', ')}`
+    : `choose one with --config: ${trainings.join(', ')}`
 }
 
 /** True for a path below the folder, or the folder itself. */

@@ -74,7 +74,7 @@ async function imported(dir: string, options: MmarOptions, report: Report): Prom
       'expected a section with a "model"; there is none',
     )
   const checkpoint = await readWeights(mmar, configurations.environment, options, report)
-  const network = chooseNetwork(training, checkpoint, report)
+  const network = chooseNetwork(mmar, training, checkpoint, report)
   const drafts = draftsOf(mmar, out, configurations, training, network, checkpoint !== undefined, report)
   tellOfScripts(mmar, configurations.train, report)
 

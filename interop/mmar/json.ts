@@ -69,13 +69,13 @@ export function parseJson(text: string, name: string): JsonFile {
     throw notJson(text, name)
   }
   // Only for the lines of the report, so not before it is needed.
-  let tree: Node | undefined
+  let lines: { readonly tree: Node | undefined; readonly starts: readonly number[] } | undefined
   return {
     name,
     value,
     lineOf(pointer) {
-      tree ??= parseTree(text)
-      return tree && lineAt(tree, text, pointer)
+      lines ??= { tree: parseTree(text), starts: [...text.matchAll(/\n/g)].map(({ index }) => index) }
+      return lines.tree && lineAt(lines.tree, lines.starts, pointer)
     },
   }
 }
@@ -112,23 +112,22 @@ function notJson(text: string, name: string): PipelineError {
   )
 }
 
-function lineAt(tree: Node, text: string, pointer: string): number | undefined {
-  const parts = partsOf(pointer)
-  for (let length = parts.length; length >= 0; length--) {
-    // A position in a list is a number for jsonc-parser, a digit as the name of a field is text.
-    const node = nodeAt(tree, parts.slice(0, length))
-    if (node) return text.slice(0, node.offset).split('\n').length
+/** `ends` is where the lines end. */
+function lineAt(tree: Node, ends: readonly number[], pointer: string): number {
+  let node = tree
+  for (const part of partsOf(pointer)) {
+    // A position in a list is a number for jsonc-parser; a digit as the name of a field is text.
+    const child = findNodeAtLocation(node, [node.type === 'array' ? Number(part) : part])
+    if (!child) break
+    node = child
   }
-  return undefined
-}
-
-function nodeAt(tree: Node, parts: readonly string[]): Node | undefined {
-  let node: Node | undefined = tree
-  for (const part of parts) {
-    if (!node) return undefined
-    node = findNodeAtLocation(node, [node.type === 'array' ? Number(part) : part])
+  let [low, high] = [0, ends.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (ends[middle]! < node.offset) low = middle + 1
+    else high = middle
   }
-  return node
+  return low + 1
 }
 
 /** The place of a pointer in a file. */
@@ -156,6 +155,11 @@ function partsOf(pointer: string): string[] {
 
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** An object, or a list of objects; lists of numbers or names are plain values. */
+export function isPart(value: Json): boolean {
+  return Array.isArray(value) ? value.some(isObject) : isObject(value)
 }
 
 /** An own field; names that every object inherits are not fields. */

@@ -14,7 +14,7 @@ import type { Report } from './report.ts'
  */
 export function readNetwork(component: Component, report: Report): SegresnetOptions {
   if (component.name !== 'SegResNet') {
-    throw refused(component, `expected a SegResNet, found ${component.written}; no other network is known here`)
+    throw refused(component, `expected a SegResNet, found ${show(component.written)}; no other network is known here`)
   }
   const args = new Args(component, report)
   const before = report.lines.length

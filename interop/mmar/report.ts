@@ -1,5 +1,6 @@
 /** What an import says, line by line: what it took, replaced, did not need, leaves to be looked at, and could not take. */
 
+import { PipelineError } from '../../pipeline/errors.ts'
 import { showPlace, type Place } from './json.ts'
 
 export type Outcome =
@@ -30,6 +31,14 @@ const words: Readonly<Record<Outcome, string>> = {
   refused: 'COULD NOT',
 }
 
+const maxLines = 5000
+
+/** Without characters that move the cursor or turn the writing, and not endless. */
+function printable(text: string): string {
+  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, ' ')
+  return plain.length > 500 ? `${plain.slice(0, 497)}...` : plain
+}
+
 export class Report {
   readonly #lines: ReportLine[] = []
 
@@ -54,9 +63,23 @@ export class Report {
     return !this.#lines.some(({ outcome }) => outcome === 'refused')
   }
 
+  /** ERR_DEFINITION where there is more to say than any MMAR gives reason to. */
   add(outcome: Outcome, place: Place, what: string, text: string): void {
+    if (this.#lines.length >= maxLines)
+      throw new PipelineError(
+        'ERR_DEFINITION',
+        `${printable(showPlace(place))}: expected the configuration of an MMAR, found more than ${maxLines} things to report; give a folder that Clara Train can use`,
+      )
     const { file, pointer, line } = place
-    this.#lines.push({ outcome, file, pointer, ...(line !== undefined && { line }), what, text })
+    const known = line !== undefined && { line }
+    this.#lines.push({
+      outcome,
+      file,
+      pointer: printable(pointer),
+      ...known,
+      what: printable(what),
+      text: printable(text),
+    })
   }
 
   addAll(lines: readonly ReportLine[]): void {
@@ -66,7 +89,11 @@ export class Report {
   /** Says the same thing of the same place once. */
   addOnce(outcome: Outcome, place: Place, what: string, text: string): void {
     const known = this.#lines.some(
-      line => line.file === place.file && line.pointer === place.pointer && line.what === what && line.text === text,
+      line =>
+        line.file === place.file &&
+        line.pointer === printable(place.pointer) &&
+        line.what === printable(what) &&
+        line.text === printable(text),
     )
     if (!known) this.add(outcome, place, what, text)
   }

@@ -2,7 +2,7 @@
 
 import { show } from '../../pipeline/problems.ts'
 import { Args, componentAt, componentsAt, type Component } from './component.ts'
-import { escaped, field, isObject, placeIn, type Json, type JsonFile, type JsonObject, type Place } from './json.ts'
+import { escaped, field, isPart, placeIn, type Json, type JsonFile, type JsonObject, type Place } from './json.ts'
 import { readCode } from './inference.ts'
 import type { Report } from './report.ts'
 
@@ -53,11 +53,6 @@ export class Section {
   #pointerOf(name: string): string {
     return `${this.pointer}/${escaped(name)}`
   }
-}
-
-/** An object, or a list of objects; lists of numbers or names are values for placeholders. */
-function isPart(value: Json): boolean {
-  return Array.isArray(value) ? value.some(isObject) : isObject(value)
 }
 
 /** What a section says of its cases. Paths as they are written. */

@@ -23,7 +23,7 @@ export interface TrainConf {
 }
 
 /** Values that a train_conf may hold; what lies beyond is not looked at. */
-const maxValues = 200_000
+const maxValues = 20_000
 
 /**
  * What a checkpoint's train_conf says. The network is the first component under the key "model", nearest to the top, as

@@ -1,8 +1,9 @@
 /** The `{name}` placeholders of an MMAR: where their values come from, and what a configuration is once they are filled in. */
 
 import { PipelineError } from '../../pipeline/errors.ts'
-import { nearest, show } from '../../pipeline/problems.ts'
-import { escaped, field, isObject, maxDepth, placeIn, showPlace, type Json, type JsonFile } from './json.ts'
+import { show } from '../../pipeline/problems.ts'
+import { escaped, field, isObject, isPart, maxDepth, placeIn, showPlace, type Json, type JsonFile } from './json.ts'
+import { nearName } from './names.ts'
 
 export interface Variable {
   readonly value: Json
@@ -30,7 +31,7 @@ const placeholder = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g
 const wholePlaceholder = /^\{([A-Za-z_][A-Za-z0-9_]*)\}$/
 
 /** Values and characters that a configuration may grow to; placeholders that multiply end here. */
-const maxValues = 200_000
+const maxValues = 20_000
 const maxCharacters = 8_000_000
 
 /** Later sources win, as in Clara: the configuration's own values, environment.json, the command line. */
@@ -42,10 +43,10 @@ export function variablesFrom(
   return variables
 }
 
-/** The values of a file's first level that are meant for placeholders: everything that is no section. */
+/** The values of a file's first level that are meant for placeholders: everything that is no section and no component. */
 export function globalsOf(file: JsonFile): [string, Json][] {
   if (!isObject(file.value)) return []
-  return Object.entries(file.value).filter(([, value]) => !isObject(value))
+  return Object.entries(file.value).filter(([, value]) => !isPart(value))
 }
 
 /** `k=v` as the command lines of Clara have it: JSON, Python's True, False and None, or else text. */
@@ -94,7 +95,7 @@ export function resolve(file: JsonFile, variables: Variables): Resolved {
   const lookUp = (name: string, pointer: string, chain: readonly string[]): Json | undefined => {
     const variable = variables.get(name)
     if (!variable) {
-      const near = nearest(name, [...variables.keys()])
+      const near = nearName(name, [...variables.keys()])
       unknown.push({ pointer, name, ...(near !== undefined && { near }) })
       return undefined
     }

@@ -7,7 +7,7 @@ import { checkWeights } from '../../model/weights.ts'
 import { codeOf, messageOf, PipelineError } from '../../pipeline/errors.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 import type { Configurations } from './configurations.ts'
-import { isInside, type Mmar } from './folder.ts'
+import { configurations, isInside, type Mmar } from './folder.ts'
 import { sameJson, type Json, type Place } from './json.ts'
 import { distanceFromPublished, isPublished } from './published.ts'
 import type { Report } from './report.ts'
@@ -98,6 +98,7 @@ function ownNetwork(trainConf: unknown, place: Place, report: Report): Segresnet
 
 /** The options that fit the weights: those of the checkpoint, then those of the configuration, as MONAI looks for them. */
 export function chooseNetwork(
+  mmar: Mmar,
   training: Training | undefined,
   checkpoint: Weights | undefined,
   report: Report,
@@ -107,7 +108,8 @@ export function chooseNetwork(
   if (!first)
     throw new PipelineError(
       'ERR_DEFINITION',
-      "expected the options of the network in config_train.json or in the checkpoint's train_conf, found neither",
+      `${mmar.root}: expected the options of the network in the configuration of a training or in the checkpoint's train_conf, found neither; ${configurations(mmar.root)}`,
+      { dir: mmar.root },
     )
   if (!checkpoint) return first
   const place = { file: checkpoint.name, pointer: '' }

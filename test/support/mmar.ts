@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import type { ImportedCheckpoint } from '../../interop/mmar/import.ts'
 import { publishedFilter } from '../../interop/mmar/published.ts'
 import { initialWeights } from '../../model/init.ts'
+import type { Tensors } from '../../pipeline/stage.ts'
 import { publishedSegresnet, segresnetParameters, type SegresnetOptions } from '../../model/segresnet.ts'
 
 /** JSON that a test may change freely. */
@@ -73,7 +74,7 @@ function trainConfig(): Loose {
       loss: component('DiceCELoss', { jaccard: false, to_onehot_y: true, softmax: true, squared_pred: true }),
       optimizer: component('Adam', { lr: '{learning_rate}' }),
       lr_scheduler: component('StepLR', { step_size: 5000, gamma: 0.1 }),
-      model: component('SegResNet', publishedNetworkArgs),
+      model: component('SegResNet', { ...publishedNetworkArgs }),
       pre_transforms: [
         component('LoadImaged', { keys: both }),
         component('Lambdad', { keys: ['label'], func: thirds }),
@@ -350,6 +351,16 @@ export interface CheckpointOptions {
   readonly trainConf?: unknown
 }
 
+const drawn = new Map<string, Tensors>()
+
+/** Drawn once for each network. */
+function weightsOf(network: SegresnetOptions): Tensors {
+  const key = JSON.stringify(network)
+  const weights = drawn.get(key) ?? initialWeights(segresnetParameters(network), 3)
+  drawn.set(key, weights)
+  return weights
+}
+
 /** A reader that gives fresh weights of a network, whatever the file. */
 export function checkpointReader({
   network = publishedSegresnet,
@@ -357,7 +368,7 @@ export function checkpointReader({
   trainConf,
 }: CheckpointOptions = {}): (path: string) => Promise<ImportedCheckpoint> {
   return async () => {
-    const tensors = new Map(initialWeights(segresnetParameters(network), 3))
+    const tensors = new Map(weightsOf(network))
     if (published) {
       const { shape, data } = tensors.get('convInit.conv.weight')!
       const filter = data.slice()
