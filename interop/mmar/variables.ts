@@ -111,7 +111,10 @@ export function resolve(file: JsonFile, variables: Variables): Resolved {
 
   const text = (value: string, pointer: string, chain: readonly string[]): Json => {
     const whole = wholePlaceholder.exec(value)
-    if (whole) return lookUp(whole[1]!, pointer, chain) ?? value
+    if (whole) {
+      const found = lookUp(whole[1]!, pointer, chain)
+      return found === undefined ? value : found
+    }
     // Braces in code are Python's: they are placeholders only where the name has a value.
     const isCode = /^\s*(lambda\b|#|\$)/.test(value)
     return value.replace(placeholder, (found, name: string) => {

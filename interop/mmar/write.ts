@@ -1,7 +1,7 @@
 /** Writing an import: all its files or none, and never over files that are there, unless asked to. */
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { PipelineError } from '../../pipeline/errors.ts'
 
@@ -38,8 +38,8 @@ export async function writeWhole(
 }
 
 function refuseExisting(out: string, names: readonly string[], force: boolean): void {
-  const found = lstatSync(out, { throwIfNoEntry: false })
-  if (found && !existsSync(join(out, '.')))
+  const found = statSync(out, { throwIfNoEntry: false })
+  if (found && !found.isDirectory())
     throw new PipelineError(
       'ERR_OUTPUT',
       `${out}: expected a folder to write to, found a file; choose another with --out`,

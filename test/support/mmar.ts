@@ -74,7 +74,7 @@ function trainConfig(): Loose {
       loss: component('DiceCELoss', { jaccard: false, to_onehot_y: true, softmax: true, squared_pred: true }),
       optimizer: component('Adam', { lr: '{learning_rate}' }),
       lr_scheduler: component('StepLR', { step_size: 5000, gamma: 0.1 }),
-      model: component('SegResNet', { ...publishedNetworkArgs }),
+      model: component('SegResNet', publishedNetworkArgs),
       pre_transforms: [
         component('LoadImaged', { keys: both }),
         component('Lambdad', { keys: ['label'], func: thirds }),
@@ -288,7 +288,8 @@ function cases(section: string, count: number): object[] {
 
 /** The whole folder. */
 export function mmarFiles(): MmarFiles {
-  return {
+  // Parts that stand in several places must not change together.
+  return structuredClone({
     'config/config_train.json': trainConfig(),
     'config/config_validation.json': evaluationConfig('validation'),
     'config/config_inference.json': evaluationConfig('inference'),
@@ -322,7 +323,7 @@ export function mmarFiles(): MmarFiles {
     'commands/finetune.sh': script('config_train.json', ['learning_rate=0.0002', 'dont_load_ckpt_model=False']),
     'commands/validate.sh': script('config_validation.json', ['dont_load_ts_model=False']),
     'models/model.pt': 'not read by these tests\n',
-  }
+  })
 }
 
 /** Writes the folder after `edit` has changed it; gives its path. */
