@@ -31,7 +31,8 @@ export const cropByLabel: Row = (args, { chain }) => {
     // Without an image every voxel that is no lesion is background.
     imageThreshold: hasImageKey ? args.number(0, 'image_threshold') : -1e30,
   }
-  args.say('taken', shown(chain.crop))
+  if (hasImageKey) args.say('taken', shown(chain.crop))
+  else args.say('replaced', `${shown(chain.crop)}: without image_key every voxel without lesion is background`)
 }
 
 const axes = ['x', 'y', 'z'] as const
