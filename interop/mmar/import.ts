@@ -2,7 +2,7 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join, resolve as absolute } from 'node:path'
-import type { SegresnetOptions } from '../../model/segresnet.ts'
+import { segresnetParameters, type SegresnetOptions } from '../../model/segresnet.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 import { writeCheckpoint } from '../../stages/index.ts'
 import { caseList, type CaseList } from './cases.ts'
@@ -154,17 +154,25 @@ function draftsOf(
   const describe = (from: string): string =>
     `Imported from ${from} of the MMAR ${mmar.name}; import-report.txt says what became of each part.`
   if (train && training) {
+    const startsFrom = hasWeights && isSameShape(network, training.network)
     drafts.push({
       task: 'train',
       description: describe(train.name),
       ...(training.seed !== undefined && { seed: training.seed }),
       cases: casesOf(training.cases, train),
       network: training.network,
-      ...(training.fromCheckpoint && hasWeights && { weights: weightsName }),
+      ...(training.fromCheckpoint && startsFrom && { weights: weightsName }),
       stages: training.stages,
     })
-    if (training.fromCheckpoint && !hasWeights)
-      report.add('refused', placeIn(train, '/train/handlers'), 'CheckpointLoader', 'there are no weights to start from')
+    if (training.fromCheckpoint && !startsFrom)
+      report.add(
+        'refused',
+        placeIn(train, '/train/handlers'),
+        'CheckpointLoader',
+        hasWeights
+          ? 'the weights belong to another network than the one to be trained'
+          : 'there are no weights to start from',
+      )
   }
   const ofTraining = training && stagesOfValidation(training)
   for (const [task, file] of [
@@ -213,4 +221,9 @@ function draftsOf(
     })
   }
   return drafts
+}
+
+/** True for networks that take the same weights. */
+function isSameShape(a: SegresnetOptions, b: SegresnetOptions): boolean {
+  return JSON.stringify(segresnetParameters(a)) === JSON.stringify(segresnetParameters(b))
 }

@@ -12,6 +12,7 @@ function imageAndLabel(args: Args): void {
   if (!sameJson(keys.toSorted(), [...volumes]))
     args.refuse('keys', `expected image and label, found ${show(keys)}; both are changed alike here`)
 }
+
 export const cropByLabel: Row = (args, { chain }) => {
   args.skip('fg_indices_key', 'bg_indices_key')
   args.expect('allow_smaller', [false], 'a scan smaller than the crop is an error here; put SpatialPadd before')
@@ -48,7 +49,7 @@ export const randomFlip: Row = (args, { chain }) => {
       'spatial_axis',
       `expected one axis, found ${show(value ?? null)}; each axis is flipped on its own here`,
     )
-  const { flip } = chain.augmentation
+  const { flip, rotate90 } = chain.augmentation
   if (flip && flip.probability !== probability)
     return args.refuse(
       'prob',
@@ -60,6 +61,12 @@ export const randomFlip: Row = (args, { chain }) => {
     axes: axes.filter(candidate => candidate === axis || flip?.axes.includes(candidate)),
   }
   args.say('taken', `augment: flip along ${axis} with probability ${probability}${beforeCrop(chain)}`)
+  // Of 1, 2 or 3 quarters at the same chance, a flip before makes the same patches at the same chance as one after.
+  if (rotate90 && rotate90.maxTurns !== 3)
+    args.say(
+      'replaced',
+      'it stands after the turn there, and before it here, which with max_k other than 3 is not the same',
+    )
 }
 
 export const randomRotate90: Row = (args, { chain }) => {

@@ -576,6 +576,12 @@ t.test('where the checkpoint names its own network, that is the one its weights 
   t.same(infer!.network!['blocksDown'], [1, 2, 2, 2])
   t.same(train!.network!['blocksDown'], [1, 2, 2, 4])
   t.ok(report.lines.some(({ what, outcome }) => what === 'network' && outcome === 'check'))
+  const finetuned = await imported(t, undefined, {
+    readCheckpoint: checkpointReader({ network, trainConf }),
+    script: 'finetune.sh',
+  })
+  t.equal(finetuned.train!.network!.weights, undefined)
+  t.ok(refusedOf(finetuned.report).some(text => /belong to another network/.test(text)))
 })
 
 t.test('without weights, infer and evaluate take those that the training will leave', async t => {
