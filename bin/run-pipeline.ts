@@ -3,6 +3,8 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { exportCommand, type ExportFlags } from './export.ts'
+import { readImported } from '../interop/import-checkpoint.ts'
+import { importMmarCommand, type ImportMmarFlags } from './import-mmar.ts'
 import { importCommand, type ImportFlags } from './import.ts'
 import { ended, runCommand, type RunFlags } from './run.ts'
 
@@ -16,6 +18,11 @@ const definition = [
   'take the "network" of this definition, where the weights do not say',
 ] as const
 
+/** Gathers an option that may be repeated. */
+function collect(value: string, all: readonly string[]): string[] {
+  return [...all, value]
+}
+
 const program = new Command('run-pipeline')
   .description('Trains, runs and evaluates 3-D CT segmentation networks from a JSON definition.')
   .usage('<definition.json> [options], or one of the commands below')
@@ -25,12 +32,7 @@ program
   .command('run', { isDefault: true })
   .description('train, infer or evaluate, as the definition\'s "task" says; the word "run" may be left out')
   .argument('<definition.json>', 'the definition')
-  .option(
-    '--set <path=value>',
-    'override a field, such as stages.crop.size=[96,96,16]; may be repeated',
-    (value: string, all: string[]) => [...all, value],
-    [] as string[],
-  )
+  .option('--set <path=value>', 'override a field, such as stages.crop.size=[96,96,16]; may be repeated', collect, [])
   .option(...json)
   .addOption(
     new Option('--progress <mode>', 'how progress is shown on standard error').choices([
@@ -51,6 +53,21 @@ program
   .option(...force)
   .option(...json)
   .action(async (path: string, flags: ImportFlags) => void (process.exitCode = await importCommand(path, flags)))
+
+program
+  .command('import-mmar')
+  .description('a Clara MMAR folder to definitions and weights; says what it took, what it replaced, what it could not')
+  .argument('<folder>', 'the folder that holds config/ and models/')
+  .option('--out <folder>', 'where to write; default: its name, in the current folder')
+  .option('--set <key=value>', 'as --set of the package: overrides one of its variables; may be repeated', collect, [])
+  .option('--script <name>', "take the overrides of one of the package's own scripts, such as train_multi_gpu.sh")
+  .option('--config <file>', 'the training configuration; default: config/config_train.json')
+  .option(...force)
+  .option(...json)
+  .action(
+    async (folder: string, flags: ImportMmarFlags) =>
+      void (process.exitCode = await importMmarCommand(folder, flags, readImported)),
+  )
 
 program
   .command('export')

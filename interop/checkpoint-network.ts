@@ -12,7 +12,9 @@ import {
   type SegresnetOptions,
 } from '../model/segresnet.ts'
 import { checkWeights } from '../model/weights.ts'
+import { codeOf } from '../pipeline/errors.ts'
 import type { Tensors } from '../pipeline/stage.ts'
+import { networkFromTrainConf } from './mmar/train-conf.ts'
 
 export interface KnownNetwork {
   readonly network: SegresnetOptions
@@ -26,23 +28,38 @@ export function weightsOnly(tensors: Tensors): Tensors {
 }
 
 /**
- * The network's options: what is given, else what the file says, else what the shapes say. ERR_WEIGHTS lists the missing,
- * the unexpected and the misshapen tensors where the weights are not that network's.
+ * The network's options: what is given, else what the file says of itself, else its `train_conf`, else what the shapes say.
+ * ERR_WEIGHTS lists the missing, the unexpected and the misshapen tensors where the weights are not that network's.
  */
-export function networkOf(path: string, { tensors, facts }: Checkpoint, given?: KnownNetwork): KnownNetwork {
+export function networkOf(path: string, checkpoint: Checkpoint, given?: KnownNetwork): KnownNetwork {
+  const { tensors, facts, trainConf } = checkpoint
   const weights = weightsOnly(tensors)
-  const shaped = segresnetOf(weights)
-  const known =
-    given ??
-    written(facts['network']) ??
-    (shaped && {
-      network: shaped,
-      from: `the shapes of the weights (${shaped.groups} groups assumed: shapes do not tell)`,
-    })
+  const known = given ?? written(facts['network']) ?? configured(trainConf) ?? shaped(weights)
   const { network } = known ?? { network: publishedSegresnet }
   checkSegresnet(network)
   checkWeights(weights, segresnetParameters(network), path)
   return known ?? { network, from: 'the published network' }
+}
+
+/** What a train_conf says; `undefined` where it has no network, or none that can be built here: then the shapes speak. */
+function configured(trainConf: unknown): KnownNetwork | undefined {
+  try {
+    const found = networkFromTrainConf(trainConf)
+    return found && { network: found.network, from: "the checkpoint's train_conf" }
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return undefined
+  }
+}
+
+function shaped(weights: Tensors): KnownNetwork | undefined {
+  const network = segresnetOf(weights)
+  return (
+    network && {
+      network,
+      from: `the shapes of the weights (${network.groups} groups assumed: shapes do not tell)`,
+    }
+  )
 }
 
 /** What a run of ours has written beside its weights; `undefined` where somebody else's file has another "network". */

@@ -6,7 +6,9 @@ import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
 import { sizeOf } from '../model/parameters.ts'
 import { writeWhole } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
+import type { ImportedCheckpoint } from './mmar/import.ts'
 import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
+import { definitionsOf } from './train-conf-definitions.ts'
 
 export interface ImportOptions {
   /** The .safetensors file to write; default: beside the checkpoint, with its name. */
@@ -21,37 +23,57 @@ export interface Imported {
   readonly weights: string
   /** The file with the definition's "network". */
   readonly network: string
+  /** Definitions that train_conf amounts to, where it holds a pipeline. */
+  readonly definitions: readonly string[]
   /** For people, a line each. */
   readonly lines: readonly string[]
 }
 
-/** Reads, checks that the weights are the network's, then writes both files. ERR_WEIGHTS, ERR_OUTPUT. */
+/** Reads, checks that the weights are the network's, then writes the files. ERR_WEIGHTS, ERR_OUTPUT. */
 export async function importCheckpoint(path: string, options: ImportOptions = {}): Promise<Imported> {
-  const stem = basename(path).replace(/\.(pt|pth|bin|ckpt|safetensors)$/i, '')
-  const weights = resolve(options.out ?? join(dirname(path), `${stem}.safetensors`))
-  const network = `${weights.replace(/\.safetensors$/i, '')}.network.json`
+  const name = basename(path).replace(/\.(pt|pth|bin|ckpt|safetensors)$/i, '')
+  const weights = resolve(options.out ?? join(dirname(path), `${name}.safetensors`))
+  const stem = weights.replace(/\.safetensors$/i, '')
+  const network = `${stem}.network.json`
   const checkpoint = await readCheckpoint(path)
   const known = networkOf(path, checkpoint, options.network)
   const optimizer = optimizerOf(checkpoint)
-  refuseOverwriting([weights, network], path, options.force ?? false)
+  const conf = definitionsOf(checkpoint.trainConf, known.network, basename(weights))
+  const files = new Map<string, object>([
+    [network, { ...known.network, weights: basename(weights) }],
+    ...Object.entries(conf.definitions).map(([task, definition]) => [`${stem}.${task}.json`, definition] as const),
+  ])
+  refuseOverwriting([weights, ...files.keys()], path, options.force ?? false)
   await writeCheckpoint(weights, checkpoint.tensors, {
     network: known.network,
     ...(optimizer && { optimizer }),
     imported: basename(path),
   })
-  const fragment = { ...known.network, weights: basename(weights) }
-  await writeWhole(network, [Buffer.from(`${JSON.stringify(fragment, null, 2)}\n`)])
+  for (const [file, content] of files) await writeWhole(file, [Buffer.from(`${JSON.stringify(content, null, 2)}\n`)])
   const count = [...weightsOnly(checkpoint.tensors).values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+  const definitions = [...files.keys()].slice(1)
   return {
     weights,
     network,
+    definitions,
     lines: [
       `${path}: ${checkpoint.notes.join('; ')}`,
       `network: SegResNet with ${count.toLocaleString('en')} parameters, from ${known.from}`,
       `weights: ${weights}`,
       `the definition's "network": ${network}`,
+      ...(definitions.length > 0 ? ['its train_conf:', ...conf.lines.map(line => `  ${line}`)] : []),
+      ...definitions.map(file => `a definition from train_conf, to be given your data set: ${file}`),
     ],
   }
+}
+
+/** A package's weights, for `import-mmar`: the optimiser's state stays with `import`. */
+export async function readImported(path: string): Promise<ImportedCheckpoint> {
+  const { tensors, trainConf, notes } = await readCheckpoint(path)
+  const weights = weightsOnly(tensors)
+  const leftOut =
+    weights.size < tensors.size ? [`the optimiser's state is left out: run-pipeline import ${path} takes it`] : []
+  return { tensors: weights, ...(trainConf !== undefined && { trainConf }), notes: [...notes, ...leftOut] }
 }
 
 /** ERR_OUTPUT before anything is written. */

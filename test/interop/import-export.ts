@@ -7,7 +7,9 @@ import { readCheckpoint, writeCheckpoint } from '../../model/checkpoint.ts'
 import { initialWeights } from '../../model/init.ts'
 import { publishedSegresnet, segresnetParameters } from '../../model/segresnet.ts'
 import { writeTorch } from '../../model/torch/write-torch.ts'
+import { loadDefinition } from '../../pipeline/definition.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
+import { mmarFiles, publishedNetworkArgs } from '../support/mmar.ts'
 import { defaultAdam } from '../support/options.ts'
 import { decodeModel } from '../support/onnx.ts'
 import { sharedPath } from '../support/shared.ts'
@@ -47,6 +49,45 @@ t.test('.pt to safetensors to .pt, with the state of Adam: the same bits, the ne
   await exportCheckpoint(at('model.safetensors'), at('bare.pt'), { bare: true })
   t.same(bits((await readCheckpoint(at('bare.pt'))).tensors), bits(weights))
 })
+
+t.test(
+  "a train_conf gives the network, groups included, and the pipeline's definitions where it holds one",
+  async t => {
+    const folder = t.testdir()
+    const at = (name: string): string => join(folder, name)
+    const args = {
+      ...publishedNetworkArgs,
+      in_channels: 1,
+      out_channels: 2,
+      blocks_down: [1, 1],
+      blocks_up: [1],
+      num_groups: 4,
+    }
+    await writeTorch(at('model.pt'), { tensors: weights, trainConf: { train: { model: { name: 'SegResNet', args } } } })
+    const alone = await importCheckpoint(at('model.pt'))
+    t.match(alone.lines.join('\n'), /from the checkpoint's train_conf/)
+    t.same(JSON.parse(readFileSync(alone.network, 'utf8')), { ...network, groups: 4, weights: 'model.safetensors' })
+    t.same(alone.definitions, [])
+
+    const whole: object = mmarFiles()['config/config_train.json']
+    const published = initialWeights(segresnetParameters(publishedSegresnet), 1)
+    await writeTorch(at('whole.pt'), { tensors: published, trainConf: whole })
+    const { definitions } = await importCheckpoint(at('whole.pt'))
+    t.same(
+      definitions,
+      ['train', 'infer', 'evaluate'].map(task => at(`whole.${task}.json`)),
+    )
+    for (const file of definitions) t.doesNotThrow(() => loadDefinition(file), file)
+    t.match(loadDefinition(definitions[0]!).stages.at(-1), { kind: 'train', epochs: 1260 })
+
+    await writeTorch(at('odd.pt'), { tensors: weights, trainConf: { train: { model: { name: 'UNet', args: {} } } } })
+    t.match(
+      (await importCheckpoint(at('odd.pt'))).lines.join('\n'),
+      /shapes of the weights/,
+      'the shapes speak where it cannot be built',
+    )
+  },
+)
 
 t.test('what is there is not written over, and a refused checkpoint leaves nothing behind', async t => {
   const folder = t.testdir()
