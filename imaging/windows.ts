@@ -5,7 +5,11 @@ import { paddingTo, type Padding } from './pad.ts'
 
 export type Blend = 'constant' | 'gaussian'
 
-/** First voxels of the windows along one axis, ascending; the last one ends with the image. `image` >= `window`. */
+/**
+ * First voxels of the windows along one axis, ascending; the last one ends with the image. `image` >= `window`, and
+ * 0 <= `overlap` < 1. The step is window * (1 - overlap), cut to an integer as Python's int() does, and at least 1; a
+ * window as long as the image has one place, whatever the overlap.
+ */
 export function windowStarts(image: number, window: number, overlap: number): number[] {
   const interval = window === image ? window : Math.max(1, Math.floor(window * (1 - overlap)))
   const starts: number[] = []
@@ -15,9 +19,15 @@ export function windowStarts(image: number, window: number, overlap: number): nu
   }
 }
 
-/** First voxels of all windows, z slowest: windows that need the first planes come first. */
-export function windowsOf(image: Shape3, window: Shape3, overlap: number): Shape3[] {
-  const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, overlap)) as [
+/** The window itself, with the image's extent where it has 0. */
+export function windowFor(image: Shape3, window: Shape3): Shape3 {
+  return window.map((n, axis) => (n === 0 ? image[axis]! : n)) as unknown as Shape3
+}
+
+/** First voxels of all windows, z slowest: windows that need the first planes come first. `overlap` for all axes or x, y, z. */
+export function windowsOf(image: Shape3, window: Shape3, overlap: number | readonly number[]): Shape3[] {
+  const share = (axis: number): number => (typeof overlap === 'number' ? overlap : overlap[axis]!)
+  const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, share(axis))) as [
     number[],
     number[],
     number[],

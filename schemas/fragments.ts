@@ -22,15 +22,20 @@ export const probability = { type: 'number', minimum: 0, maximum: 1 } as const
 export const windows = {
   window: {
     ...size,
+    items: { type: 'integer', minimum: 0 },
     default: [224, 224, 32],
-    description: 'voxels of a window along x, y, z; each divisible by what the network halves',
+    description:
+      "voxels of a window along x, y, z, each divisible by what the network halves; 0 takes the image's own extent",
   },
   overlap: {
-    type: 'number',
+    type: ['number', 'array'],
     minimum: 0,
     exclusiveMaximum: 1,
+    items: { type: 'number', minimum: 0, exclusiveMaximum: 1 },
+    minItems: 3,
+    maxItems: 3,
     default: 0.6,
-    description: 'share of a window that its neighbour covers too',
+    description: 'share of a window that its neighbour covers too; one number, or one each along x, y, z',
   },
   blend: {
     enum: ['constant', 'gaussian'],

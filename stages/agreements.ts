@@ -47,7 +47,7 @@ export function agreements({ network, stages }: Definition): Problem[] {
   return problems
 }
 
-/** Every size that the network will see. */
+/** Every size that the network will see, as far as it is known: a window's 0 becomes each image's extent. */
 function sizes(stages: Definition['stages']): { path: string; size: readonly number[] }[] {
   return stages.flatMap((stage, i) => {
     if (stage.kind === 'crop') return [{ path: `/stages/${i}/size`, size: stage['size'] as readonly number[] }]

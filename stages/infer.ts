@@ -2,11 +2,21 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { argmaxPlanes, invert } from '../imaging/invert.ts'
-import { importanceMap, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
+import { importanceMap, windowFor, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
 import { pad, paddedGrid } from '../imaging/pad.ts'
 import { materialise, residentVolume, voxelCount, type LoadedVolume } from '../imaging/volume.ts'
-import { PipelineError } from '../pipeline/errors.ts'
-import type { Context, Engine, Grid, Prediction, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
+import type {
+  Context,
+  Engine,
+  Grid,
+  Prediction,
+  Sample,
+  Shape3,
+  SpatialStep,
+  Stage,
+  Volume,
+} from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
 import { perItemAsync } from './lift.ts'
 
@@ -45,20 +55,8 @@ async function predict(sample: Sample, options: Options, context: Context): Prom
       'ERR_DATASET',
       'expected an image to infer on, found none; put "image" into the keys of "load"',
     )
-  const window = options.window as unknown as Shape3
-  // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
-  const padding = windowPadding(image.grid.shape, window)
-  const grid = paddedGrid(image.grid, padding)
-  const padded = await materialise(
-    grid.shape.every((n, axis) => n === image.grid.shape[axis]) ? image : pad(image, padding, 'constant', 0),
-  )
-  const starts = windowsOf(grid.shape, window, options.overlap)
-  const map = importanceMap(window, options.blend as Blend, options.sigma)
-  const logits = await slide(padded, grid, starts, window, map, options.windowBatch, context)
-  softmaxInPlace(logits)
-  const steps = [...sample.steps, { kind: 'pad' as const, from: image.grid, before: padding.before, to: grid }]
-  const undone = options.invert ? steps : steps.slice(-1)
-  const maps = logits.map((values): Volume => invert(undone, residentVolume(grid, values), 'linear'))
+  const blended = await blendWindows(image, options, context)
+  const maps = probabilityMaps(blended, options.invert ? sample.steps : [])
   const header = (image as LoadedVolume).header
   return {
     case: sample.case,
@@ -66,9 +64,53 @@ async function predict(sample: Sample, options: Options, context: Context): Prom
     mask: await collectPlanes(argmaxPlanes(maps), voxelCount(maps[0]!.grid)),
     ...(sample.label && { label: sample.label }),
     ...(options.invert && header && { header }),
-    windows: starts.length,
+    windows: blended.windows,
     seconds: (performance.now() - started) / 1000,
   }
+}
+
+/** Logits of a whole image; where it is smaller than a window, of the image with the padding around it. */
+export interface Blended {
+  /** From the image's grid to that of the logits. */
+  readonly padded: Extract<SpatialStep, { kind: 'pad' }>
+  /** One array (z, y, x) per class. */
+  readonly logits: Float32Array[]
+  readonly windows: number
+}
+
+/** Covers an image with windows, runs the network on each and takes the weighted mean of its logits at every voxel. */
+export async function blendWindows(
+  image: Volume,
+  { window: wanted, overlap, blend, sigma, windowBatch }: Omit<Options, 'kind' | 'invert'>,
+  context: Context,
+): Promise<Blended> {
+  const window = windowFor(image.grid.shape, wanted as unknown as Shape3)
+  // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
+  const padding = windowPadding(image.grid.shape, window)
+  const voxels = await materialise(pad(image, padding, 'constant', 0))
+  const grid = paddedGrid(image.grid, padding)
+  const starts = windowsOf(grid.shape, window, overlap)
+  const map = importanceMap(window, blend as Blend, sigma)
+  const logits = await slide(voxels, grid, starts, window, map, windowBatch, context).catch((error: unknown) => {
+    if (codeOf(error) !== 'ERR_DEFINITION' || !wanted.includes(0)) throw error
+    // The definition is right for other images: this one alone is at fault.
+    throw new PipelineError(
+      'ERR_VOLUME',
+      `a window as large as the image does not suit the network: ${messageOf(error)}; give the window a size, or "pad" the image`,
+      { window },
+      { cause: error },
+    )
+  })
+  return { padded: { kind: 'pad', from: image.grid, before: padding.before, to: grid }, logits, windows: starts.length }
+}
+
+/**
+ * Probabilities of each class on the grid before `steps` (of the image itself without any), lazily. Soft-max comes after
+ * blending and before the way back; it overwrites the logits.
+ */
+export function probabilityMaps({ padded, logits }: Blended, steps: readonly SpatialStep[]): Volume[] {
+  softmaxInPlace(logits)
+  return logits.map(values => invert([...steps, padded], residentVolume(padded.to, values), 'linear'))
 }
 
 /** Blended logits, one array (z, y, x) per class. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { importanceMap, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
+import { importanceMap, windowFor, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
 
 t.test('starts are those of MONAI', async t => {
   t.same(windowStarts(448, 224, 0.6), [0, 89, 178, 224])
@@ -9,6 +9,35 @@ t.test('starts are those of MONAI', async t => {
   t.same(windowStarts(10, 4, 0), [0, 4, 6])
   t.same(windowStarts(5, 2, 0.9), [0, 1, 2, 3], 'a step is at least one voxel')
   t.equal(windowsOf([448, 448, 60], [224, 224, 32], 0.6).length, 64)
+})
+
+t.test("the step is Python's int(window * (1 - overlap))", async t => {
+  // What Python 3 gives for these products, most of them a rounding error beside an integer.
+  for (const [window, overlap, step] of [
+    [224, 0.6, 89],
+    [30, 0.9, 2],
+    [20, 0.7, 6],
+    [10, 0.9, 1],
+    [100, 0.71, 29],
+    [48, 0.1, 43],
+    [160, 0.35, 104],
+    [96, 0.8, 19],
+  ] as const) {
+    t.equal(windowStarts(1000, window, overlap)[1], step, `${window} at ${overlap}`)
+  }
+})
+
+t.test('each axis may have its own overlap, and 0 stands for the whole extent', async t => {
+  const starts = windowsOf([16, 16, 16], [8, 8, 16], [0, 0.5, 0.9])
+  t.same(starts, [
+    [0, 0, 0],
+    [8, 0, 0],
+    [0, 4, 0],
+    [8, 4, 0],
+    [0, 8, 0],
+    [8, 8, 0],
+  ])
+  t.same(windowFor([125, 30, 14], [0, 48, 0]), [125, 48, 14])
 })
 
 t.test('windows come in ascending z and together touch every voxel', async t => {

@@ -33,6 +33,8 @@ export interface LossAndGradients {
   readonly loss: number
   /** By name, in the engine's axis order. */
   readonly gradients: ReadonlyMap<string, Float32Array>
+  /** Of the batch (N, z, y, x). */
+  readonly input: Float32Array
 }
 
 /** Loss and gradients of the network on a batch (N, z, y, x), by the tape. */
@@ -46,12 +48,14 @@ export function lossAndGradients(
 ): LossAndGradients {
   const x = tf.tensor(image, [...shapeNZYX, 1]) as Tensor5D
   const labels = tf.tensor4d(Int32Array.from(label), shapeNZYX, 'int32')
-  const { value, grads } = tf.valueAndGrads(() =>
-    ops.diceCrossEntropy(segresnet(ops, parameters, x, network), labels, loss),
-  )([...parameters.values()])
+  const { value, grads } = tf.valueAndGrads(input =>
+    ops.diceCrossEntropy(segresnet(ops, parameters, input as Tensor5D, network), labels, loss),
+  )([x, ...parameters.values()])
+  const values = grads.map(gradient => gradient.dataSync<'float32'>().slice())
   const result = {
     loss: value.dataSync()[0]!,
-    gradients: new Map([...parameters.keys()].map((name, i) => [name, grads[i]!.dataSync<'float32'>().slice()])),
+    gradients: new Map([...parameters.keys()].map((name, i) => [name, values[i + 1]!])),
+    input: values[0]!,
   }
   tf.dispose([x, labels, value, ...grads])
   return result

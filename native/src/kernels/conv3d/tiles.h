@@ -3,7 +3,9 @@
 //
 // Inputs come as packed rows: blocks of S input channels, each [voxel][S], zeros where the row ends. Filters come as
 // [tap along x][S][lanes]. The order of the sum for one output is: rows, channel blocks, channels, taps (fused) or rows,
-// channel blocks, taps, channels; it never depends on where the tile lies.
+// channel blocks, taps, channels; it never depends on where the tile lies. The products of a row, or of a few, are
+// summed by themselves and then added to a total: one running sum of hundreds of terms was the largest rounding error of
+// the whole network.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +14,20 @@
 
 namespace ctflow {
 namespace {
+
+// Rows, of 24 products each in a 3x3x3 convolution, that are summed by themselves: few enough for float32, enough to hide
+// the extra addition where totals do not fit into registers.
+constexpr int kRowsOfSum = 4;
+
+// total += sum, sum = 0
+template <class A, int N>
+static inline void flush(typename A::F (&total)[N], typename A::F (&sum)[N]) {
+  CTFLOW_UNROLL
+  for (int i = 0; i < N; i++) {
+    total[i] = A::add(total[i], sum[i]);
+    sum[i] = A::zero();
+  }
+}
 
 // One block of channels of one input row and the filter that it meets.
 struct RowTaps {
@@ -36,12 +52,9 @@ struct RowJob {
 template <class A, int S, int SX, int T, int B>
 static inline void plain_tile(const RowJob& job, int at) {
   using F = typename A::F;
-  F sum[T][B];
+  F total[T * B], sum[T * B];
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) {
-    CTFLOW_UNROLL
-    for (int b = 0; b < B; b++) sum[t][b] = A::zero();
-  }
+  for (int i = 0; i < T * B; i++) total[i] = sum[i] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
     const float* filter = job.rows[r].filter;
     const int channels = job.rows[r].channels;
@@ -56,17 +69,18 @@ static inline void plain_tile(const RowJob& job, int at) {
         for (int t = 0; t < T; t++) {
           const F value = A::set(x[t * SX * S]);
           CTFLOW_UNROLL
-          for (int b = 0; b < B; b++) sum[t][b] = A::fma(value, weight[b], sum[t][b]);
+          for (int b = 0; b < B; b++) sum[t * B + b] = A::fma(value, weight[b], sum[t * B + b]);
         }
       }
     }
+    if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
   }
   float* y = job.y + at * job.step;
   const auto last = A::first(job.channels - (B - 1) * A::V);
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) {
-    if (B == 2) A::store(y + t * job.step, sum[t][0]);
-    A::store(last, y + t * job.step + (B - 1) * A::V, sum[t][B - 1]);
+    if (B == 2) A::store(y + t * job.step, total[t * B]);
+    A::store(last, y + t * job.step + (B - 1) * A::V, total[t * B + B - 1]);
   }
 }
 
@@ -74,9 +88,9 @@ static inline void plain_tile(const RowJob& job, int at) {
 template <class A, int S, int T>
 static inline void fused_tile(const RowJob& job, int at) {
   using F = typename A::F;
-  F sum[T];
+  F total[T], sum[T];
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
     const float* w = job.rows[r].filter;
     const float* x = job.rows[r].x + at * S + job.shift[0];
@@ -93,11 +107,12 @@ static inline void fused_tile(const RowJob& job, int at) {
         if (p >= 2) sum[p >= 2 ? p - 2 : 0] = A::fma(value, w2, sum[p >= 2 ? p - 2 : 0]);
       }
     }
+    flush<A>(total, sum);  // each row: the totals have registers of their own
   }
   float* y = job.y + at * job.step;
   const auto mask = A::first(job.channels);
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) A::store(mask, y + t * job.step, sum[t]);
+  for (int t = 0; t < T; t++) A::store(mask, y + t * job.step, total[t]);
 }
 
 // Pairs, for at most eight output channels in sixteen lanes: lane 2 c + v is channel c of voxel 2 t + v. A packed row
@@ -120,9 +135,9 @@ static inline void store_pairs(const RowJob& job, int at, int t, typename A::F s
 template <class A, int S, int SX, int T>
 static inline void pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
-  F sum[T];
+  F total[T], sum[T];
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
     const float* filter = job.rows[r].filter;
     for (int k = 0; k < job.taps; k++, filter += S * A::V) {
@@ -134,17 +149,18 @@ static inline void pair_tile(const RowJob& job, int at) {
         for (int t = 0; t < T; t++) sum[t] = A::fma(A::set_pair(x + t * 2 * SX * 2 * S), weight, sum[t]);
       }
     }
+    if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
   }
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, sum[t]);
+  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, total[t]);
 }
 
 template <class A, int S, int T>
 static inline void fused_pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
-  F sum[T];
+  F total[T], sum[T];
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) sum[t] = A::zero();
+  for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
     const float* w = job.rows[r].filter;
     const float* x = job.rows[r].x + at * 2 * S + job.shift[0];
@@ -164,9 +180,10 @@ static inline void fused_pair_tile(const RowJob& job, int at) {
         }
       }
     }
+    flush<A>(total, sum);  // each row: the totals have registers of their own
   }
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, sum[t]);
+  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, total[t]);
 }
 
 // Covers [0, count) with tiles of T outputs; the last one is moved back over what is already done rather than cut. A

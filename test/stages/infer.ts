@@ -1,0 +1,98 @@
+import { Ajv } from 'ajv'
+import highland from 'highland'
+import t from 'tap'
+import { residentVolume } from '../../imaging/volume.ts'
+import { PipelineError } from '../../pipeline/errors.ts'
+import type { Engine, Item, Prediction, Shape3, Volume } from '../../pipeline/stage.ts'
+import { infer } from '../../stages/infer.ts'
+import { contextOf, optionsFrom, sampleWith } from '../support/stage.ts'
+
+const identity = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+function image(shape: Shape3, value: (i: number) => number = () => 1): Volume {
+  return residentVolume(
+    { shape, affine: identity },
+    Float32Array.from({ length: shape[0] * shape[1] * shape[2] }, (_, i) => value(i)),
+  )
+}
+
+/** An engine whose lesion logit is the image - 0.5, and the windows that it was given. */
+function thresholding(divisor = 1): { engine: Engine; shapes: Shape3[]; count: () => number } {
+  const shapes: Shape3[] = []
+  let windows = 0
+  const engine = {
+    info: { classes: 2 },
+    async infer(voxels: Float32Array, count: number, shape: Shape3) {
+      shapes.push(shape)
+      windows += count
+      if (shape.some(n => n % divisor !== 0)) throw new PipelineError('ERR_DEFINITION', 'does not halve evenly')
+      return Float32Array.from({ length: voxels.length * 2 }, (_, i) => (i % 2 === 0 ? 0 : voxels[(i - 1) / 2]! - 0.5))
+    },
+  } as unknown as Engine
+  return { engine, shapes, count: () => windows }
+}
+
+async function predict(json: object, volume: Volume, engine: Engine): Promise<Prediction> {
+  const transform = infer.create(
+    optionsFrom(infer, { kind: 'infer', ...json }),
+    contextOf({ engine: () => engine }),
+    s => s,
+  )
+  const source = highland<Item>([sampleWith({ image: volume })])
+  return (await transform(source).toPromise(Promise)) as Prediction
+}
+
+t.test('an overlap for each axis sets how many windows each axis has', async t => {
+  const volume = image([16, 16, 16])
+  const { engine, count } = thresholding()
+  await predict({ window: [8, 8, 8], overlap: [0, 0.5, 0.75] }, volume, engine)
+  t.equal(count(), 2 * 3 * 5)
+  const single = thresholding()
+  const { windows } = await predict({ window: [8, 8, 8], overlap: 0.5 }, volume, single.engine)
+  t.equal(windows, 27)
+  t.equal(single.count(), 27)
+})
+
+t.test('where windows overlap and the image is smaller than one, every voxel is still its own', async t => {
+  const volume = image([11, 5, 3], i => (i % 3 === 0 ? 1 : 0))
+  for (const blend of ['constant', 'gaussian']) {
+    const { mask, grid } = await predict(
+      { window: [4, 8, 6], overlap: [0.6, 0.1, 0.5], blend },
+      volume,
+      thresholding().engine,
+    )
+    t.same(grid.shape, [11, 5, 3])
+    t.same(
+      [...mask],
+      Array.from({ length: 165 }, (_, i) => (i % 3 === 0 ? 1 : 0)),
+      blend,
+    )
+  }
+})
+
+t.test("a window of 0 is the image's own extent", async t => {
+  const { engine, shapes } = thresholding()
+  const { windows } = await predict({ window: [0, 4, 0], overlap: 0 }, image([10, 8, 6]), engine)
+  t.same(shapes, [
+    [10, 4, 6],
+    [10, 4, 6],
+  ])
+  t.equal(windows, 2)
+})
+
+t.test('an image whose own extent does not suit the network is at fault, not the definition', async t => {
+  const { engine } = thresholding(8)
+  const volume = image([10, 8, 8])
+  await t.rejects(predict({ window: [0, 8, 8] }, volume, engine), { code: 'ERR_VOLUME', message: /halve evenly.*pad/ })
+  await t.rejects(predict({ window: [12, 8, 8] }, volume, engine), { code: 'ERR_DEFINITION' })
+})
+
+t.test('what an overlap may be', async t => {
+  const validate = new Ajv({ useDefaults: true, allowUnionTypes: true }).compile({
+    ...infer.schema,
+    examples: undefined,
+  })
+  for (const overlap of [0, 0.6, [0, 0.25, 0.99]]) t.ok(validate({ kind: 'infer', overlap }), JSON.stringify(overlap))
+  for (const overlap of [1, -0.1, [0.5, 0.5], [0.5, 0.5, 1], [0.5, 0.5, 0.5, 0.5], '0.5', null])
+    t.notOk(validate({ kind: 'infer', overlap }), JSON.stringify(overlap))
+})

@@ -1,0 +1,296 @@
+/** What is done to voxels once they are on their grid: intensities, boxes, padding, mirrors, turns, random patches. */
+
+import { crop, cropVoxels } from '../../../imaging/crop.ts'
+import { flip, rotate90 } from '../../../imaging/flip-rotate.ts'
+import { foregroundBox } from '../../../imaging/foreground.ts'
+import { clipTo } from '../../../imaging/intensity.ts'
+import { openNifti } from '../../../imaging/nifti-read.ts'
+import { pad, paddingTo } from '../../../imaging/pad.ts'
+import { resample } from '../../../imaging/resample.ts'
+import { candidatesOf, cropStart, drawCentres } from '../../../imaging/sample-centres.ts'
+import { spacedGrid } from '../../../imaging/spacing.ts'
+import { mapSlabs, materialise, residentVolume } from '../../../imaging/volume.ts'
+import type { Shape3, Volume } from '../../../pipeline/stage.ts'
+import { maxDifference } from '../numbers.ts'
+import { NumpyRandom } from '../numpy-random.ts'
+import { equality, largest, overCases, type Check } from './check.ts'
+import { spacingOfReference } from './reading.ts'
+import type { RandomResult, References } from './references.ts'
+
+const identity = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+export const transformChecks: readonly Check[] = [
+  {
+    step: 'clip and scale intensities',
+    quantity: 'values',
+    unit: 'of the new range',
+    tolerance: 1e-6,
+    run: references =>
+      overCases(references.index.clips, 'ranges', ({ input, values, min, max, to }) =>
+        maxDifference(clipTo(references.volume(input).voxels, { min, max, to }), references.volume(values).voxels),
+      ),
+  },
+  {
+    step: 'crop-foreground',
+    quantity: 'first and last planes',
+    unit: 'voxels',
+    tolerance: 0,
+    run: async references => {
+      const { crop_foreground: scan, foregrounds = [] } = references.index
+      const alone = foregrounds.map(({ input, threshold, margin, start, end }) => ({
+        box: () => foregroundBox(volumeOf(references, input), threshold, margin),
+        start,
+        end,
+      }))
+      const clipped = async () => (await prefixOf(references)).box
+      return overCases(
+        [...alone, ...(scan ? [{ box: clipped, ...scan }] : [])],
+        'boxes',
+        async ({ box, start, end }) => {
+          const found = await box()
+          const ends = found.start.map((at, axis) => at + found.shape[axis]!)
+          return largest([maxDifference(found.start, start), maxDifference(ends, end)])
+        },
+      )
+    },
+  },
+  ...(['minimum', 'constant', 'edge'] as const).map((mode): Check => ({
+    step: `pad, mode ${mode}`,
+    quantity: 'voxels, symmetric and at the end',
+    unit: 'of the volume',
+    tolerance: 0,
+    run: references =>
+      overCases(
+        references.index.pads?.filter(entry => entry.mode === mode),
+        'volumes',
+        async ({ input, size, method, values }) => {
+          const volume = volumeOf(references, input)
+          const padded = pad(volume, paddingTo(volume.grid.shape, size as unknown as Shape3, method), mode)
+          const expected = references.volume(values)
+          return largest([
+            equality(padded.grid.shape, expected.shape),
+            maxDifference(await materialise(padded), expected.voxels),
+          ])
+        },
+      ),
+  })),
+  {
+    step: 'load to pad',
+    quantity: 'image',
+    unit: 'of [0, 1]',
+    tolerance: 2e-5,
+    run: async references => {
+      const { prefix } = references.index
+      if (!prefix) return undefined
+      const { image } = await prefixOf(references)
+      const expected = references.volume(prefix.image)
+      const difference = largest([
+        equality(image.grid.shape, expected.shape),
+        maxDifference(await materialise(image), expected.voxels),
+      ])
+      return { difference, count: '1 scan' }
+    },
+  },
+  {
+    step: 'load to pad',
+    quantity: 'affine',
+    unit: 'mm',
+    tolerance: 1e-6,
+    run: async references => {
+      const { prefix } = references.index
+      if (!prefix) return undefined
+      const { image } = await prefixOf(references)
+      return { difference: maxDifference(image.grid.affine, prefix.affine.flat()), count: '1 scan' }
+    },
+  },
+  {
+    step: 'load to pad',
+    quantity: 'label: voxels that differ and did not do so after resampling',
+    unit: 'voxels',
+    tolerance: 0,
+    run: async references => {
+      const { prefix, resample: resampled } = references.index
+      if (!prefix || !resampled) return undefined
+      const { label, resampledLabel } = await prefixOf(references)
+      const before = differing(await materialise(resampledLabel), references.volume(resampled.label).voxels)
+      const after = differing(await materialise(label), references.volume(prefix.label).voxels)
+      return { difference: Math.max(0, after - before), count: '1 scan' }
+    },
+  },
+  {
+    step: 'positive and negative crop centres',
+    quantity: 'centres that differ',
+    unit: 'centres',
+    tolerance: 0,
+    run: async references => {
+      const patches = replayed(references)
+      if (!patches) return undefined
+      const wrong = patches.filter(({ centre, result }) => maxDifference(centre, result.crop_center) !== 0).length
+      return { difference: wrong, count: `${patches.length} crops` }
+    },
+  },
+  {
+    step: 'flip',
+    quantity: 'voxels',
+    unit: 'of the volume',
+    tolerance: 0,
+    run: references =>
+      overCases(references.index.flips, 'axes', ({ input, axis, values }) => {
+        const { shape, voxels } = references.volume(input)
+        return maxDifference(flip(voxels, shape, axis), references.volume(values).voxels)
+      }),
+  },
+  {
+    step: 'rotate90',
+    quantity: 'voxels',
+    unit: 'of the volume',
+    tolerance: 0,
+    run: references =>
+      overCases(references.index.turns, 'turns', ({ input, turns, values }) => {
+        const { shape, voxels } = references.volume(input)
+        return maxDifference(rotate90(voxels, shape, turns), references.volume(values).voxels)
+      }),
+  },
+  {
+    step: 'random flips and turns',
+    quantity: 'patches of another shape, or with other label voxels',
+    unit: 'patches',
+    tolerance: 0,
+    run: async references => {
+      const patches = replayed(references)
+      if (!patches) return undefined
+      const wrong = patches.filter(
+        ({ shape, label, result }) =>
+          maxDifference([1, ...shape], result.shape) !== 0 || total(label) !== result.label_sum,
+      ).length
+      return { difference: wrong, count: `${patches.length} patches` }
+    },
+  },
+  {
+    step: 'intensity shift',
+    quantity: 'voxels of the patches that were drawn',
+    unit: 'of [0, 1]',
+    tolerance: 1e-6,
+    run: async references => {
+      const patches = replayed(references)
+      if (!patches) return undefined
+      const difference = largest(
+        patches.map(({ shape, image, result }) => {
+          const row = result.first_row.map((_, x) => image[(5 * shape[1] + 5) * shape[0] + x]!)
+          return largest([
+            Math.abs(image[0]! - result.corner),
+            maxDifference(row, result.first_row),
+            Math.abs(total(image) - result.image_sum) / image.length,
+          ])
+        }),
+      )
+      return { difference, count: `${patches.filter(({ shift }) => shift !== 0).length} of ${patches.length} shifted` }
+    },
+  },
+]
+
+function volumeOf(references: References, file: string): Volume {
+  const { shape, voxels } = references.volume(file)
+  return residentVolume({ shape, affine: identity }, voxels)
+}
+
+/** The scan through resample, clip, crop and pad, to the size of the reference. */
+function prefixOf(references: References) {
+  return references.once('prefix', async () => {
+    const { source, prefix } = references.index
+    const scan = (await openNifti(references.scan(source!.image))).volume
+    const grid = spacedGrid(scan.grid, spacingOfReference(references))
+    const clipped = mapSlabs(resample(scan, grid, 'linear'), voxels =>
+      clipTo(voxels, { min: -1000, max: 500, to: [0, 1] }),
+    )
+    const box = await foregroundBox(clipped)
+    const padding = paddingTo(box.shape, references.array(prefix!.image).shape.slice(-3) as unknown as Shape3)
+    const resampledLabel = resample((await openNifti(references.scan(source!.label))).volume, grid, 'nearest')
+    return {
+      box,
+      image: pad(crop(clipped, box), padding, 'minimum'),
+      label: pad(crop(resampledLabel, box), padding, 'constant'),
+      resampledLabel,
+    }
+  })
+}
+
+/** How many values differ; all of them where the lengths do. */
+function differing(found: Float32Array, expected: Float32Array): number {
+  if (found.length !== expected.length) return Infinity
+  return found.reduce((sum, value, i) => sum + (value === expected[i] ? 0 : 1), 0)
+}
+
+interface Patch {
+  readonly centre: Shape3
+  readonly shape: Shape3
+  readonly image: Float32Array
+  readonly label: Float32Array
+  readonly shift: number
+  readonly result: RandomResult
+}
+
+/** The recorded chain, drawn again with numpy's generator in MONAI's order. */
+function replayed(references: References): Patch[] | undefined {
+  const { random_chain: chain, prefix } = references.index
+  if (!chain || !prefix) return undefined
+  const text = chain.compose
+  const [, x, y, z, pos, neg, samples] = numbersIn(text, /Label (\d+)x(\d+)x(\d+) pos (\d+) neg (\d+) samples (\d+)/)
+  const [, flipped] = numbersIn(text, /RandFlip axis 0, 1, 2 p ([\d.]+)/)
+  const [, turned, most] = numbersIn(text, /RandRotate90 p ([\d.]+) max_k (\d)/)
+  const [, offset, shifted] = numbersIn(text, /RandShiftIntensity ([\d.]+) p ([\d.]+)/)
+  const size: Shape3 = [x!, y!, z!]
+  const { shape, voxels: image } = references.volume(prefix.image)
+  const { voxels: label } = references.volume(prefix.label)
+  const candidates = candidatesOf(label, image, shape)
+
+  // Compose seeds its members one after the other; the dictionary's shift holds a second generator with the same seed.
+  const compose = new NumpyRandom(chain.seed)
+  const seeds = Array.from({ length: 6 }, () => compose.word())
+  const [cropping, ...others] = seeds.map(seed => new NumpyRandom(seed)) as [NumpyRandom, ...NumpyRandom[]]
+  const flips = others.slice(0, 3)
+  const [turning, shifting] = others.slice(3) as [NumpyRandom, NumpyRandom]
+  const shifter = new NumpyRandom(seeds[5]!)
+
+  const patches: Patch[] = []
+  for (let at = 0; at < chain.results.length; at += samples!) {
+    const centres = drawCentres(candidates, shape, { size, samples: samples!, pos: pos!, neg: neg! }, cropping)
+    centres.forEach((centre, sample) => {
+      const box = { start: cropStart(centre, size), shape: size }
+      let patch = { shape: size, image: cropVoxels(image, shape, box), label: cropVoxels(label, shape, box) }
+      flips.forEach((random, axis) => {
+        if (random.uniform() < flipped!) {
+          const { shape } = patch
+          patch = { shape, image: flip(patch.image, shape, axis), label: flip(patch.label, shape, axis) }
+        }
+      })
+      const turns = turning.integer(most!) + 1
+      if (turning.uniform() < turned!) {
+        const [nx, ny, nz] = patch.shape
+        patch = {
+          shape: turns % 2 === 0 ? [nx, ny, nz] : [ny, nx, nz],
+          image: rotate90(patch.image, patch.shape, turns),
+          label: rotate90(patch.label, patch.shape, turns),
+        }
+      }
+      let shift = 0
+      if (shifting.uniform() < shifted!) {
+        shifter.uniform()
+        shift = -offset! + 2 * offset! * shifter.uniform()
+      }
+      const moved = shift === 0 ? patch.image : patch.image.map(value => value + shift)
+      patches.push({ ...patch, image: moved, centre, shift, result: chain.results[at + sample]! })
+    })
+  }
+  return patches
+}
+
+function numbersIn(text: string, pattern: RegExp): number[] {
+  const found = pattern.exec(text)
+  if (!found) throw new Error(`expected ${pattern} in the description of a random chain, found ${JSON.stringify(text)}`)
+  return Array.from(found, Number)
+}
+
+function total(values: Float32Array): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}
