@@ -4,7 +4,6 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,12 +12,13 @@ import {
   checks,
   describe,
   findings,
-  python,
   referencesIn,
   type Finding,
   type References,
 } from '../test/support/parity/index.ts'
+import { exportFindings } from './parity/exports.ts'
 import { parityPage, type Source } from './parity/page.ts'
+import { pythonWith } from './parity/python.ts'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const here = join(root, 'scripts', 'parity')
@@ -39,7 +39,7 @@ else await main(values.seeds.split(',').map(Number), values.golden, values.page)
 
 async function main(seeds: readonly number[], golden: readonly string[], page: string): Promise<void> {
   if (seeds.some(seed => !Number.isInteger(seed) || seed < 0)) throw new Error(usage)
-  const program = environment()
+  const program = pythonWith(join(here, 'requirements.txt'), join(work, 'venv'))
   const recorded: References[] = golden
     .filter(folder => existsSync(folder))
     .flatMap((folder, i) => referencesIn(folder, i === 0 ? 'golden' : `golden-${i + 1}`))
@@ -66,14 +66,21 @@ async function main(seeds: readonly number[], golden: readonly string[], page: s
     }
     references.forget()
   }
-  const measured = checks.filter(check => found.some(finding => finding.check === check))
-  const unmeasured = checks.filter(check => !check.rare && !measured.includes(check))
+  const exported = await exportFindings(program, join(here, 'read_exports.py'), join(work, 'exports'), [
+    ...recorded,
+    ...made,
+  ])
+  for (const finding of exported.found) console.log(`  ${finding.within ? 'ok    ' : 'NOT OK'} ${describe(finding)}`)
+  found.push(...exported.found)
+  const all = [...checks, ...exported.checks]
+  const measured = all.filter(check => found.some(finding => finding.check === check))
+  const unmeasured = all.filter(check => !check.rare && !measured.includes(check))
   const outside = found.filter(({ within }) => !within)
   for (const { step, quantity } of unmeasured) console.log(`NOT OK ${step}: ${quantity}: no set of references has it`)
   writeFileSync(
     page,
     parityPage({
-      checks: checks.filter(check => measured.includes(check) || !check.rare),
+      checks: all.filter(check => measured.includes(check) || !check.rare),
       found,
       sources,
       seeds,
@@ -82,27 +89,4 @@ async function main(seeds: readonly number[], golden: readonly string[], page: s
   )
   console.log(`${found.length} comparisons, ${outside.length} out of tolerance; ${page}`)
   process.exitCode = outside.length + unmeasured.length === 0 ? 0 : 1
-}
-
-/** The Python to use; installs the pinned packages on first use. */
-function environment(): string {
-  const given = process.env['PARITY_PYTHON']
-  if (given !== undefined) {
-    if (!existsSync(given)) throw new Error(`PARITY_PYTHON: expected the path of a Python, found nothing at ${given}`)
-    return given
-  }
-  const folder = join(work, 'venv')
-  const requirements = join(here, 'requirements.txt')
-  const stamp = join(
-    folder,
-    `ctflow-${createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)}`,
-  )
-  if (!existsSync(stamp)) {
-    console.log(`installing the packages of ${requirements} into ${folder}`)
-    execFileSync('python3', ['-m', 'venv', '--clear', folder], { stdio: 'inherit' })
-    const pip = [join(folder, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
-    execFileSync(pip[0]!, pip.slice(1), { stdio: 'inherit' })
-    writeFileSync(stamp, '')
-  }
-  return python()!
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { skipped } from '../support/backends.ts'
-import { checks, describe, findings, python, referencesIn, type Finding } from '../support/parity/index.ts'
+import { checks, describe, findings, referencesIn, type Finding } from '../support/parity/index.ts'
 import { projectRoot, sharedPath } from '../support/shared.ts'
 
 const recorded = join(projectRoot, 'fixtures', 'golden')
@@ -27,9 +27,7 @@ t.test('a reference that is wrong is noticed', { skip: skipped('native') }, asyn
 })
 
 for (const references of sets) {
-  const needsPython =
-    references.name !== 'recorded/adam' && python() === undefined && 'no Python with PyTorch to read checkpoints with'
-  const options = { skip: skipped('native') || needsPython, timeout: 600_000 }
+  const options = { skip: skipped('native'), timeout: 600_000 }
   t.test(`${references.name}: the numbers are MONAI's`, options, async t => {
     let count = 0
     for await (const finding of findings(checks, references)) {

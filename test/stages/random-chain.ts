@@ -8,7 +8,7 @@ import type { Grid, Sample, Shape3 } from '../../pipeline/stage.ts'
 import { gridOf, volumeOf } from '../support/nifti.ts'
 import { readNpy, toVolume } from '../support/npy.ts'
 import { maxDifference } from '../support/numbers.ts'
-import { numpyChain } from '../support/random-chain.ts'
+import { numpyChain, stagesOf } from '../support/random-chain.ts'
 import { projectRoot, sharedPath } from '../support/shared.ts'
 import { sampleWith } from '../support/stage.ts'
 
@@ -63,28 +63,6 @@ for (const name of ['golden', join('golden', 'oblique')]) {
     t.equal(voxels, 0, 'voxels')
     t.ok(sums < 1e-8, 'sums, which torch adds in another order')
   })
-}
-
-/** The stages that the words for a Compose in index.json stand for. */
-function stagesOf(compose: string): ({ kind: string } & Record<string, unknown>)[] {
-  const find = (pattern: RegExp): string[] => {
-    const found = pattern.exec(compose)
-    if (!found) throw new Error(`expected ${pattern} in "${compose}"`)
-    return found.slice(1)
-  }
-  const [x, y, z, pos, neg, samples] = find(/Crop\w* (\d+)x(\d+)x(\d+) pos (\S+) neg (\S+) samples (\d+)/).map(Number)
-  const [flipAxes, flipP] = find(/RandFlip axis ([\d, ]+) p ([\d.]+)/)
-  const [turnP, maxTurns] = find(/RandRotate90 p ([\d.]+) max_k (\d)/).map(Number)
-  const [offset, shiftP] = find(/RandShiftIntensity ([\d.]+) p ([\d.]+)/).map(Number)
-  return [
-    { kind: 'crop', size: [x, y, z], samples, positive: pos, negative: neg },
-    {
-      kind: 'augment',
-      flip: { probability: Number(flipP), axes: flipAxes!.split(',').map(axis => 'xyz'[Number(axis)]) },
-      rotate90: { probability: turnP, maxTurns },
-      shiftIntensity: { probability: shiftP, offset },
-    },
-  ]
 }
 
 interface Chain {

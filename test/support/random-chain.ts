@@ -27,3 +27,25 @@ export function numpyChain(
       .collect()
       .toPromise(Promise)) as unknown as Sample[]
 }
+
+/** The stages that the words for a Compose in index.json stand for. */
+export function stagesOf(compose: string): ({ kind: string } & Record<string, unknown>)[] {
+  const find = (pattern: RegExp): string[] => {
+    const found = pattern.exec(compose)
+    if (!found) throw new Error(`expected ${pattern} in "${compose}"`)
+    return found.slice(1)
+  }
+  const [x, y, z, pos, neg, samples] = find(/Crop\w* (\d+)x(\d+)x(\d+) pos (\S+) neg (\S+) samples (\d+)/).map(Number)
+  const [flipAxes, flipP] = find(/RandFlip axis ([\d, ]+) p ([\d.]+)/)
+  const [turnP, maxTurns] = find(/RandRotate90 p ([\d.]+) max_k (\d)/).map(Number)
+  const [offset, shiftP] = find(/RandShiftIntensity ([\d.]+) p ([\d.]+)/).map(Number)
+  return [
+    { kind: 'crop', size: [x, y, z], samples, positive: pos, negative: neg },
+    {
+      kind: 'augment',
+      flip: { probability: Number(flipP), axes: flipAxes!.split(',').map(axis => 'xyz'[Number(axis)]) },
+      rotate90: { probability: turnP, maxTurns },
+      shiftIntensity: { probability: shiftP, offset },
+    },
+  ]
+}

@@ -2,6 +2,7 @@
 
 import type { Check } from './check.ts'
 import { checkpointChecks } from './checkpoints.ts'
+import { exportChecks } from './exports.ts'
 import { metricChecks } from './metrics.ts'
 import { networkChecks } from './network.ts'
 import { readingChecks } from './reading.ts'
@@ -15,8 +16,8 @@ export const checks: readonly Check[] = [
   ...windowChecks,
   ...metricChecks,
   ...checkpointChecks,
+  ...exportChecks,
 ]
 
 export { describe, findings, type Check, type Finding } from './check.ts'
 export { References, referencesIn } from './references.ts'
-export { python } from './weights.ts'

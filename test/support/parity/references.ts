@@ -6,6 +6,9 @@ import type { Shape3 } from '../../../pipeline/stage.ts'
 import { readNpy, toVolume, type NpyArray } from '../npy.ts'
 import { sharedPath } from '../shared.ts'
 
+/** null for NaN, "inf" for infinity. */
+export type MetricValue = number | null | 'inf'
+
 /** A .npy file beside the index, or the numbers themselves. */
 export type Stored = string | readonly number[]
 
@@ -76,28 +79,21 @@ export interface Index {
   }
   readonly metrics?: {
     readonly spacing: readonly number[]
-    readonly cases: readonly {
+    /** Beside the masks: metrics by name, such as hd, hd95, assd, nsd_1mm; `nsd` holds more of the last by tolerance, mm. */
+    readonly cases: readonly ({
       readonly pred: string
       readonly truth: string
-      /** null for NaN, "inf" for infinity, here and below. */
-      readonly dice: number | null
-      readonly hd?: number | string | null
-      readonly hd95?: number | string | null
-      readonly assd?: number | string | null
-      readonly nsd_1mm?: number | null
-      readonly nsd_2mm?: number | null
-      readonly nsd_3mm?: number | null
-      /** By tolerance, mm. */
-      readonly nsd?: Readonly<Record<string, number | null>>
-    }[]
+      readonly dice: MetricValue
+      readonly nsd?: Readonly<Record<string, MetricValue>>
+    } & Readonly<Record<string, unknown>>)[]
   }
   readonly reductions?: {
     readonly classes: number
     readonly cases: readonly { readonly pred: string; readonly truth: string }[]
     /** By MONAI's name of the reduction; `none` is a row per case, without the background. */
-    readonly values: Readonly<Record<string, readonly (number | null)[]>> & {
-      readonly none: readonly (readonly (number | null)[])[]
-    }
+    readonly values: Readonly<
+      Record<string, MetricValue | readonly MetricValue[] | readonly (readonly MetricValue[])[]>
+    >
   }
   readonly reading?: readonly {
     readonly name: string

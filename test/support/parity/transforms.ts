@@ -1,18 +1,20 @@
 /** What is done to voxels once they are on their grid: intensities, boxes, padding, mirrors, turns, random patches. */
 
-import { crop, cropVoxels } from '../../../imaging/crop.ts'
+import { crop } from '../../../imaging/crop.ts'
 import { flip, rotate90 } from '../../../imaging/flip-rotate.ts'
 import { foregroundBox } from '../../../imaging/foreground.ts'
 import { clipTo } from '../../../imaging/intensity.ts'
 import { openNifti } from '../../../imaging/nifti-read.ts'
 import { pad, paddingTo } from '../../../imaging/pad.ts'
 import { resample } from '../../../imaging/resample.ts'
-import { candidatesOf, cropStart, drawCentres } from '../../../imaging/sample-centres.ts'
 import { spacedGrid } from '../../../imaging/spacing.ts'
 import { mapSlabs, materialise, residentVolume } from '../../../imaging/volume.ts'
-import type { Shape3, Volume } from '../../../pipeline/stage.ts'
+import type { Sample, Shape3, Volume } from '../../../pipeline/stage.ts'
+import type { Augmentation } from '../../../stages/augment.ts'
+import type { CropDraw } from '../../../stages/crop.ts'
 import { maxDifference } from '../numbers.ts'
-import { NumpyRandom } from '../numpy-random.ts'
+import { numpyChain, stagesOf } from '../random-chain.ts'
+import { sampleWith } from '../stage.ts'
 import { equality, largest, overCases, type Check } from './check.ts'
 import { spacingOfReference } from './reading.ts'
 import type { RandomResult, References } from './references.ts'
@@ -123,7 +125,7 @@ export const transformChecks: readonly Check[] = [
     unit: 'centres',
     tolerance: 0,
     run: async references => {
-      const patches = replayed(references)
+      const patches = await replayed(references)
       if (!patches) return undefined
       const wrong = patches.filter(({ centre, result }) => maxDifference(centre, result.crop_center) !== 0).length
       return { difference: wrong, count: `${patches.length} crops` }
@@ -157,7 +159,7 @@ export const transformChecks: readonly Check[] = [
     unit: 'patches',
     tolerance: 0,
     run: async references => {
-      const patches = replayed(references)
+      const patches = await replayed(references)
       if (!patches) return undefined
       const wrong = patches.filter(
         ({ shape, label, result }) =>
@@ -172,7 +174,7 @@ export const transformChecks: readonly Check[] = [
     unit: 'of [0, 1]',
     tolerance: 1e-6,
     run: async references => {
-      const patches = replayed(references)
+      const patches = await replayed(references)
       if (!patches) return undefined
       const difference = largest(
         patches.map(({ shape, image, result }) => {
@@ -222,7 +224,7 @@ function differing(found: Float32Array, expected: Float32Array): number {
 }
 
 interface Patch {
-  readonly centre: Shape3
+  readonly centre: readonly number[]
   readonly shape: Shape3
   readonly image: Float32Array
   readonly label: Float32Array
@@ -230,65 +232,28 @@ interface Patch {
   readonly result: RandomResult
 }
 
-/** The recorded chain, drawn again with numpy's generator in MONAI's order. */
-function replayed(references: References): Patch[] | undefined {
+/** The recorded chain through the stages `crop` and `augment`, drawing as numpy does in MONAI's order. */
+function replayed(references: References): Promise<Patch[]> | undefined {
   const { random_chain: chain, prefix } = references.index
   if (!chain || !prefix) return undefined
-  const text = chain.compose
-  const [, x, y, z, pos, neg, samples] = numbersIn(text, /Label (\d+)x(\d+)x(\d+) pos (\d+) neg (\d+) samples (\d+)/)
-  const [, flipped] = numbersIn(text, /RandFlip axis 0, 1, 2 p ([\d.]+)/)
-  const [, turned, most] = numbersIn(text, /RandRotate90 p ([\d.]+) max_k (\d)/)
-  const [, offset, shifted] = numbersIn(text, /RandShiftIntensity ([\d.]+) p ([\d.]+)/)
-  const size: Shape3 = [x!, y!, z!]
-  const { shape, voxels: image } = references.volume(prefix.image)
-  const { voxels: label } = references.volume(prefix.label)
-  const candidates = candidatesOf(label, image, shape)
-
-  // Compose seeds its members one after the other; the dictionary's shift holds a second generator with the same seed.
-  const compose = new NumpyRandom(chain.seed)
-  const seeds = Array.from({ length: 6 }, () => compose.word())
-  const [cropping, ...others] = seeds.map(seed => new NumpyRandom(seed)) as [NumpyRandom, ...NumpyRandom[]]
-  const flips = others.slice(0, 3)
-  const [turning, shifting] = others.slice(3) as [NumpyRandom, NumpyRandom]
-  const shifter = new NumpyRandom(seeds[5]!)
-
-  const patches: Patch[] = []
-  for (let at = 0; at < chain.results.length; at += samples!) {
-    const centres = drawCentres(candidates, shape, { size, samples: samples!, pos: pos!, neg: neg! }, cropping)
-    centres.forEach((centre, sample) => {
-      const box = { start: cropStart(centre, size), shape: size }
-      let patch = { shape: size, image: cropVoxels(image, shape, box), label: cropVoxels(label, shape, box) }
-      flips.forEach((random, axis) => {
-        if (random.uniform() < flipped!) {
-          const { shape } = patch
-          patch = { shape, image: flip(patch.image, shape, axis), label: flip(patch.label, shape, axis) }
-        }
-      })
-      const turns = turning.integer(most!) + 1
-      if (turning.uniform() < turned!) {
-        const [nx, ny, nz] = patch.shape
-        patch = {
-          shape: turns % 2 === 0 ? [nx, ny, nz] : [ny, nx, nz],
-          image: rotate90(patch.image, patch.shape, turns),
-          label: rotate90(patch.label, patch.shape, turns),
-        }
+  return references.once('random chain', async () => {
+    const run = numpyChain(stagesOf(chain.compose), chain.seed)
+    const sample = sampleWith({ image: volumeOf(references, prefix.image), label: volumeOf(references, prefix.label) })
+    const patches: Sample[] = []
+    for (let epoch = 0; patches.length < chain.results.length; epoch++)
+      patches.push(...(await run([{ ...sample, epoch }])))
+    return chain.results.map((result, i): Patch => {
+      const { image, label, draws } = patches[i]!
+      return {
+        centre: (draws['crop'] as CropDraw).centre,
+        shape: image!.grid.shape,
+        image: image!.resident!,
+        label: label!.resident!,
+        shift: (draws['augment'] as Augmentation).shift,
+        result,
       }
-      let shift = 0
-      if (shifting.uniform() < shifted!) {
-        shifter.uniform()
-        shift = -offset! + 2 * offset! * shifter.uniform()
-      }
-      const moved = shift === 0 ? patch.image : patch.image.map(value => value + shift)
-      patches.push({ ...patch, image: moved, centre, shift, result: chain.results[at + sample]! })
     })
-  }
-  return patches
-}
-
-function numbersIn(text: string, pattern: RegExp): number[] {
-  const found = pattern.exec(text)
-  if (!found) throw new Error(`expected ${pattern} in the description of a random chain, found ${JSON.stringify(text)}`)
-  return Array.from(found, Number)
+  })
 }
 
 function total(values: Float32Array): number {

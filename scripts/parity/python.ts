@@ -1,0 +1,27 @@
+/** The Python that has MONAI and PyTorch: the one that PARITY_PYTHON names, or a virtual environment made for it. */
+
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Installs the pinned packages of `requirements` into `folder` on first use. An Error where PARITY_PYTHON is not there. */
+export function pythonWith(requirements: string, folder: string): string {
+  const given = process.env['PARITY_PYTHON']
+  if (given !== undefined) {
+    if (!existsSync(given)) throw new Error(`PARITY_PYTHON: expected the path of a Python, found nothing at ${given}`)
+    return given
+  }
+  const stamp = join(
+    folder,
+    `ctflow-${createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)}`,
+  )
+  if (!existsSync(stamp)) {
+    console.log(`installing the packages of ${requirements} into ${folder}`)
+    execFileSync('python3', ['-m', 'venv', '--clear', folder], { stdio: 'inherit' })
+    const pip = [join(folder, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
+    execFileSync(pip[0]!, pip.slice(1), { stdio: 'inherit' })
+    writeFileSync(stamp, '')
+  }
+  return join(folder, 'bin', 'python')
+}
