@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -46,6 +46,7 @@ async function main(seeds: readonly number[], golden: readonly string[], page: s
   if (recorded.length === 0) console.log(`no recorded values in ${golden.join(', ')}: only those made now are compared`)
   const made = seeds.flatMap(seed => {
     const folder = join(work, `seed-${seed}`)
+    rmSync(folder, { recursive: true, force: true })
     console.log(`references of seed ${seed}`)
     // Its warnings are about masks that are empty on purpose.
     execFileSync(program, ['-W', 'ignore', join(here, 'make_references.py'), String(seed), folder], {
