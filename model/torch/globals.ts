@@ -50,7 +50,7 @@ export function storageDtype(path: string, type: PyValue): Dtype | undefined {
 /** The allow-list for one file. */
 export function torchGlobals(path: string): Globals {
   const storageOf = (value: PyValue): Storage => {
-    if (typeof value === 'object' && value !== null && 'read' in value && 'byteLength' in value) return value as Storage
+    if (typeof value === 'object' && value !== null && 'stored' in value) return value as Storage
     throw damaged(path, `expected a tensor's storage, found ${kindOf(value)}`)
   }
   const tensor = ([storage, offset, shape, strides]: readonly PyValue[]): TorchTensor =>
@@ -75,7 +75,7 @@ export function torchGlobals(path: string): Globals {
     'torch._utils._rebuild_parameter_with_state': ([data]) => data,
     'torch.nn.parameter.Parameter': ([data]) => data,
     'torch.Size': ([extents]) => extents,
-    'torch.device': ([name]) => String(name),
+    'torch.device': ([name]) => name,
     '_codecs.encode': ([text]) => (typeof text === 'string' ? Uint8Array.from(Buffer.from(text, 'latin1')) : text),
     ...opaques(['numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar']),
   }

@@ -5,7 +5,7 @@ import type { Tensors } from '../../pipeline/stage.ts'
 import { adamState, type AdamOptions } from '../adam.ts'
 import { isExactInFloat32 } from '../dtypes.ts'
 import { Opaque } from './globals.ts'
-import { Global, kindOf, type PyValue } from './pickle.ts'
+import { Global, kindOf, shown, type PyValue } from './pickle.ts'
 import { openTorch, type TorchFile } from './read-torch.ts'
 import { checkExpansion, materialiseTensors, TorchTensor } from './tensors.ts'
 
@@ -61,7 +61,7 @@ function weightsOf({ value, path }: TorchFile): { weights: Map<string, TorchTens
   const others: string[] = []
   for (const [name, entry] of dict) {
     if (typeof name === 'string' && entry instanceof TorchTensor) weights.set(name, entry)
-    else others.push(`${String(name)} (${kindOf(entry)})`)
+    else others.push(`${shown(name)} (${kindOf(entry)})`)
   }
   if (weights.size === 0 || (key !== undefined && others.length > 0))
     throw noWeights(
@@ -109,7 +109,7 @@ async function optimiserOf(
   const group: unknown = groups[0]
   if (group instanceof Map && group.get('amsgrad') === true) return leftOut('amsgrad is not known here')
   const moments = new Map<string, TorchTensor>()
-  const steps: PyValue[] = []
+  const steps = new Map<string, PyValue>()
   for (const [i, [name, { shape }]] of [...weights].entries()) {
     const entry: unknown = state.get(i)
     const [mean, square] = entry instanceof Map ? [entry.get('exp_avg'), entry.get('exp_avg_sq')] : []
@@ -117,10 +117,10 @@ async function optimiserOf(
     if (!fits) return leftOut(`expected exp_avg and exp_avg_sq of ${shape.join(' x ')} for ${name}, the ${i}th weight`)
     moments.set(adamState.expAvg(name), mean as TorchTensor)
     moments.set(adamState.expAvgSq(name), square as TorchTensor)
-    steps.push((entry as Map<PyValue, PyValue>).get('step'))
+    steps.set(name, (entry as Map<PyValue, PyValue>).get('step'))
   }
   if (state.size !== weights.size) return leftOut(`expected state for ${weights.size} weights, found ${state.size}`)
-  const counts = new Set(await Promise.all(steps.map(stepOf)))
+  const counts = await stepCounts(steps)
   const [step] = counts
   if (counts.size !== 1 || step === undefined)
     return leftOut(
@@ -143,11 +143,22 @@ function adamOptions(group: PyValue): AdamOptions | undefined {
     : undefined
 }
 
-/** Steps done, which PyTorch counts for each weight, as a number or (since 1.12) a tensor; `undefined` for anything else. */
-async function stepOf(value: PyValue): Promise<number | undefined> {
-  const isScalar = value instanceof TorchTensor && value.size === 1
-  const count = isScalar ? (await materialiseTensors(new Map([['', value]]))).get('')!.data[0] : value
-  return Number.isSafeInteger(count) && (count as number) >= 0 ? (count as number) : undefined
+/** The different numbers of steps done, which PyTorch counts for each weight; `undefined` for what is no such number. */
+async function stepCounts(steps: ReadonlyMap<string, PyValue>): Promise<Set<number | undefined>> {
+  // Tensors since PyTorch 1.12, plain numbers before.
+  const tensors = new Map(
+    [...steps].filter((step): step is [string, TorchTensor] => step[1] instanceof TorchTensor && step[1].size === 1),
+  )
+  const counted = await materialiseTensors(tensors)
+  const counts = [...steps].map(([name, step]) => counted.get(name)?.data[0] ?? step)
+  return new Set(
+    counts.map(count => (Number.isSafeInteger(count) && (count as number) >= 0 ? (count as number) : undefined)),
+  )
+}
+
+/** A dict's key as JSON has it. */
+function keyOf(key: PyValue): string {
+  return typeof key === 'string' ? key : shown(key)
 }
 
 const maxDepth = 100
@@ -160,7 +171,7 @@ function plain(value: PyValue, path: string): unknown {
     if (depth > maxDepth || ++nodes > maxNodes)
       throw new PipelineError('ERR_WEIGHTS', `${path}: train_conf is nested too deep, or holds itself`, { path })
     if (node instanceof Map)
-      return Object.fromEntries([...node].map(([key, entry]) => [String(key), convert(entry, depth + 1)]))
+      return Object.fromEntries([...node].map(([key, entry]) => [keyOf(key), convert(entry, depth + 1)]))
     if (Array.isArray(node)) return node.map(entry => convert(entry, depth + 1))
     if (node instanceof Set) return [...node].map(entry => convert(entry, depth + 1))
     if (node instanceof Opaque || node instanceof Global) return `<${node.name}>`
