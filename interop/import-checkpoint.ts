@@ -2,11 +2,11 @@
 
 import { existsSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
+import { writeCheckpoint } from '../model/checkpoint.ts'
 import { sizeOf } from '../model/parameters.ts'
 import { writeWhole } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
+import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 
 export interface ImportOptions {
   /** The .safetensors file to write; default: beside the checkpoint, with its name. */
@@ -30,8 +30,7 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
   const stem = basename(path).replace(/\.(pt|pth|bin|ckpt|safetensors)$/i, '')
   const weights = resolve(options.out ?? join(dirname(path), `${stem}.safetensors`))
   const network = `${weights.replace(/\.safetensors$/i, '')}.network.json`
-  const checkpoint = await readCheckpoint(path)
-  const known = networkOf(path, checkpoint, options.network)
+  const { checkpoint, known } = await readNetwork(path, options.network)
   const optimizer = optimizerOf(checkpoint)
   refuseOverwriting([weights, network], path, options.force ?? false)
   await writeCheckpoint(weights, checkpoint.tensors, {

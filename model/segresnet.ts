@@ -37,14 +37,16 @@ export const segresnetSchema = {
     },
     blocksDown: {
       type: 'array',
-      items: { type: 'integer', minimum: 0 },
+      items: { type: 'integer', minimum: 0, maximum: 64 },
       minItems: 1,
+      maxItems: 8,
       default: [1, 2, 2, 4],
       description: 'residual blocks of each level on the way down; its length is the number of levels',
     },
     blocksUp: {
       type: 'array',
-      items: { type: 'integer', minimum: 0 },
+      items: { type: 'integer', minimum: 0, maximum: 64 },
+      maxItems: 7,
       default: [1, 1, 1],
       description: 'residual blocks of each level on the way up, deepest first; one entry fewer than blocksDown',
     },

@@ -1,8 +1,7 @@
 /** Weights between PyTorch's axis order and the engine's, and whether a set of them fits a network. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Tensors } from '../pipeline/stage.ts'
-import type { ParameterSpec } from './parameters.ts'
+import type { ParameterSpec, Shapes } from './parameters.ts'
 
 /** The engine's shape of a parameter: (co, ci, kx, ky, kz) becomes (kz, ky, kx, ci, co), all else stays. */
 export function engineShape(shape: readonly number[]): number[] {
@@ -44,7 +43,7 @@ function permute(
 }
 
 /** One ERR_WEIGHTS that lists every missing, unexpected and misshapen tensor; `source` says whose they are. */
-export function checkWeights(weights: Tensors, specs: readonly ParameterSpec[], source = 'weights'): void {
+export function checkWeights(weights: Shapes, specs: readonly ParameterSpec[], source = 'weights'): void {
   const expected = new Map(specs.map(spec => [spec.name, spec.shape]))
   const missing = [...expected.keys()].filter(name => !weights.has(name))
   const unexpected = [...weights.keys()].filter(name => !expected.has(name))

@@ -281,7 +281,7 @@ function refusal(name: string): string {
 /** Two's complement, little-endian; a bigint where a number would not be exact. */
 function integer(bytes: Buffer): number | bigint {
   if (bytes.length === 0) return 0
-  let value = BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`)
+  let value = BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`)
   if (bytes.at(-1)! >= 0x80) value -= 1n << BigInt(8 * bytes.length)
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value
 }

@@ -4,6 +4,7 @@ import { PipelineError } from '../../pipeline/errors.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 import { adamState, type AdamOptions } from '../adam.ts'
 import { isExactInFloat32 } from '../dtypes.ts'
+import type { Shapes } from '../parameters.ts'
 import { Opaque } from './globals.ts'
 import { Global, kindOf, shown, type PyValue } from './pickle.ts'
 import { openTorch, type TorchFile } from './read-torch.ts'
@@ -27,13 +28,19 @@ const prefixes = ['module.', '_orig_mod.'] as const
 
 /**
  * Weights and the optimiser's state of a PyTorch checkpoint, as float32. ERR_WEIGHTS where the file is damaged, asks for
- * more than data, or holds no weights.
+ * more than data, or holds no weights. `check` may throw before any values are read.
  */
-export async function readTorch(path: string): Promise<TorchCheckpoint> {
+export async function readTorch(
+  path: string,
+  check: (outline: { readonly tensors: Shapes; readonly trainConf?: unknown }) => void = () => {},
+): Promise<TorchCheckpoint> {
   const file = await openTorch(path)
   try {
     const { weights, where } = weightsOf(file)
     const notes = [`${file.format === 'zip' ? 'a zip archive' : 'the legacy format'}, ${weights.size} tensors ${where}`]
+    const conf = file.value instanceof Map ? file.value.get('train_conf') : undefined
+    const trainConf = conf === undefined ? {} : { trainConf: plain(conf, path) }
+    check({ tensors: weights, ...trainConf })
     const state = await optimiserOf(file.value, weights, notes)
     const all = new Map([...weights, ...(state?.moments ?? [])])
     checkExpansion(path, file.size, all.values())
@@ -41,13 +48,7 @@ export async function readTorch(path: string): Promise<TorchCheckpoint> {
     if (rounded.length > 0) notes.push(`rounded to float32: ${rounded.join(', ')}`)
     const tensors = await materialiseTensors(all)
     if (state) tensors.set(adamState.step, { shape: [], data: Float32Array.of(state.step) })
-    const conf = file.value instanceof Map ? file.value.get('train_conf') : undefined
-    return {
-      tensors,
-      ...(state?.options && { optimizer: state.options }),
-      ...(conf !== undefined && { trainConf: plain(conf, path) }),
-      notes,
-    }
+    return { tensors, ...(state?.options && { optimizer: state.options }), ...trainConf, notes }
   } finally {
     file.close()
   }

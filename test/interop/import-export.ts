@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { exportCheckpoint } from '../../interop/export-checkpoint.ts'
@@ -8,6 +8,7 @@ import { initialWeights } from '../../model/init.ts'
 import { publishedSegresnet, segresnetParameters } from '../../model/segresnet.ts'
 import { writeTorch } from '../../model/torch/write-torch.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
+import { readWeights } from '../../stages/index.ts'
 import { defaultAdam } from '../support/options.ts'
 import { decodeModel } from '../support/onnx.ts'
 import { sharedPath } from '../support/shared.ts'
@@ -85,6 +86,34 @@ t.test('weights of another network are refused with every name', async t => {
     message: new RegExp(`misshapen.*${first} \\(expected 16 x 1 x 3 x 3 x 3, found 8 x`),
   })
   t.same(readdirSync(folder).toSorted(), ['changed.pt', 'model.pt', 'other.pt'])
+})
+
+t.test('another network is refused before its values are read', async t => {
+  const folder = t.testdir()
+  const path = join(folder, 'other.pt')
+  const marker = Float32Array.of(12345.678)
+  await writeTorch(path, { tensors: new Map([['fc.weight', { shape: [1], data: marker }]]) })
+  const bytes = readFileSync(path)
+  bytes[bytes.indexOf(Buffer.from(marker.buffer))]! ^= 1 // a wrong checksum, had it been looked at
+  writeFileSync(path, bytes)
+  await t.rejects(importCheckpoint(path), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+  await t.rejects(readWeights(path, network), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+  await t.rejects(readCheckpoint(path), { code: 'ERR_WEIGHTS', message: /checksum/ })
+
+  const header = { 'fc.weight': { dtype: 'F32', shape: [2 ** 38], data_offsets: [0, 2 ** 40] } }
+  const text = Buffer.from(JSON.stringify(header).padEnd(120))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(120n)
+  const sparse = join(folder, 'sparse.safetensors')
+  writeFileSync(sparse, Buffer.concat([length, text]))
+  truncateSync(sparse, 128 + 2 ** 40)
+  await t.rejects(importCheckpoint(sparse), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+})
+
+t.test('a SegResNet that no definition can name is not imported', async t => {
+  const path = join(t.testdir(), 'one-class.pt')
+  await writeTorch(path, { tensors: initialWeights(segresnetParameters({ ...network, outChannels: 1 }), 5) })
+  await t.rejects(importCheckpoint(path), { code: 'ERR_WEIGHTS', message: /\/outChannels must be >= 2/ })
 })
 
 t.test("a safetensors file says its network itself, somebody else's lets the shapes speak", async t => {
