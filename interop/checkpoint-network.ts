@@ -11,7 +11,7 @@ import {
   segresnetSchema,
   type SegresnetOptions,
 } from '../model/segresnet.ts'
-import { checkWeights } from '../model/weights.ts'
+import { checkCheckpoint } from '../model/weights.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 
 export interface KnownNetwork {
@@ -42,8 +42,7 @@ export async function readNetwork(
  * the unexpected and the misshapen tensors where the weights are not that network's.
  */
 export function networkOf(path: string, { tensors, facts }: Outline, given?: KnownNetwork): KnownNetwork {
-  const weights = weightsOnly(tensors)
-  const shaped = segresnetOf(weights)
+  const shaped = segresnetOf(tensors)
   const known =
     given ??
     written(facts['network']) ??
@@ -54,7 +53,7 @@ export function networkOf(path: string, { tensors, facts }: Outline, given?: Kno
   const { network } = known ?? { network: publishedSegresnet }
   if (known?.network === shaped) checkShaped(path, network)
   checkSegresnet(network)
-  checkWeights(weights, segresnetParameters(network), path)
+  checkCheckpoint(tensors, segresnetParameters(network), path)
   return known ?? { network, from: 'the published network' }
 }
 

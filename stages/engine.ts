@@ -1,11 +1,11 @@
 /** The engine that a definition asks for, and its checkpoints. */
 
 import { openEngine } from '../engine/engine.ts'
-import { adamState, type AdamOptions } from '../model/adam.ts'
+import type { AdamOptions } from '../model/adam.ts'
 import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
 import { segresnetParameters, type SegresnetOptions } from '../model/segresnet.ts'
-import { checkWeights } from '../model/weights.ts'
+import { checkCheckpoint } from '../model/weights.ts'
 import type { Engine, Tensors } from '../pipeline/stage.ts'
 import type { TrainOptions } from './train.ts'
 
@@ -36,9 +36,7 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
  */
 export async function readWeights(path: string, network?: Readonly<Record<string, unknown>>): Promise<Tensors> {
   const checkpoint = await readCheckpoint(path, ({ tensors }) => {
-    if (!network) return
-    const weights = new Map([...tensors].filter(([name]) => !name.startsWith(adamState.prefix)))
-    checkWeights(weights, segresnetParameters(network as unknown as SegresnetOptions), path)
+    if (network) checkCheckpoint(tensors, segresnetParameters(network as unknown as SegresnetOptions), path)
   })
   return checkpoint.tensors
 }

@@ -41,6 +41,9 @@ const dtypes: Readonly<Record<string, Dtype>> = {
   'torch.bool': 'BOOL',
 }
 
+/** Sets before protocol 4, in which they have opcodes; Python 2 called the module otherwise, and protocol 2 still does. */
+const setNames = ['__builtin__.set', '__builtin__.frozenset', 'builtins.set', 'builtins.frozenset']
+
 /** The number format of a storage's class; `undefined` is untyped bytes. ERR_WEIGHTS for what is no storage. */
 export function storageDtype(path: string, type: PyValue): Dtype | undefined {
   if (type instanceof Global && Object.hasOwn(storageDtypes, type.name)) return storageDtypes[type.name]
@@ -64,6 +67,9 @@ export function torchGlobals(path: string): Globals {
       if (!entries) throw damaged(path, `expected pairs for an OrderedDict, found ${kindOf(items)}`)
       return new Map(entries as [unknown, unknown][])
     },
+    // Of schedules (MultiStepLR's milestones): Counter({value: count}).
+    'collections.Counter': ([counts = new Map()]) => counts,
+    ...Object.fromEntries(setNames.map(name => [name, ([items = []]) => new Set(Array.isArray(items) ? items : [])])),
     'torch._utils._rebuild_tensor': tensor,
     'torch._utils._rebuild_tensor_v2': tensor,
     'torch._utils._rebuild_tensor_v3': ([storage, offset, shape, strides, , , dtype]) => {

@@ -181,9 +181,10 @@ function swapped(bytes: Buffer, dtype: Storage['dtype']): Buffer {
   return width === 8 ? bytes.swap64() : bytes
 }
 
-/** The magic number 0x1950a86a20f9469cfc6c as a pickle of protocol 2 or later. */
+/** The magic number 0x1950a86a20f9469cfc6c as a pickle of protocol 2 or later; since protocol 4 a frame is around it. */
 function isLegacy(head: Buffer): boolean {
-  return head[0] === 0x80 && head.indexOf(Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex')) === 2
+  const at = head[2] === 0x95 ? 11 : 2
+  return head[0] === 0x80 && head.indexOf(Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex')) === at
 }
 
 /** What a file is that is no checkpoint, as far as its first bytes tell. */

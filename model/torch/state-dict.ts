@@ -7,6 +7,7 @@ import { isExactInFloat32 } from '../dtypes.ts'
 import type { Shapes } from '../parameters.ts'
 import { Opaque } from './globals.ts'
 import { Global, kindOf, shown, type PyValue } from './pickle.ts'
+import { optimiserOf } from './optimiser-state.ts'
 import { openTorch, type TorchFile } from './read-torch.ts'
 import { checkExpansion, materialiseTensors, TorchTensor } from './tensors.ts'
 
@@ -21,10 +22,10 @@ export interface TorchCheckpoint {
   readonly notes: readonly string[]
 }
 
-/** Where weights lie in a checkpoint's dict, first found first taken. */
+/** Where weights lie in a checkpoint's dict, first found first taken; else under the only key with nothing but tensors. */
 const weightKeys = ['model', 'state_dict'] as const
-/** What wrappers put before the names: DistributedDataParallel, torch.compile. */
-const prefixes = ['module.', '_orig_mod.'] as const
+/** What is put before the names: by DistributedDataParallel, by torch.compile, by the attribute of a Lightning module. */
+const prefixes = ['module.', '_orig_mod.', 'model.', '_model.', 'net.', '_net.', 'network.', '_network.'] as const
 
 /**
  * Weights and the optimiser's state of a PyTorch checkpoint, as float32. ERR_WEIGHTS where the file is damaged, asks for
@@ -45,7 +46,8 @@ export async function readTorch(
     const all = new Map([...weights, ...(state?.moments ?? [])])
     checkExpansion(path, file.size, all.values())
     const rounded = [...weights].filter(([, { dtype }]) => !isExactInFloat32(dtype)).map(([name]) => name)
-    if (rounded.length > 0) notes.push(`rounded to float32: ${rounded.join(', ')}`)
+    if (rounded.length > 0)
+      notes.push(`rounded to float32: ${rounded.length < 4 ? rounded.join(', ') : `${rounded.length} tensors`}`)
     const tensors = await materialiseTensors(all)
     if (state) tensors.set(adamState.step, { shape: [], data: Float32Array.of(state.step) })
     return { tensors, ...(state?.options && { optimizer: state.options }), ...trainConf, notes }
@@ -56,7 +58,7 @@ export async function readTorch(
 
 function weightsOf({ value, path }: TorchFile): { weights: Map<string, TorchTensor>; where: string } {
   if (!(value instanceof Map)) throw noWeights(path, `found ${kindOf(value)}`)
-  const key = weightKeys.find(name => value.get(name) instanceof Map)
+  const key = weightKeys.find(name => value.get(name) instanceof Map) ?? onlyStateDict(value)
   const dict = (key === undefined ? value : value.get(key)) as Map<PyValue, PyValue>
   const weights = new Map<string, TorchTensor>()
   const others: string[] = []
@@ -69,6 +71,9 @@ function weightsOf({ value, path }: TorchFile): { weights: Map<string, TorchTens
       path,
       `found ${key === undefined ? 'a dict' : `"${key}"`} of ${weights.size} tensors and other things: ${others.slice(0, 8).join(', ') || 'nothing'}`,
     )
+  // The counter of torch.optim.swa_utils.AveragedModel, which is no weight.
+  if ([...weights.keys()].every(name => name === 'n_averaged' || name.startsWith('module.')))
+    weights.delete('n_averaged')
   let [named, stripped] = [weights, '']
   for (let prefix; (prefix = prefixes.find(text => [...named.keys()].every(name => name.startsWith(text))));) {
     const { length } = prefix
@@ -79,81 +84,23 @@ function weightsOf({ value, path }: TorchFile): { weights: Map<string, TorchTens
   return { weights: named, where }
 }
 
+/** The key of the only entry that is a dict of tensors and of nothing else; MONAI's handlers are given any name, such as "net". */
+function onlyStateDict(dict: ReadonlyMap<PyValue, PyValue>): string | undefined {
+  const found = [...dict].filter(
+    ([name, entry]) =>
+      typeof name === 'string' &&
+      entry instanceof Map &&
+      entry.size > 0 &&
+      [...entry.values()].every(item => item instanceof TorchTensor),
+  )
+  return found.length === 1 ? (found[0]![0] as string) : undefined
+}
+
 function noWeights(path: string, found: string): PipelineError {
   return new PipelineError(
     'ERR_WEIGHTS',
-    `${path}: expected a state_dict, or a dict with one under "model" or "state_dict", ${found}`,
+    `${path}: expected a state_dict, or a dict with one under "model", "state_dict" or one other key, ${found}; save the weights alone: torch.save(model.state_dict(), path)`,
     { path },
-  )
-}
-
-interface OptimiserState {
-  readonly moments: ReadonlyMap<string, TorchTensor>
-  readonly step: number
-  readonly options: AdamOptions | undefined
-}
-
-/** Adam's state by the weights' names: PyTorch numbers it by their order. What does not fit is left out, and said so. */
-async function optimiserOf(
-  value: PyValue,
-  weights: ReadonlyMap<string, TorchTensor>,
-  notes: string[],
-): Promise<OptimiserState | undefined> {
-  const optimizer = value instanceof Map ? value.get('optimizer') : undefined
-  if (optimizer === undefined) return undefined
-  const leftOut = (why: string): undefined => void notes.push(`the optimiser's state was left out: ${why}`)
-  const state = optimizer instanceof Map ? optimizer.get('state') : undefined
-  const groups = optimizer instanceof Map ? optimizer.get('param_groups') : undefined
-  if (!(state instanceof Map) || !Array.isArray(groups)) return leftOut('expected "state" and "param_groups"')
-  if (state.size === 0) return leftOut('it is empty, no step was done')
-  if (groups.length !== 1) return leftOut(`expected one group of parameters, found ${groups.length}`)
-  const group: unknown = groups[0]
-  if (group instanceof Map && group.get('amsgrad') === true) return leftOut('amsgrad is not known here')
-  const moments = new Map<string, TorchTensor>()
-  const steps = new Map<string, PyValue>()
-  for (const [i, [name, { shape }]] of [...weights].entries()) {
-    const entry: unknown = state.get(i)
-    const [mean, square] = entry instanceof Map ? [entry.get('exp_avg'), entry.get('exp_avg_sq')] : []
-    const fits = [mean, square].every(moment => moment instanceof TorchTensor && moment.shape.join() === shape.join())
-    if (!fits) return leftOut(`expected exp_avg and exp_avg_sq of ${shape.join(' x ')} for ${name}, the ${i}th weight`)
-    moments.set(adamState.expAvg(name), mean as TorchTensor)
-    moments.set(adamState.expAvgSq(name), square as TorchTensor)
-    steps.set(name, (entry as Map<PyValue, PyValue>).get('step'))
-  }
-  if (state.size !== weights.size) return leftOut(`expected state for ${weights.size} weights, found ${state.size}`)
-  const counts = await stepCounts(steps)
-  const [step] = counts
-  if (counts.size !== 1 || step === undefined)
-    return leftOut(
-      `expected one number of steps for all weights, found ${[...counts].slice(0, 5).map(String).join(', ')}`,
-    )
-  const options = adamOptions(group)
-  notes.push(`Adam's state after ${step} steps${options ? ` at learning rate ${options.learningRate}` : ''}`)
-  return { moments, step, options }
-}
-
-/** PyTorch's names of Adam's options; `undefined` where one is missing or no number. */
-function adamOptions(group: PyValue): AdamOptions | undefined {
-  if (!(group instanceof Map)) return undefined
-  const betas: unknown = group.get('betas')
-  const [beta1, beta2] = Array.isArray(betas) ? (betas as unknown[]) : []
-  const [learningRate, epsilon, weightDecay] = ['lr', 'eps', 'weight_decay'].map(name => group.get(name) as unknown)
-  const options = { learningRate, beta1, beta2, epsilon, weightDecay }
-  return Object.values(options).every(value => typeof value === 'number' && Number.isFinite(value))
-    ? ({ kind: 'adam', ...options } as AdamOptions)
-    : undefined
-}
-
-/** The different numbers of steps done, which PyTorch counts for each weight; `undefined` for what is no such number. */
-async function stepCounts(steps: ReadonlyMap<string, PyValue>): Promise<Set<number | undefined>> {
-  // Tensors since PyTorch 1.12, plain numbers before.
-  const tensors = new Map(
-    [...steps].filter((step): step is [string, TorchTensor] => step[1] instanceof TorchTensor && step[1].size === 1),
-  )
-  const counted = await materialiseTensors(tensors)
-  const counts = [...steps].map(([name, step]) => counted.get(name)?.data[0] ?? step)
-  return new Set(
-    counts.map(count => (Number.isSafeInteger(count) && (count as number) >= 0 ? (count as number) : undefined)),
   )
 }
 

@@ -110,6 +110,18 @@ t.test('another network is refused before its values are read', async t => {
   await t.rejects(importCheckpoint(sparse), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
 })
 
+t.test("an optimiser's state that is not whole is refused, by name", async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  const step = ['optimizer.step', { shape: [], data: Float32Array.of(3) }] as const
+  await writeCheckpoint(at('part.safetensors'), new Map([...weights, step]), { network })
+  await t.rejects(exportCheckpoint(at('part.safetensors'), at('x.pt')), {
+    code: 'ERR_WEIGHTS',
+    message: /missing \(50\): optimizer\.exp_avg\./,
+  })
+  t.same(readdirSync(folder), ['part.safetensors'])
+})
+
 t.test('a SegResNet that no definition can name is not imported', async t => {
   const path = join(t.testdir(), 'one-class.pt')
   await writeTorch(path, { tensors: initialWeights(segresnetParameters({ ...network, outChannels: 1 }), 5) })

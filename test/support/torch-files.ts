@@ -40,12 +40,14 @@ export function legacyFile(
   path: string,
   data: Buffer,
   storages: Readonly<Record<string, { count: number; bytes: Uint8Array }>> = {},
+  { protocol = 2 } = {},
 ): string {
   const system = new Map<Pickled, Pickled>([
     ['protocol_version', 1001],
     ['little_endian', true],
   ])
-  const magic = bytesOf('\x80\x02\x8a\x0a', Buffer.from('6cfc9c46f9206aa85019', 'hex'), '.')
+  const frame = protocol < 4 ? '' : bytesOf('\x95', 13, '\0\0\0\0\0\0\0')
+  const magic = bytesOf('\x80', protocol, frame, '\x8a\x0a', Buffer.from('6cfc9c46f9206aa85019', 'hex'), '.')
   const stored = Object.values(storages).flatMap(({ count, bytes }) => {
     const length = Buffer.alloc(8)
     length.writeBigInt64LE(BigInt(count))
