@@ -1,10 +1,10 @@
 /** `import`: a checkpoint of PyTorch's becomes safetensors and the network's definition. */
 
 import { existsSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, extname, join, resolve } from 'node:path'
 import { writeCheckpoint } from '../model/checkpoint.ts'
 import { sizeOf } from '../model/parameters.ts'
-import { writeWhole } from '../model/write-whole.ts'
+import { refuseOtherThanFile, writeWhole } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 
@@ -30,6 +30,8 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
   const stem = basename(path).replace(/\.(pt|pth|bin|ckpt|safetensors)$/i, '')
   const weights = resolve(options.out ?? join(dirname(path), `${stem}.safetensors`))
   const network = `${weights.replace(/\.safetensors$/i, '')}.network.json`
+  if (extname(weights).toLowerCase() !== '.safetensors')
+    throw new PipelineError('ERR_OUTPUT', `${weights}: expected a file that ends with .safetensors`, { path: weights })
   const { checkpoint, known } = await readNetwork(path, options.network)
   const optimizer = optimizerOf(checkpoint)
   refuseOverwriting([weights, network], path, options.force ?? false)
@@ -56,6 +58,7 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
 /** ERR_OUTPUT before anything is written. */
 export function refuseOverwriting(paths: readonly string[], source: string, force: boolean): void {
   for (const path of paths) {
+    refuseOtherThanFile(path)
     if (path === resolve(source))
       throw new PipelineError('ERR_OUTPUT', `${path}: is the file that is read; name another with --out`, { path })
     if (!force && existsSync(path))

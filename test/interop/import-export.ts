@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { exportCheckpoint } from '../../interop/export-checkpoint.ts'
@@ -61,6 +61,15 @@ t.test('what is there is not written over, and a refused checkpoint leaves nothi
   await t.rejects(exportCheckpoint(at('model.pt'), at('model.h5')), { code: 'ERR_OUTPUT', message: /\.onnx/ })
   await t.rejects(exportCheckpoint(at('model.pt'), join(folder, 'no', 'x.pt')), { code: 'ERR_OUTPUT' })
   t.notOk(existsSync(join(folder, 'no')))
+  await t.rejects(importCheckpoint(at('model.pt'), { out: at('other.pt') }), {
+    code: 'ERR_OUTPUT',
+    message: /other\.pt: expected a file that ends with \.safetensors/,
+  })
+  mkdirSync(at('folder.safetensors'))
+  await t.rejects(importCheckpoint(at('model.pt'), { out: at('folder.safetensors'), force: true }), {
+    code: 'ERR_OUTPUT',
+    message: /expected the name of a file to write, found a folder/,
+  })
 })
 
 t.test('weights of another network are refused with every name', async t => {
