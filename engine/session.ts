@@ -9,7 +9,7 @@ import { adamState } from '../model/adam.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
 import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters } from '../model/segresnet.ts'
-import { checkWeights, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
+import { checkCheckpoint, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Batch, EngineInfo, Shape3, StepResult, Tensors } from '../pipeline/stage.ts'
 import { startBackend } from './backend.ts'
@@ -134,8 +134,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     },
 
     async load(tensors) {
-      const resumes = [...tensors.keys()].some(name => name.startsWith(adamState.prefix))
-      checkWeights(tensors, resumes ? withState(specs) : specs)
+      checkCheckpoint(tensors, specs)
       for (const { spec, parameter, moments } of slots) {
         assign(parameter, spec, tensors.get(spec.name)!.data)
         if (!moments) continue
@@ -185,16 +184,6 @@ function assign(target: Variable, spec: ParameterSpec, data: Float32Array): void
 /** A tensor in the engine's axis order on memory of its own, since updates work in place. */
 function tensorOf({ shape }: ParameterSpec, data: Float32Array): tf.Tensor {
   return tf.tensor(toEngineOrder(data, shape), engineShape(shape), 'float32')
-}
-
-/** The network's tensors and the optimiser's. */
-function withState(specs: readonly ParameterSpec[]): ParameterSpec[] {
-  return [
-    ...specs,
-    ...specs.map(spec => ({ ...spec, name: adamState.expAvg(spec.name) })),
-    ...specs.map(spec => ({ ...spec, name: adamState.expAvgSq(spec.name) })),
-    { name: adamState.step, shape: [], kind: 'shift', fanIn: 0 },
-  ]
 }
 
 /** (N, z, y, x), after a look at the array's length; a wrong one is the caller's bug. */

@@ -2,7 +2,7 @@
 
 import { Ajv } from 'ajv'
 import { adamSchema, adamState, type AdamOptions } from '../model/adam.ts'
-import type { Checkpoint } from '../model/checkpoint.ts'
+import { readCheckpoint, type Checkpoint, type Outline } from '../model/checkpoint.ts'
 import { segresnetOf } from '../model/segresnet-of.ts'
 import {
   checkSegresnet,
@@ -11,9 +11,8 @@ import {
   segresnetSchema,
   type SegresnetOptions,
 } from '../model/segresnet.ts'
-import { checkWeights } from '../model/weights.ts'
-import { codeOf } from '../pipeline/errors.ts'
-import type { Tensors } from '../pipeline/stage.ts'
+import { checkCheckpoint } from '../model/weights.ts'
+import { codeOf, PipelineError } from '../pipeline/errors.ts'
 import { networkFromTrainConf } from './mmar/train-conf.ts'
 
 export interface KnownNetwork {
@@ -23,21 +22,40 @@ export interface KnownNetwork {
 }
 
 /** The weights without the optimiser's state. */
-export function weightsOnly(tensors: Tensors): Tensors {
+export function weightsOnly<T>(tensors: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
   return new Map([...tensors].filter(([name]) => !name.startsWith(adamState.prefix)))
+}
+
+/** Reads a checkpoint of the network that it turns out to be, by `networkOf`: nothing of another one is read. */
+export async function readNetwork(
+  path: string,
+  given?: KnownNetwork,
+): Promise<{ checkpoint: Checkpoint; known: KnownNetwork }> {
+  let known: KnownNetwork | undefined
+  const checkpoint = await readCheckpoint(path, outline => {
+    known = networkOf(path, outline, given)
+  })
+  return { checkpoint, known: known! }
 }
 
 /**
  * The network's options: what is given, else what the file says of itself, else its `train_conf`, else what the shapes say.
  * ERR_WEIGHTS lists the missing, the unexpected and the misshapen tensors where the weights are not that network's.
  */
-export function networkOf(path: string, checkpoint: Checkpoint, given?: KnownNetwork): KnownNetwork {
-  const { tensors, facts, trainConf } = checkpoint
-  const weights = weightsOnly(tensors)
-  const known = given ?? written(facts['network']) ?? configured(trainConf) ?? shaped(weights)
+export function networkOf(path: string, { tensors, facts, trainConf }: Outline, given?: KnownNetwork): KnownNetwork {
+  const shaped = segresnetOf(tensors)
+  const known =
+    given ??
+    written(facts['network']) ??
+    configured(trainConf) ??
+    (shaped && {
+      network: shaped,
+      from: `the shapes of the weights (${shaped.groups} groups assumed: shapes do not tell)`,
+    })
   const { network } = known ?? { network: publishedSegresnet }
+  if (known?.network === shaped) checkShaped(path, network)
   checkSegresnet(network)
-  checkWeights(weights, segresnetParameters(network), path)
+  checkCheckpoint(tensors, segresnetParameters(network), path)
   return known ?? { network, from: 'the published network' }
 }
 
@@ -52,14 +70,13 @@ function configured(trainConf: unknown): KnownNetwork | undefined {
   }
 }
 
-function shaped(weights: Tensors): KnownNetwork | undefined {
-  const network = segresnetOf(weights)
-  return (
-    network && {
-      network,
-      from: `the shapes of the weights (${network.groups} groups assumed: shapes do not tell)`,
-    }
-  )
+/** ERR_WEIGHTS for a SegResNet that a definition could not name, such as one of a single class. */
+function checkShaped(path: string, network: SegresnetOptions): void {
+  const ajv = new Ajv({ strict: false })
+  if (ajv.validate(segresnetSchema, network)) return
+  const problem = ajv.errorsText(ajv.errors, { dataVar: '', separator: '; ' })
+  const message = `${path}: the shapes of its weights are those of a SegResNet that cannot be built here: ${problem}`
+  throw new PipelineError('ERR_WEIGHTS', message, { path, network })
 }
 
 /** What a run of ours has written beside its weights; `undefined` where somebody else's file has another "network". */

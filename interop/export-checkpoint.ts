@@ -3,13 +3,13 @@
 import { extname, resolve } from 'node:path'
 import type { AdamOptions } from '../model/adam.ts'
 import { adamState } from '../model/adam.ts'
-import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
+import { writeCheckpoint } from '../model/checkpoint.ts'
 import { writeOnnx } from '../model/onnx.ts'
 import { segresnetParameters } from '../model/segresnet.ts'
 import { writeTorch } from '../model/torch/write-torch.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { version } from '../pipeline/version.ts'
-import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
+import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 import { refuseOverwriting } from './import-checkpoint.ts'
 import { trainConfOf } from './segresnet-args.ts'
 
@@ -32,8 +32,8 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
       `${out}: expected a file that ends with ${exportFormats.join(', ')}, found "${format}"`,
       { path: out },
     )
-  const checkpoint = await readCheckpoint(path)
-  const { network, from } = networkOf(path, checkpoint, options.network)
+  const { checkpoint, known } = await readNetwork(path, options.network)
+  const { network, from } = known
   refuseOverwriting([resolve(out)], path, options.force ?? false)
   const order = segresnetParameters(network).map(({ name }) => name)
   const weights = weightsOnly(checkpoint.tensors)

@@ -1,13 +1,13 @@
 /** `import`: a checkpoint of PyTorch's becomes safetensors and the network's definition. */
 
 import { existsSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, extname, join, resolve } from 'node:path'
 import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
 import { sizeOf } from '../model/parameters.ts'
-import { writeWhole } from '../model/write-whole.ts'
+import { refuseOtherThanFile, writeWhole } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { ImportedCheckpoint } from './mmar/import.ts'
-import { networkOf, optimizerOf, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
+import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 import { definitionsOf } from './train-conf-definitions.ts'
 
 export interface ImportOptions {
@@ -35,8 +35,9 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
   const weights = resolve(options.out ?? join(dirname(path), `${name}.safetensors`))
   const stem = weights.replace(/\.safetensors$/i, '')
   const network = `${stem}.network.json`
-  const checkpoint = await readCheckpoint(path)
-  const known = networkOf(path, checkpoint, options.network)
+  if (extname(weights).toLowerCase() !== '.safetensors')
+    throw new PipelineError('ERR_OUTPUT', `${weights}: expected a file that ends with .safetensors`, { path: weights })
+  const { checkpoint, known } = await readNetwork(path, options.network)
   const optimizer = optimizerOf(checkpoint)
   const conf = definitionsOf(checkpoint.trainConf, known.network, basename(weights))
   const files = new Map<string, object>([
@@ -79,6 +80,7 @@ export async function readImported(path: string): Promise<ImportedCheckpoint> {
 /** ERR_OUTPUT before anything is written. */
 export function refuseOverwriting(paths: readonly string[], source: string, force: boolean): void {
   for (const path of paths) {
+    refuseOtherThanFile(path)
     if (path === resolve(source))
       throw new PipelineError('ERR_OUTPUT', `${path}: is the file that is read; name another with --out`, { path })
     if (!force && existsSync(path))

@@ -1,33 +1,44 @@
 /** Checkpoints in any format that is read and written here, told apart by their first bytes. */
 
 import type { AdamOptions } from './adam.ts'
-import { readSafetensors, writeSafetensors } from './safetensors.ts'
+import type { Shapes } from './parameters.ts'
+import { readSafetensors, writeSafetensors, type Metadata } from './safetensors.ts'
 import { FileBytes } from './torch/file-bytes.ts'
 import { readTorch } from './torch/state-dict.ts'
 import type { Tensors } from '../pipeline/stage.ts'
 
-export interface Checkpoint {
-  readonly format: 'safetensors' | 'torch'
+/** What a checkpoint holds, its values aside. */
+export interface Outline {
   /** Weights and, where the file has it, the optimiser's state, by the names of model/adam.ts. */
-  readonly tensors: Tensors
+  readonly tensors: Shapes
   /** What the writer told beside the tensors, such as `network`; safetensors' metadata, parsed. */
   readonly facts: Readonly<Record<string, unknown>>
-  /** What the optimiser's state was made with, where a PyTorch file says so. */
-  readonly optimizer?: AdamOptions
   /** The published package's `train_conf`, plain data. */
   readonly trainConf?: unknown
+}
+
+export interface Checkpoint extends Outline {
+  readonly format: 'safetensors' | 'torch'
+  readonly tensors: Tensors
+  /** What the optimiser's state was made with, where a PyTorch file says so. */
+  readonly optimizer?: AdamOptions
   /** For people: what the file is, and what was left out of it. */
   readonly notes: readonly string[]
 }
 
-/** Reads a .safetensors or PyTorch file. ERR_WEIGHTS says what is wrong with it. */
-export async function readCheckpoint(path: string): Promise<Checkpoint> {
-  if (!startsAsTorch(path)) {
-    const { tensors, metadata } = await readSafetensors(path)
-    const facts = Object.fromEntries(Object.entries(metadata).map(([name, text]) => [name, parsed(text)]))
-    return { format: 'safetensors', tensors, facts, notes: [`safetensors, ${tensors.size} tensors`] }
+/**
+ * Reads a .safetensors or PyTorch file. ERR_WEIGHTS says what is wrong with it. `check` may throw before any values are
+ * read: weights of another network may be gigabytes.
+ */
+export async function readCheckpoint(path: string, check: (outline: Outline) => void = () => {}): Promise<Checkpoint> {
+  if (startsAsTorch(path)) {
+    const content = await readTorch(path, outline => check({ facts: {}, ...outline }))
+    return { format: 'torch', facts: {}, ...content }
   }
-  return { format: 'torch', facts: {}, ...(await readTorch(path)) }
+  const { tensors, metadata } = await readSafetensors(path, outline =>
+    check({ tensors: outline.tensors, facts: factsOf(outline.metadata) }),
+  )
+  return { format: 'safetensors', tensors, facts: factsOf(metadata), notes: [`safetensors, ${tensors.size} tensors`] }
 }
 
 /** Writes safetensors whole or not at all; the facts go into its metadata as JSON. */
@@ -52,6 +63,10 @@ function startsAsTorch(path: string): boolean {
   } finally {
     file.close()
   }
+}
+
+function factsOf(metadata: Metadata): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(metadata).map(([name, text]) => [name, parsed(text)]))
 }
 
 /** Other writers' metadata is text that need not be JSON. */

@@ -3,18 +3,26 @@
 /** Named as safetensors names them. */
 export type Dtype = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
 
-/** Bytes of one value and how to read little-endian bytes; rounds to the nearest float32 where the format is wider. */
-export const decoders: Readonly<Record<Dtype, { bytes: number; decode: (bytes: Uint8Array) => Float32Array }>> = {
-  F32: { bytes: 4, decode: bytes => values(bytes, 4, (view, at) => view.getFloat32(at, true)) },
-  F16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => fromFloat16(view.getUint16(at, true))) },
-  BF16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => fromBfloat16(view.getUint16(at, true))) },
-  F64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => view.getFloat64(at, true)) },
-  I64: { bytes: 8, decode: bytes => values(bytes, 8, (view, at) => Number(view.getBigInt64(at, true))) },
-  I32: { bytes: 4, decode: bytes => values(bytes, 4, (view, at) => view.getInt32(at, true)) },
-  I16: { bytes: 2, decode: bytes => values(bytes, 2, (view, at) => view.getInt16(at, true)) },
-  I8: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => view.getInt8(at)) },
-  U8: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => view.getUint8(at)) },
-  BOOL: { bytes: 1, decode: bytes => values(bytes, 1, (view, at) => (view.getUint8(at) === 0 ? 0 : 1)) },
+export interface Decoder {
+  /** Of one value. */
+  readonly bytes: number
+  /** The value at a byte of a view, little-endian. */
+  readonly read: (view: DataView, at: number) => number
+  /** Values one after the other; rounded to the nearest float32 where the format is wider. */
+  readonly decode: (bytes: Uint8Array) => Float32Array
+}
+
+export const decoders: Readonly<Record<Dtype, Decoder>> = {
+  F32: { ...decoder(4, (view, at) => view.getFloat32(at, true)), decode: float32 },
+  F16: decoder(2, (view, at) => fromFloat16(view.getUint16(at, true))),
+  BF16: decoder(2, (view, at) => fromBfloat16(view.getUint16(at, true))),
+  F64: decoder(8, (view, at) => view.getFloat64(at, true)),
+  I64: decoder(8, (view, at) => Number(view.getBigInt64(at, true))),
+  I32: decoder(4, (view, at) => view.getInt32(at, true)),
+  I16: decoder(2, (view, at) => view.getInt16(at, true)),
+  I8: decoder(1, (view, at) => view.getInt8(at)),
+  U8: decoder(1, (view, at) => view.getUint8(at)),
+  BOOL: decoder(1, (view, at) => (view.getUint8(at) === 0 ? 0 : 1)),
 }
 
 /** Whether float32 holds every value of the format as it is. */
@@ -45,15 +53,29 @@ export function fromBfloat16(bits: number): number {
 /** The bytes of an array without a copy where the machine is little-endian, which all machines that run Node but one are. */
 export function littleEndian(data: Float32Array): Uint8Array {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-  if (new Uint8Array(Uint16Array.of(1).buffer)[0] === 1) return bytes
-  return Buffer.from(bytes).swap32()
+  return isLittleEndian ? bytes : Buffer.from(bytes).swap32()
 }
+
+const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 const scratch = new DataView(new ArrayBuffer(4))
 
-function values(bytes: Uint8Array, size: number, read: (view: DataView, at: number) => number): Float32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const out = new Float32Array(bytes.byteLength / size)
-  for (let i = 0; i < out.length; i++) out[i] = read(view, i * size)
-  return out
+function decoder(size: number, read: Decoder['read']): Decoder {
+  return {
+    bytes: size,
+    read,
+    decode(bytes) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const out = new Float32Array(bytes.byteLength / size)
+      for (let i = 0; i < out.length; i++) out[i] = read(view, i * size)
+      return out
+    },
+  }
+}
+
+/** As bytes, so that every bit stays, those of a NaN too. */
+function float32(bytes: Uint8Array): Float32Array {
+  const copy = new Uint8Array(bytes) // aligned, and no view, which a Buffer's slice would be
+  if (!isLittleEndian) Buffer.from(copy.buffer).swap32()
+  return new Float32Array(copy.buffer)
 }

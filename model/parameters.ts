@@ -11,6 +11,9 @@ export interface ParameterSpec {
   readonly fanIn: number
 }
 
+/** What is known of tensors before their values are read. */
+export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>
+
 /** Number of values of a shape; 1 for a scalar's empty shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, extent) => product * extent, 1)

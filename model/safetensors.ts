@@ -8,7 +8,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Tensors } from '../pipeline/stage.ts'
 import { decoders, isDtype, littleEndian, type Dtype } from './dtypes.ts'
-import { sizeOf } from './parameters.ts'
+import { sizeOf, type Shapes } from './parameters.ts'
 import { writeWhole } from './write-whole.ts'
 
 /** Text by name, stored beside the tensors. */
@@ -30,8 +30,14 @@ interface Entry {
 /** The format's own limit for the header. */
 const maxHeaderBytes = 100_000_000
 
-/** Reads all tensors as float32 (from F32, F16, BF16, F64, I64). ERR_WEIGHTS names the file and what is wrong with it. */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+/**
+ * Reads all tensors as float32 (from F32, F16, BF16, F64, I64). ERR_WEIGHTS names the file and what is wrong with it.
+ * `check` may throw before any values are read.
+ */
+export async function readSafetensors(
+  path: string,
+  check: (outline: { readonly tensors: Shapes; readonly metadata: Metadata }) => void = () => {},
+): Promise<SafetensorsFile> {
   let file: FileHandle
   try {
     file = await open(path)
@@ -45,12 +51,14 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
     const header = parseHeader(await readExactly(file, 8, headerBytes, path), path)
     const data = 8 + headerBytes
     const entries = checkedEntries(header, size - data, path)
+    const metadata = metadataOf(header, path)
+    check({ tensors: new Map(entries.map(entry => [entry.name, entry])), metadata })
     const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>()
     for (const { name, dtype, shape, begin, end } of entries) {
       const bytes = await readExactly(file, data + begin, end - begin, path)
       tensors.set(name, { shape, data: decoders[dtype].decode(bytes) })
     }
-    return { tensors, metadata: metadataOf(header, path) }
+    return { tensors, metadata }
   } finally {
     await file.close()
   }

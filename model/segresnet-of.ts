@@ -1,14 +1,17 @@
 /** Which SegResNet a set of weights belongs to, as far as names and shapes tell. */
 
-import type { Tensors } from '../pipeline/stage.ts'
-import { publishedSegresnet, type SegresnetOptions } from './segresnet.ts'
+import type { Shapes } from './parameters.ts'
+import { publishedSegresnet, segresnetSchema, type SegresnetOptions } from './segresnet.ts'
+
+const { maxItems: mostLevels, items } = segresnetSchema.properties.blocksDown
+const { maximum: mostBlocks } = items
 
 /**
  * The network that the shapes speak of; `undefined` where they speak of no SegResNet. Whether all weights fit it is for
  * `checkWeights` to say. Shapes do not tell the number of groups of the norms: 8 is taken, MONAI's default, or the largest
  * power of two below it that divides the channels.
  */
-export function segresnetOf(tensors: Tensors): SegresnetOptions | undefined {
+export function segresnetOf(tensors: Shapes): SegresnetOptions | undefined {
   const first = tensors.get('convInit.conv.weight')?.shape
   const last = tensors.get('conv_final.2.conv.weight')?.shape
   if (first?.length !== 5 || last?.length !== 5) return undefined
@@ -19,15 +22,19 @@ export function segresnetOf(tensors: Tensors): SegresnetOptions | undefined {
   while (tensors.has(`up_samples.${blocksUp.length}.0.conv.weight`)) blocksUp.push(0)
   while (tensors.has(`down_layers.${Math.max(1, blocksDown.length)}.0.conv.weight`)) blocksDown.push(0)
   while (blocksDown.length < blocksUp.length + 1) blocksDown.push(0)
+  while (blocksUp.length < blocksDown.length - 1) blocksUp.push(1) // to be listed as missing
+  if (blocksDown.length > mostLevels || [...blocksDown, ...blocksUp].some(blocks => blocks > mostBlocks))
+    return undefined
   const groups = [8, 4, 2, 1].find(count => initFilters % count === 0)!
   return { ...publishedSegresnet, initFilters, inChannels, outChannels: last[0]!, blocksDown, blocksUp, groups }
 }
 
 /** How many residual blocks each level has; the first is numbered `first`. */
-function blocksOf(tensors: Tensors, name: string, first: number): number[] {
+function blocksOf(tensors: Shapes, name: string, first: number): number[] {
   const counts: number[] = []
+  const pattern = new RegExp(`^${name}\\.(\\d{1,3})\\.(\\d{1,3})\\.norm1\\.weight$`)
   for (const key of tensors.keys()) {
-    const [, level, block] = new RegExp(`^${name}\\.(\\d{1,3})\\.(\\d{1,3})\\.norm1\\.weight$`).exec(key) ?? []
+    const [, level, block] = pattern.exec(key) ?? []
     if (level === undefined) continue
     while (counts.length <= Number(level)) counts.push(0)
     counts[Number(level)] = Math.max(counts[Number(level)]!, Number(block) + 1 - first)

@@ -1,8 +1,8 @@
 /** Weights between PyTorch's axis order and the engine's, and whether a set of them fits a network. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Tensors } from '../pipeline/stage.ts'
-import type { ParameterSpec } from './parameters.ts'
+import { adamState } from './adam.ts'
+import type { ParameterSpec, Shapes } from './parameters.ts'
 
 /** The engine's shape of a parameter: (co, ci, kx, ky, kz) becomes (kz, ky, kx, ci, co), all else stays. */
 export function engineShape(shape: readonly number[]): number[] {
@@ -44,7 +44,7 @@ function permute(
 }
 
 /** One ERR_WEIGHTS that lists every missing, unexpected and misshapen tensor; `source` says whose they are. */
-export function checkWeights(weights: Tensors, specs: readonly ParameterSpec[], source = 'weights'): void {
+export function checkWeights(weights: Shapes, specs: readonly ParameterSpec[], source = 'weights'): void {
   const expected = new Map(specs.map(spec => [spec.name, spec.shape]))
   const missing = [...expected.keys()].filter(name => !weights.has(name))
   const unexpected = [...weights.keys()].filter(name => !expected.has(name))
@@ -63,6 +63,21 @@ export function checkWeights(weights: Tensors, specs: readonly ParameterSpec[], 
     ),
   ]
   throw new PipelineError('ERR_WEIGHTS', lines.join('\n'), { missing, unexpected, misshapen })
+}
+
+/** `checkWeights` for weights that may have the optimiser's state beside them, by the names of model/adam.ts: whole or not at all. */
+export function checkCheckpoint(tensors: Shapes, specs: readonly ParameterSpec[], source?: string): void {
+  const hasState = [...tensors.keys()].some(name => name.startsWith(adamState.prefix))
+  checkWeights(tensors, hasState ? withState(specs) : specs, source)
+}
+
+function withState(specs: readonly ParameterSpec[]): ParameterSpec[] {
+  return [
+    ...specs,
+    ...specs.map(spec => ({ ...spec, name: adamState.expAvg(spec.name) })),
+    ...specs.map(spec => ({ ...spec, name: adamState.expAvgSq(spec.name) })),
+    { name: adamState.step, shape: [], kind: 'shift', fanIn: 0 },
+  ]
 }
 
 function listed(what: string, names: readonly string[]): string[] {

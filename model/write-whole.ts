@@ -1,7 +1,9 @@
 /** Writing a file so that whoever reads it finds the old one or the new one, never a half. */
 
 import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { PipelineError } from '../pipeline/errors.ts'
 
 /**
@@ -9,6 +11,7 @@ import { PipelineError } from '../pipeline/errors.ts'
  * be; nothing is left behind then.
  */
 export async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
+  refuseOtherThanFile(path)
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
   try {
     const file = await open(temporary, 'wx')
@@ -21,11 +24,16 @@ export async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Pr
     await rename(temporary, path)
   } catch (cause) {
     await rm(temporary, { force: true })
-    throw new PipelineError(
-      'ERR_OUTPUT',
-      `${path}: cannot be written: ${(cause as Error).message}`,
-      { path },
-      { cause },
-    )
+    const isFolderMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const why = isFolderMissing ? `there is no folder ${dirname(path)}; make it first` : (cause as Error).message
+    throw new PipelineError('ERR_OUTPUT', `${path}: cannot be written: ${why}`, { path }, { cause })
   }
+}
+
+/** ERR_OUTPUT where a folder, a device or a pipe is: a file must not take its place. */
+export function refuseOtherThanFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found || found.isFile()) return
+  const what = found.isDirectory() ? 'a folder' : 'a device or a pipe'
+  throw new PipelineError('ERR_OUTPUT', `${path}: expected the name of a file to write, found ${what}`, { path })
 }

@@ -3,7 +3,7 @@
 import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { openDataSet } from './data-set.ts'
-import { checkFiles, type Definition } from './definition.ts'
+import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { jsonReady } from './json.ts'
 import { notice } from './notice.ts'
@@ -58,7 +58,8 @@ export async function run(
     folder = openRunFolder(definition.output)
     if (definition.network) {
       engine = await openEngineFor(definition)
-      if (definition.network.weights !== undefined) await loadWeights(engine, definition.network.weights)
+      if (definition.network.weights !== undefined)
+        await loadWeights(engine, definition.network.weights, definition.network)
     }
     const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
@@ -110,9 +111,9 @@ export async function run(
 }
 
 /** What does not fit says of which file. */
-async function loadWeights(engine: Engine, path: string): Promise<void> {
+async function loadWeights(engine: Engine, path: string, network: NetworkOptions): Promise<void> {
   try {
-    await engine.load(await readWeights(path))
+    await engine.load(await readWeights(path, network))
   } catch (error) {
     if (codeOf(error) !== 'ERR_WEIGHTS' || messageOf(error).includes(path)) throw error
     throw new PipelineError('ERR_WEIGHTS', `${path}: ${messageOf(error)}`, { path }, { cause: error })

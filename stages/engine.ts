@@ -4,7 +4,8 @@ import { openEngine } from '../engine/engine.ts'
 import type { AdamOptions } from '../model/adam.ts'
 import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
-import type { SegresnetOptions } from '../model/segresnet.ts'
+import { segresnetParameters, type SegresnetOptions } from '../model/segresnet.ts'
+import { checkCheckpoint } from '../model/weights.ts'
 import type { Engine, Tensors } from '../pipeline/stage.ts'
 import type { TrainOptions } from './train.ts'
 
@@ -29,9 +30,15 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
   })
 }
 
-/** Weights and, where it has them, the optimiser's state, of a .safetensors or PyTorch file. ERR_WEIGHTS when it cannot be read. */
-export async function readWeights(path: string): Promise<Tensors> {
-  return (await readCheckpoint(path)).tensors
+/**
+ * Weights and, where it has them, the optimiser's state, of a .safetensors or PyTorch file. ERR_WEIGHTS when it cannot be
+ * read or, before its values are read, when the weights are not the given network's.
+ */
+export async function readWeights(path: string, network?: Readonly<Record<string, unknown>>): Promise<Tensors> {
+  const checkpoint = await readCheckpoint(path, ({ tensors }) => {
+    if (network) checkCheckpoint(tensors, segresnetParameters(network as unknown as SegresnetOptions), path)
+  })
+  return checkpoint.tensors
 }
 
 export { writeCheckpoint } from '../model/checkpoint.ts'

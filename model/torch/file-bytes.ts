@@ -1,7 +1,10 @@
 /** Reading a checkpoint's bytes by position: nothing is allocated for what a file merely claims to hold. */
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { PipelineError } from '../../pipeline/errors.ts'
+
+/** As much as one call reads. */
+const maxRead = 2 ** 31 - 1
 
 /** An open file. Whoever opens it closes it. */
 export class FileBytes {
@@ -13,7 +16,8 @@ export class FileBytes {
   constructor(path: string) {
     this.path = path
     try {
-      this.fd = openSync(path, 'r')
+      // Not to wait for whoever might write to a pipe.
+      this.fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     } catch (cause) {
       const reason = (cause as NodeJS.ErrnoException).code
       const why = reason === 'ENOENT' ? 'there is no such file' : (cause as Error).message
@@ -22,7 +26,11 @@ export class FileBytes {
     const stat = fstatSync(this.fd)
     if (!stat.isFile()) {
       closeSync(this.fd)
-      throw new PipelineError('ERR_WEIGHTS', `${path}: expected a checkpoint, found a folder or a device`, { path })
+      throw new PipelineError(
+        'ERR_WEIGHTS',
+        `${path}: expected a checkpoint, found ${stat.isDirectory() ? 'a folder' : 'a pipe or a device; save it as a file first'}`,
+        { path },
+      )
     }
     this.size = stat.size
   }
@@ -31,6 +39,12 @@ export class FileBytes {
   read(at: number, length: number): Buffer {
     if (at < 0 || length < 0 || at + length > this.size)
       throw damaged(this.path, `expected ${length} bytes at byte ${at}, found a file of ${this.size} bytes: truncated?`)
+    if (length > maxRead)
+      throw new PipelineError(
+        'ERR_WEIGHTS',
+        `${this.path}: expected storages of at most ${maxRead} bytes, found one of ${length}; save each tensor by itself: {name: tensor.clone() for name, tensor in state_dict.items()}`,
+        { path: this.path },
+      )
     const bytes = Buffer.allocUnsafe(length)
     let done = 0
     while (done < length) {

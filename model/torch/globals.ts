@@ -41,6 +41,9 @@ const dtypes: Readonly<Record<string, Dtype>> = {
   'torch.bool': 'BOOL',
 }
 
+/** Sets before protocol 4, in which they have opcodes; Python 2 called the module otherwise, and protocol 2 still does. */
+const setNames = ['__builtin__.set', '__builtin__.frozenset', 'builtins.set', 'builtins.frozenset']
+
 /** The number format of a storage's class; `undefined` is untyped bytes. ERR_WEIGHTS for what is no storage. */
 export function storageDtype(path: string, type: PyValue): Dtype | undefined {
   if (type instanceof Global && Object.hasOwn(storageDtypes, type.name)) return storageDtypes[type.name]
@@ -50,7 +53,7 @@ export function storageDtype(path: string, type: PyValue): Dtype | undefined {
 /** The allow-list for one file. */
 export function torchGlobals(path: string): Globals {
   const storageOf = (value: PyValue): Storage => {
-    if (typeof value === 'object' && value !== null && 'read' in value && 'byteLength' in value) return value as Storage
+    if (typeof value === 'object' && value !== null && 'stored' in value) return value as Storage
     throw damaged(path, `expected a tensor's storage, found ${kindOf(value)}`)
   }
   const tensor = ([storage, offset, shape, strides]: readonly PyValue[]): TorchTensor =>
@@ -64,6 +67,9 @@ export function torchGlobals(path: string): Globals {
       if (!entries) throw damaged(path, `expected pairs for an OrderedDict, found ${kindOf(items)}`)
       return new Map(entries as [unknown, unknown][])
     },
+    // Of schedules (MultiStepLR's milestones): Counter({value: count}).
+    'collections.Counter': ([counts = new Map()]) => counts,
+    ...Object.fromEntries(setNames.map(name => [name, ([items = []]) => new Set(Array.isArray(items) ? items : [])])),
     'torch._utils._rebuild_tensor': tensor,
     'torch._utils._rebuild_tensor_v2': tensor,
     'torch._utils._rebuild_tensor_v3': ([storage, offset, shape, strides, , , dtype]) => {
@@ -75,7 +81,7 @@ export function torchGlobals(path: string): Globals {
     'torch._utils._rebuild_parameter_with_state': ([data]) => data,
     'torch.nn.parameter.Parameter': ([data]) => data,
     'torch.Size': ([extents]) => extents,
-    'torch.device': ([name]) => String(name),
+    'torch.device': ([name]) => name,
     '_codecs.encode': ([text]) => (typeof text === 'string' ? Uint8Array.from(Buffer.from(text, 'latin1')) : text),
     ...opaques(['numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar']),
   }

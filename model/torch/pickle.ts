@@ -88,7 +88,7 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
   const named = (module: string, name: string): Global => {
     const full = `${module}.${name}`
     if (Object.hasOwn(globals, full)) return new Global(full)
-    throw new PipelineError('ERR_WEIGHTS', `${path}: ${refusal(full)}`, { path, global: full })
+    throw new PipelineError('ERR_WEIGHTS', `${path}: ${refusal(shown(full))}`, { path, global: shown(full) })
   }
   const call = (callee: PyValue, args: PyValue): PyValue => {
     if (!(callee instanceof Global)) throw wrong(`expected a name to call, found ${kindOf(callee)}`)
@@ -280,15 +280,25 @@ function refusal(name: string): string {
 
 /** Two's complement, little-endian; a bigint where a number would not be exact. */
 function integer(bytes: Buffer): number | bigint {
-  let value = 0n
-  for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!)
-  if (bytes.length > 0 && bytes.at(-1)! >= 0x80) value -= 1n << BigInt(8 * bytes.length)
+  if (bytes.length === 0) return 0
+  let value = BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`)
+  if (bytes.at(-1)! >= 0x80) value -= 1n << BigInt(8 * bytes.length)
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value
 }
 
 /** A length that no file has stays one: the reader refuses it. */
 function length64(bytes: Buffer): number {
   return Number(bytes.readBigUInt64LE())
+}
+
+/** Longest text of a file's that a message repeats. */
+const maxShown = 80
+
+/** A value for messages: text and numbers as they are, cut where long; of anything that may hold others, the kind alone. */
+export function shown(value: PyValue): string {
+  if (!['string', 'number', 'bigint', 'boolean'].includes(typeof value)) return kindOf(value)
+  const text = String(value)
+  return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
 }
 
 /** A value's kind in Python's words, for messages. */

@@ -6,7 +6,7 @@
 import { decoders } from '../dtypes.ts'
 import { ByteCursor, damaged, FileBytes } from './file-bytes.ts'
 import { storageDtype, torchGlobals } from './globals.ts'
-import { kindOf, unpickle, type PyValue } from './pickle.ts'
+import { kindOf, shown, unpickle, type PyValue } from './pickle.ts'
 import type { Storage } from './tensors.ts'
 import { openZip, type ZipArchive } from './zip-archive.ts'
 
@@ -69,7 +69,8 @@ async function readZip(file: FileBytes): Promise<PyValue> {
           path,
           `storage ${key} should have ${byteLength} bytes, found ${held === undefined ? 'no such entry' : held}`,
         )
-      const storage: Storage = { key, dtype, byteLength, read: () => readStorage(zip, name, dtype, isBig) }
+      const stored = { read: () => readStorage(zip, name, dtype, isBig) }
+      const storage: Storage = { key, dtype, byteLength, stored, begin: 0 }
       storages.set(key, storage)
       return storage
     },
@@ -98,7 +99,7 @@ function readLegacy(file: FileBytes): PyValue {
   const plain = { globals: {}, persistent: () => notHere(path) }
   unpickle(cursor, plain) // the magic number, seen before
   const protocol = unpickle(cursor, plain)
-  if (protocol !== 1001) throw damaged(path, `expected protocol 1001, found ${String(protocol)}`)
+  if (protocol !== 1001) throw damaged(path, `expected protocol 1001, found ${shown(protocol)}`)
   const system = unpickle(cursor, plain)
   const isBig = system instanceof Map && system.get('little_endian') === false
   const storages = new Map<string, LegacyStorage>()
@@ -108,15 +109,17 @@ function readLegacy(file: FileBytes): PyValue {
       const { key, type, count, view } = storageId(path, id)
       const dtype = storageDtype(path, type)
       const width = dtype === undefined ? 1 : decoders[dtype].bytes
-      const fresh: LegacyStorage = { key, dtype, byteLength: count * width, at: -1, read: async () => bytesOf(fresh) }
-      const root = storages.get(key) ?? fresh
-      storages.set(key, root)
+      let root = storages.get(key)
+      if (!root) {
+        const stored = { read: async () => bytesOf(fresh) }
+        const fresh: LegacyStorage = { key, dtype, byteLength: count * width, at: -1, stored, begin: 0 }
+        storages.set(key, (root = fresh))
+      }
       if (!view) return root
       const [begin, end] = [view.offset * width, (view.offset + view.count) * width]
       if (end > root.byteLength)
         throw damaged(path, `a view of storage ${key} ends at byte ${end} of ${root.byteLength}`)
-      const read = async (): Promise<Uint8Array> => bytesOf(root).subarray(begin, end)
-      return { key: `${key} (a view)`, dtype, byteLength: end - begin, read } satisfies Storage
+      return { ...root, key: `${key} (a view)`, dtype, byteLength: end - begin, begin } satisfies Storage
     },
   })
   const bytesOf = ({ at, byteLength, dtype }: LegacyStorage): Uint8Array => {
@@ -126,8 +129,8 @@ function readLegacy(file: FileBytes): PyValue {
   const keys = unpickle(cursor, plain)
   if (!Array.isArray(keys)) throw damaged(path, `expected the list of its storages, found ${kindOf(keys)}`)
   for (const key of keys) {
-    const storage = storages.get(String(key))
-    if (!storage) throw damaged(path, `storage ${String(key)} belongs to no tensor`)
+    const storage = typeof key === 'string' ? storages.get(key) : undefined
+    if (!storage) throw damaged(path, `storage ${shown(key)} belongs to no tensor`)
     const width = storage.dtype === undefined ? 1 : decoders[storage.dtype].bytes
     const count = cursor.take(8)
     const held = Number(isBig ? count.readBigInt64BE() : count.readBigInt64LE()) * width
@@ -178,9 +181,10 @@ function swapped(bytes: Buffer, dtype: Storage['dtype']): Buffer {
   return width === 8 ? bytes.swap64() : bytes
 }
 
-/** The magic number 0x1950a86a20f9469cfc6c as a pickle of protocol 2 or later. */
+/** The magic number 0x1950a86a20f9469cfc6c as a pickle of protocol 2 or later; since protocol 4 a frame is around it. */
 function isLegacy(head: Buffer): boolean {
-  return head[0] === 0x80 && head.indexOf(Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex')) === 2
+  const at = head[2] === 0x95 ? 11 : 2
+  return head[0] === 0x80 && head.indexOf(Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex')) === at
 }
 
 /** What a file is that is no checkpoint, as far as its first bytes tell. */

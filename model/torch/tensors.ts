@@ -4,6 +4,13 @@ import { PipelineError } from '../../pipeline/errors.ts'
 import { decoders, type Dtype } from '../dtypes.ts'
 import { sizeOf } from '../parameters.ts'
 import { damaged } from './file-bytes.ts'
+import { shown, type PyValue } from './pickle.ts'
+
+/** A region of a file that is read as a whole. */
+export interface StoredBytes {
+  /** The bytes, little-endian. ERR_WEIGHTS where the file does not hold them. */
+  readonly read: () => Promise<Uint8Array>
+}
 
 /** Raw values in a file, shared by any number of tensors. */
 export interface Storage {
@@ -13,8 +20,10 @@ export interface Storage {
   readonly dtype: Dtype | undefined
   /** Bytes that the pickle claims; reading checks them against the file. */
   readonly byteLength: number
-  /** The bytes, little-endian. ERR_WEIGHTS where the file does not hold them. */
-  readonly read: () => Promise<Uint8Array>
+  /** What it is part of: the same object for all storages that lie in the same bytes. */
+  readonly stored: StoredBytes
+  /** Its first byte there. */
+  readonly begin: number
 }
 
 /** What PyTorch's `_rebuild_tensor` is given. Offset and strides count values, not bytes. */
@@ -92,36 +101,41 @@ export function checkExpansion(path: string, fileBytes: number, tensors: Iterabl
   }
 }
 
-/** The values of several tensors as float32, C order; every storage is read once, one after the other. */
+/** The values of several tensors as float32, C order; all bytes are read once, one storage after the other. */
 export async function materialiseTensors(
   tensors: ReadonlyMap<string, TorchTensor>,
 ): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
   const results = new Map<string, { shape: readonly number[]; data: Float32Array }>()
-  const groups = new Map<Storage, [string, TorchTensor][]>()
+  const groups = new Map<StoredBytes, [string, TorchTensor][]>()
   for (const entry of tensors) {
-    const group = groups.get(entry[1].storage)
+    const { stored } = entry[1].storage
+    const group = groups.get(stored)
     if (group) group.push(entry)
-    else groups.set(entry[1].storage, [entry])
+    else groups.set(stored, [entry])
   }
-  for (const [storage, group] of groups) {
-    const bytes = await storage.read()
-    for (const [name, tensor] of group) results.set(name, { shape: tensor.shape, data: valuesOf(tensor, bytes) })
+  for (const [stored, group] of groups) {
+    const bytes = await stored.read()
+    for (const [name, tensor] of group) {
+      const { begin, byteLength } = tensor.storage
+      const part = bytes.subarray(begin, begin + byteLength)
+      results.set(name, { shape: tensor.shape, data: valuesOf(tensor, part) })
+    }
   }
   return new Map([...tensors.keys()].map(name => [name, results.get(name)!]))
 }
 
+/** Looks at the tensor's own values alone: many small tensors may be spread over one large storage. */
 function valuesOf(tensor: TorchTensor, bytes: Uint8Array): Float32Array {
-  const { bytes: width, decode } = decoders[tensor.dtype]
+  const { bytes: width, decode, read } = decoders[tensor.dtype]
   const { offset, shape, strides, size } = tensor
   if (size === 0) return new Float32Array(0)
   if (tensor.isContiguous) return decode(bytes.subarray(offset * width, (offset + size) * width))
-  const last = shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis]!, offset)
-  const stored = decode(bytes.subarray(offset * width, (last + 1) * width))
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const out = new Float32Array(size)
   const index = shape.map(() => 0)
-  let from = 0
+  let from = offset
   for (let at = 0; at < size; at++) {
-    out[at] = stored[from]!
+    out[at] = read(view, from * width)
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       from += strides[axis]!
       if (++index[axis]! < shape[axis]!) break
@@ -140,6 +154,7 @@ function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(isCount)
 }
 
-function show(value: unknown): string {
-  return Array.isArray(value) ? `(${value.slice(0, 8).join(', ')}${value.length > 8 ? ', ...' : ''})` : String(value)
+function show(value: PyValue): string {
+  if (!Array.isArray(value)) return shown(value)
+  return `(${value.slice(0, 8).map(shown).join(', ')}${value.length > 8 ? ', ...' : ''})`
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { exportCheckpoint } from '../../interop/export-checkpoint.ts'
@@ -10,6 +10,7 @@ import { writeTorch } from '../../model/torch/write-torch.ts'
 import { loadDefinition } from '../../pipeline/definition.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 import { mmarFiles, publishedNetworkArgs } from '../support/mmar.ts'
+import { readWeights } from '../../stages/index.ts'
 import { defaultAdam } from '../support/options.ts'
 import { decodeModel } from '../support/onnx.ts'
 import { sharedPath } from '../support/shared.ts'
@@ -101,6 +102,15 @@ t.test('what is there is not written over, and a refused checkpoint leaves nothi
   await t.rejects(exportCheckpoint(at('model.pt'), at('model.h5')), { code: 'ERR_OUTPUT', message: /\.onnx/ })
   await t.rejects(exportCheckpoint(at('model.pt'), join(folder, 'no', 'x.pt')), { code: 'ERR_OUTPUT' })
   t.notOk(existsSync(join(folder, 'no')))
+  await t.rejects(importCheckpoint(at('model.pt'), { out: at('other.pt') }), {
+    code: 'ERR_OUTPUT',
+    message: /other\.pt: expected a file that ends with \.safetensors/,
+  })
+  mkdirSync(at('folder.safetensors'))
+  await t.rejects(importCheckpoint(at('model.pt'), { out: at('folder.safetensors'), force: true }), {
+    code: 'ERR_OUTPUT',
+    message: /expected the name of a file to write, found a folder/,
+  })
 })
 
 t.test('weights of another network are refused with every name', async t => {
@@ -126,6 +136,46 @@ t.test('weights of another network are refused with every name', async t => {
     message: new RegExp(`misshapen.*${first} \\(expected 16 x 1 x 3 x 3 x 3, found 8 x`),
   })
   t.same(readdirSync(folder).toSorted(), ['changed.pt', 'model.pt', 'other.pt'])
+})
+
+t.test('another network is refused before its values are read', async t => {
+  const folder = t.testdir()
+  const path = join(folder, 'other.pt')
+  const marker = Float32Array.of(12345.678)
+  await writeTorch(path, { tensors: new Map([['fc.weight', { shape: [1], data: marker }]]) })
+  const bytes = readFileSync(path)
+  bytes[bytes.indexOf(Buffer.from(marker.buffer))]! ^= 1 // a wrong checksum, had it been looked at
+  writeFileSync(path, bytes)
+  await t.rejects(importCheckpoint(path), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+  await t.rejects(readWeights(path, network), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+  await t.rejects(readCheckpoint(path), { code: 'ERR_WEIGHTS', message: /checksum/ })
+
+  const header = { 'fc.weight': { dtype: 'F32', shape: [2 ** 38], data_offsets: [0, 2 ** 40] } }
+  const text = Buffer.from(JSON.stringify(header).padEnd(120))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(120n)
+  const sparse = join(folder, 'sparse.safetensors')
+  writeFileSync(sparse, Buffer.concat([length, text]))
+  truncateSync(sparse, 128 + 2 ** 40)
+  await t.rejects(importCheckpoint(sparse), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+})
+
+t.test("an optimiser's state that is not whole is refused, by name", async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  const step = ['optimizer.step', { shape: [], data: Float32Array.of(3) }] as const
+  await writeCheckpoint(at('part.safetensors'), new Map([...weights, step]), { network })
+  await t.rejects(exportCheckpoint(at('part.safetensors'), at('x.pt')), {
+    code: 'ERR_WEIGHTS',
+    message: /missing \(50\): optimizer\.exp_avg\./,
+  })
+  t.same(readdirSync(folder), ['part.safetensors'])
+})
+
+t.test('a SegResNet that no definition can name is not imported', async t => {
+  const path = join(t.testdir(), 'one-class.pt')
+  await writeTorch(path, { tensors: initialWeights(segresnetParameters({ ...network, outChannels: 1 }), 5) })
+  await t.rejects(importCheckpoint(path), { code: 'ERR_WEIGHTS', message: /\/outChannels must be >= 2/ })
 })
 
 t.test("a safetensors file says its network itself, somebody else's lets the shapes speak", async t => {

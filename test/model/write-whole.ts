@@ -1,4 +1,5 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { lstat, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { writeWhole } from '../../model/write-whole.ts'
@@ -31,4 +32,22 @@ t.test('a folder in the way stays, and nothing beside it', async t => {
   await t.rejects(writeWhole(join(folder, 'file'), [Buffer.from('new')]), { code: 'ERR_OUTPUT' })
   t.same(await readdir(folder), ['file'])
   t.same(await readdir(join(folder, 'file')), ['inside'])
+})
+
+t.test('what is no file is not replaced by one', { skip: process.platform === 'win32' }, async t => {
+  const folder = t.testdir({})
+  execFileSync('mkfifo', [join(folder, 'pipe')])
+  await t.rejects(writeWhole(join(folder, 'pipe'), [Buffer.from('new')]), {
+    code: 'ERR_OUTPUT',
+    message: /pipe: expected the name of a file to write, found a device or a pipe/,
+  })
+  t.ok((await lstat(join(folder, 'pipe'))).isFIFO())
+})
+
+t.test('a folder that is missing is named', async t => {
+  const folder = t.testdir({})
+  await t.rejects(writeWhole(join(folder, 'none', 'file'), []), {
+    code: 'ERR_OUTPUT',
+    message: /there is no folder .*none; make it first/,
+  })
 })

@@ -102,6 +102,15 @@ t.test('stages in an order that makes no sense are refused with the cure', async
   })
 })
 
+t.test('a network of more blocks than memory could name is refused', async t => {
+  const whole = JSON.parse(readFileSync(train, 'utf8'))
+  const network = { kind: 'segresnet', blocksDown: [1, 1e9], blocksUp: [1] }
+  t.throws(() => validateDefinition({ ...whole, network }, '/'), {
+    code: 'ERR_DEFINITION',
+    message: /\/network\/blocksDown\/1/,
+  })
+})
+
 t.test('files that are not definitions', async t => {
   const dir = t.testdir({
     'empty.json': '',

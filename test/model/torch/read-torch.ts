@@ -5,31 +5,8 @@ import t, { type Test } from 'tap'
 import { Call, Name, PersistentId, pickle, Tuple, type Pickled } from '../../../model/torch/pickle-writer.ts'
 import { readTorch } from '../../../model/torch/state-dict.ts'
 import { rng } from '../../../pipeline/random.ts'
-import { floats, legacyFile, rawPickle, zipFile } from '../../support/torch-files.ts'
+import { dict, floats, legacyFile, rawPickle, tensor, zipFile, type View } from '../../support/torch-files.ts'
 
-interface View {
-  readonly type?: string
-  readonly key?: string
-  readonly count: number
-  readonly offset?: number
-  readonly shape: readonly number[]
-  readonly strides: readonly number[]
-  /** Only in the legacy layout: [key, offset, count]. */
-  readonly view?: readonly [string, number, number]
-}
-
-/** A tensor as torch pickles it. */
-function tensor({ type = 'FloatStorage', key = '0', count, offset = 0, shape, strides, view }: View): Call {
-  const where = view ? [new Tuple(...view)] : []
-  const id = new PersistentId(new Tuple('storage', new Name('torch', type), key, 'cuda:0', count, ...where))
-  const hooks = new Call(new Name('collections', 'OrderedDict'), new Tuple())
-  return new Call(
-    new Name('torch._utils', '_rebuild_tensor_v2'),
-    new Tuple(id, offset, new Tuple(...shape), new Tuple(...strides), false, hooks),
-  )
-}
-
-const dict = (...entries: [Pickled, Pickled][]): Map<Pickled, Pickled> => new Map(entries)
 const six = { count: 6, shape: [2, 3], strides: [3, 1] }
 const values = floats(1, 2, 3, 4, 5, 6)
 const refused = (t: Test, path: string, message: RegExp): Promise<unknown> =>
