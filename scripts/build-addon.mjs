@@ -51,7 +51,7 @@ const addonLinkFlags = ['-shared', ...(isMac ? ['-undefined', 'dynamic_lookup'] 
  */
 export async function buildAddon({
   target = join(root, 'build', 'ctflow.node'),
-  /** For object files; a folder belongs to one kind of build. */
+  /** For object files; a folder belongs to one set of flags. */
   outputFolder = join(root, 'build', 'native'),
   arch = process.arch,
   cxx = [process.env.CXX, 'g++', 'clang++', 'c++'],
@@ -59,11 +59,16 @@ export async function buildAddon({
   flags = [],
   linkFlags = addonLinkFlags,
   folders = [sourceFolder],
-  leaveOut = [],
+  /** Which .cc files of the folders belong to the target; what others left in outputFolder stays. */
+  includes = () => true,
 } = {}) {
   await mkdir(outputFolder, { recursive: true })
   const compiler = await findCompiler(cxx.filter(Boolean))
-  const includes = [require('node-api-headers').include_dir, dirname(require.resolve('node-addon-api')), sourceFolder]
+  const includeFolders = [
+    require('node-api-headers').include_dir,
+    dirname(require.resolve('node-addon-api')),
+    sourceFolder,
+  ]
   const files = (await Promise.all(folders.map(listFiles))).flat()
   const headers = await hashOf(
     files.filter(file => /\.(h|inc)$/.test(file)),
@@ -73,15 +78,16 @@ export async function buildAddon({
       require('node-api-headers/package.json').version,
     ],
   )
-  const objects = files
-    .filter(file => file.endsWith('.cc') && !leaveOut.includes(file))
+  const all = files
+    .filter(file => file.endsWith('.cc'))
     .map(source => ({ source, set: instructionSets.find(({ ending }) => source.endsWith(ending)) }))
     .filter(({ set }) => set === undefined || set.arch === arch)
     .map(({ source, set }) => ({
       source,
       object: join(outputFolder, relative(nativeFolder, source).replaceAll(/[/\\]/g, '.').replace(/\.cc$/, '.o')),
-      flags: [...common, ...(set?.flags ?? []), ...flags, ...includes.map(folder => `-I${folder}`)],
+      flags: [...common, ...(set?.flags ?? []), ...flags, ...includeFolders.map(folder => `-I${folder}`)],
     }))
+  const objects = all.filter(({ source }) => includes(source))
 
   // The longest first, so that no core idles while the last one compiles.
   const queue = objects.toSorted((a, b) => weight(b.source) - weight(a.source))
@@ -90,7 +96,7 @@ export async function buildAddon({
   }
   await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, worker))
   await link(compiler, objects, headers, target, linkFlags)
-  await removeStale(outputFolder, objects)
+  await removeStale(outputFolder, all)
 }
 
 async function compile(compiler, { source, object, flags }, headers) {

@@ -10,59 +10,97 @@
 
 import { spawnSync } from 'node:child_process'
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { buildAddon, root, sourceFolder } from './build-addon.mjs'
 
-const program = {
-  folders: [sourceFolder, join(root, 'native', 'test')],
-  leaveOut: [join(sourceFolder, 'addon.cc')],
-}
+const testFolder = join(root, 'native', 'test')
+const folders = [sourceFolder, testFolder]
+const program = { folders, includes: source => !source.endsWith('addon.cc') }
+const library = { folders, includes: source => !source.startsWith(testFolder) }
 const failingMemory = '-Wl,--wrap=posix_memalign'
+const compilers = [process.env.CXX, 'g++', 'clang++'].filter(Boolean)
 const [mode, ...rest] = process.argv.slice(2)
 
 async function neon() {
   const own = process.arch === 'arm64'
-  const compilers = own ? [process.env.CXX, 'g++', 'clang++'].filter(Boolean) : ['aarch64-linux-gnu-g++']
+  const cxx = own ? compilers : ['aarch64-linux-gnu-g++']
   if (process.platform !== 'linux') return skip('it links as Linux does')
-  if (!compilers.some(has)) return skip('no compiler for 64-bit ARM: apt install g++-aarch64-linux-gnu')
-  const emulator = own ? [] : [['qemu-aarch64', 'qemu-aarch64-static'].find(has)]
-  if (!own && emulator[0] === undefined) return skip('no emulator of 64-bit ARM: apt install qemu-user')
-  const target = await build('neon', {
-    arch: 'arm64',
-    cxx: compilers,
-    linkFlags: [failingMemory, ...(own ? [] : ['-static'])],
-  })
+  if (!cxx.some(has)) return skip('no compiler for 64-bit ARM: apt install g++-aarch64-linux-gnu')
+  const emulator = own ? [] : ['qemu-aarch64', 'qemu-aarch64-static'].filter(has).slice(0, 1)
+  if (!own && emulator.length === 0) return skip('no emulator of 64-bit ARM: apt install qemu-user')
+  const linkFlags = [failingMemory, ...(own ? [] : ['-static'])]
+  const target = await build('neon', 'kernels', { ...program, arch: 'arm64', cxx, linkFlags })
   run([...emulator, target, '--need', 'neon', ...rest])
 }
 
 async function sanitize() {
   if (process.platform !== 'linux') return skip('it links as Linux does')
+  const cxx = compilers.filter(has)
+  if (cxx.length === 0) return skip('no C++ compiler: apt install g++')
   // Frames make reports readable; -O1 compiles in a third of the time.
-  const flags = sanitizers => [`-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-O1', '-g1']
-  const memory = flags('address,undefined')
-  const cxx = [process.env.CXX, 'g++'].filter(Boolean)
-  const checked = await build('address', { cxx, flags: memory, linkFlags: [failingMemory, ...memory] })
-  // Fresh memory is NaN: a value that nobody wrote shows in the comparison.
-  run([checked, ...rest], { ASAN_OPTIONS: 'max_malloc_fill_size=1000000000:malloc_fill_byte=255:detect_stack_use_after_return=1' })
+  const sanitizing = names => [
+    `-fsanitize=${names}`,
+    '-fno-sanitize-recover=all',
+    '-fno-omit-frame-pointer',
+    '-O1',
+    '-g1',
+  ]
+  const memory = sanitizing('address,undefined')
+  const threads = sanitizing('thread')
 
-  const threads = flags('thread')
-  run([await build('thread', { cxx, flags: threads, linkFlags: [failingMemory, ...threads] }), '--threads-only', ...rest])
+  const kernels = await build('address', 'kernels', {
+    ...program,
+    cxx,
+    flags: memory,
+    linkFlags: [failingMemory, ...memory],
+  })
+  // Fresh memory is NaN: a value that nobody wrote shows in the comparison.
+  const fill = 'max_malloc_fill_size=1000000000:malloc_fill_byte=255'
+  run([kernels, ...rest], { env: { ASAN_OPTIONS: `${fill}:detect_stack_use_after_return=1` } })
+
+  // The addon in Node. The sanitizer's runtime must be there first; what Node leaves at its end is not ours.
+  const addon = await build('address', 'ctflow.node', {
+    ...library,
+    cxx,
+    flags: memory,
+    linkFlags: ['-shared', ...memory],
+  })
+  const fuzz = join(root, 'dist', 'test', 'support', 'border-fuzz.js')
+  const runtime = spawnSync(cxx[0], ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
+  run([process.execPath, fuzz, addon, '2', '1500'], {
+    env: { LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1' },
+    lastLine: true,
+  })
+
+  const raced = await build('thread', 'kernels', {
+    ...program,
+    cxx,
+    flags: threads,
+    linkFlags: [failingMemory, ...threads],
+  })
+  run([raced, '--threads-only', ...rest])
 }
 
-async function build(name, options) {
-  const folder = join(root, 'build', 'native-test', name)
-  await mkdir(folder, { recursive: true })
-  const target = join(folder, 'native-test')
+/** Gives the path of what it built. */
+async function build(folder, file, options) {
+  const target = join(root, 'build', 'native-test', folder, file)
+  await mkdir(dirname(target), { recursive: true })
   const started = performance.now()
-  await buildAddon({ ...program, target, outputFolder: join(folder, 'objects'), ...options })
-  console.log(`${name}: compiled in ${seconds(started)}`)
+  await buildAddon({ target, outputFolder: join(dirname(target), 'objects'), ...options })
+  console.log(`${join(folder, file)}: compiled in ${seconds(started)}`)
   return target
 }
 
-/** Everything it says is shown; a status that is not 0 fails this script. */
-function run([command, ...args], env = {}) {
+/** Shows what the command says, or the last line where it says much. A status that is not 0 fails this script. */
+function run([command, ...args], { env = {}, lastLine = false } = {}) {
   const started = performance.now()
-  const { status, signal } = spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  const { status, signal, stdout } = spawnSync(command, args, {
+    stdio: ['ignore', lastLine ? 'pipe' : 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  })
+  if (lastLine) console.log(stdout.trimEnd().split('\n').at(-1).slice(0, 1000))
   console.log(`${[command, ...args].join(' ')}: ${signal ?? `status ${status}`} after ${seconds(started)}`)
   if (status !== 0) process.exitCode = 1
 }

@@ -30,8 +30,10 @@ constexpr int64_t kMostElements = int64_t{1} << 40;
 // Tables of some registers for each channel stay small beside any tensor that has so many.
 constexpr int kMostChannels = 1 << 20;
 
-// As JavaScript writes it, or nearly so.
+// Nearly as JavaScript writes it.
 std::string written(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
   char text[32];
   std::snprintf(text, sizeof text, "%.15g", value);
   return text;

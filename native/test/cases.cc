@@ -208,6 +208,18 @@ Case softmax(Random& random) {
 
 }  // namespace
 
+Case long_case() {
+  Random random(1);
+  const GroupNormShape s{1, 1 << 17, 8, 8, 1e-5f, false};
+  const int64_t size = s.voxels * s.channels;
+  std::shared_ptr<Floats> x = floats(random, size), gamma = floats(random, 8), beta = floats(random, 8);
+  return {"group norm of many chunks", [=](const Kernels& kernels) {
+            const auto y = unwritten(size), mean = unwritten(8), rstd = unwritten(8);
+            kernels.group_norm_forward({s, x->get(), gamma->get(), beta->get(), y->get(), mean->get(), rstd->get()});
+            return Outputs{output("y", *y, 0)};
+          }};
+}
+
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
       {"conv3d", conv3d},           {"group-norm", group_norm},   {"upsample", upsample}, {"dice-ce", dice_cross_entropy},

@@ -23,4 +23,7 @@ struct Family {
 // All kernels but the probe, which computes nothing.
 const std::vector<Family>& families();
 
+// A kernel with memory for each worker and some dozen tasks, none of them short.
+Case long_case();
+
 }  // namespace ctflow_test
