@@ -161,7 +161,7 @@ Case adam(Random& random) {
             std::copy_n(m->get(), size, own_m.get());
             std::copy_n(v->get(), size, own_v.get());
             kernels.adam_update({size, 0.9, 0.999, 1e-8, 1e-5, 1e-3, 0.03, gradient->get(), own_param.get(), own_m.get(), own_v.get()});
-            return Outputs{output("param", own_param, 1e-6), output("m", own_m, 1e-6), output("v", own_v, 1e-6)};
+            return Outputs{output("param", own_param, 1e-6, 1), output("m", own_m, 1e-6, 0.1), output("v", own_v, 1e-6, 0.01)};
           }};
 }
 

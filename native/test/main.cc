@@ -4,6 +4,7 @@
 //
 //   native-test [--cases N] [--seed N] [--threads-only] [--need isa]
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -21,6 +22,20 @@ namespace {
 using namespace ctflow;
 
 int failures = 0;
+
+// What runs now, for a signal: a guarded page was touched.
+char current[400];
+
+void note(const char* family, const char* isa, const std::string& what) {
+  std::snprintf(current, sizeof current, "FAILED %s, %s: %s: touched memory that is not its own\n", family, isa, what.c_str());
+}
+
+[[maybe_unused]] void report_signal(int number) {
+  const ssize_t written = write(STDERR_FILENO, current, std::strlen(current));
+  static_cast<void>(written);
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+}
 
 void report(const char* family, const char* isa, const std::string& what, const std::string& problem) {
   if (failures++ < 40) std::printf("FAILED %s, %s: %s: %s\n", family, isa, what.c_str(), problem.c_str());
@@ -40,9 +55,11 @@ void compare(const Family& family, uint64_t seed, int cases) {
     Random random(seed * 1000003 + static_cast<uint64_t>(i));
     const Case c = family.draw(random);
     const int many = random.chance(4) ? 16 : random.between(2, 5);
+    note(family.name, "scalar", c.what);
     const Outputs expected = with_threads(c, variant(0), 1);
     for (int v = 0; v < variant_count(); v++) {
       const char* isa = variant(v).isa;
+      note(family.name, isa, c.what);
       const Outputs one = v == 0 ? expected : with_threads(c, variant(v), 1);
       const Outputs several = with_threads(c, variant(v), many);
       for (size_t k = 0; k < expected.size(); k++) {
@@ -164,4 +181,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace ctflow_test
 
-int main(int argc, char** argv) { return ctflow_test::run(argc, argv); }
+int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  std::signal(SIGSEGV, ctflow_test::report_signal);
+  std::signal(SIGBUS, ctflow_test::report_signal);
+#endif
+  return ctflow_test::run(argc, argv);
+}
