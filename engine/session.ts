@@ -75,8 +75,8 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       if (!training) throw new Error('this engine was opened for inference, without a loss and an optimizer')
       const started = performance.now()
       const { count, cases } = batch
-      const shape = tensorShape(batch.image, count, batch.shape)
       checkSpatialShape(network, batch.shape)
+      const shape = tensorShape(batch.image, count, batch.shape)
       checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
       checkLabels(batch.label, network.outChannels, cases)
 
@@ -186,8 +186,15 @@ function tensorOf({ shape }: ParameterSpec, data: Float32Array): tf.Tensor {
   return tf.tensor(toEngineOrder(data, shape), engineShape(shape), 'float32')
 }
 
-/** (N, z, y, x), after a look at the array's length; a wrong one is the caller's bug. */
+/** (N, z, y, x), after a look at the array's length; a wrong one is the caller's bug. ERR_DEFINITION without a patch. */
 function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [number, number, number, number] {
+  if (!(Number.isInteger(count) && count >= 1)) {
+    throw new PipelineError(
+      'ERR_DEFINITION',
+      `expected at least one patch of ${x} x ${y} x ${z} voxels, found ${count}; look at the batch size and at what was cropped`,
+      { count, shape: [x, y, z] },
+    )
+  }
   if (voxels.length !== count * x * y * z) {
     throw new Error(`expected ${count} patches of ${x} x ${y} x ${z} voxels, found ${voxels.length} voxels`)
   }

@@ -191,8 +191,8 @@ export function checkSegresnet(options: SegresnetOptions): void {
 /** Every extent must halve evenly once per level below the first. ERR_DEFINITION. */
 export function checkSpatialShape(options: SegresnetOptions, shape: Shape3): void {
   const divisor = 2 ** (options.blocksDown.length - 1)
-  if (shape.every(extent => extent > 0 && extent % divisor === 0)) return
-  const nearest = shape.map(extent => Math.max(1, Math.ceil(extent / divisor)) * divisor)
+  if (shape.length === 3 && shape.every(extent => extent > 0 && extent % divisor === 0)) return
+  const nearest = [0, 1, 2].map(axis => Math.max(1, Math.ceil((shape[axis] ?? 0) / divisor) || 1) * divisor)
   throw new PipelineError(
     'ERR_DEFINITION',
     `segresnet: a patch of ${shape.join(' x ')} voxels does not halve evenly on ${options.blocksDown.length} levels; every extent must be divisible by ${divisor}, for example ${nearest.join(' x ')}`,

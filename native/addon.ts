@@ -18,7 +18,7 @@ export const elementwiseOps = {
 } as const
 
 /** Instruction sets for which there are kernels. */
-export type Isa = 'scalar' | 'avx2' | 'avx512'
+export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon'
 
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
 export interface Addon {

@@ -15,12 +15,10 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 const require = createRequire(import.meta.url)
-const root = fileURLToPath(new URL('..', import.meta.url))
-const sourceFolder = join(root, 'native', 'src')
-const outputFolder = join(root, 'build', 'native')
-const target = join(root, 'build', 'ctflow.node')
+export const root = fileURLToPath(new URL('..', import.meta.url))
+const nativeFolder = join(root, 'native')
+export const sourceFolder = join(nativeFolder, 'src')
 
-const isX86 = process.arch === 'x64'
 const isMac = process.platform === 'darwin'
 
 /** -ffast-math stays away: it would make results depend on how the compiler reorders sums. */
@@ -33,21 +31,45 @@ const common = [
   '-DNAPI_VERSION=8',
   '-DNAPI_CPP_EXCEPTIONS',
 ]
-/** What a file named so may use; such files run only where the processor has it. */
+/** What a file named so may use; such files run only where the processor has it. NEON is in every 64-bit ARM. */
 const instructionSets = [
-  { ending: 'avx2.cc', flags: ['-mavx2', '-mfma'] },
+  { ending: 'neon.cc', arch: 'arm64', flags: [] },
+  { ending: 'avx2.cc', arch: 'x64', flags: ['-mavx2', '-mfma'] },
   {
     ending: 'avx512.cc',
+    arch: 'x64',
     flags: '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' '),
   },
 ]
 
-/** Compiles and links what is out of date. Rejects with a message that says what to install or what the compiler said. */
-export async function buildAddon() {
+/** How the addon is linked: Node brings the functions of Node-API. */
+const addonLinkFlags = ['-shared', ...(isMac ? ['-undefined', 'dynamic_lookup'] : ['-static-libgcc'])]
+
+/**
+ * Compiles and links what is out of date: the addon, or what tests make of the same sources. Rejects with a message that
+ * says what to install or what the compiler said.
+ */
+export async function buildAddon({
+  target = join(root, 'build', 'ctflow.node'),
+  /** For object files; a folder belongs to one set of flags. */
+  outputFolder = join(root, 'build', 'native'),
+  arch = process.arch,
+  cxx = [process.env.CXX, 'g++', 'clang++', 'c++'],
+  /** After the usual ones, so that they win. */
+  flags = [],
+  linkFlags = addonLinkFlags,
+  folders = [sourceFolder],
+  /** Which .cc files of the folders belong to the target; what others left in outputFolder stays. */
+  includes = () => true,
+} = {}) {
   await mkdir(outputFolder, { recursive: true })
-  const compiler = await findCompiler()
-  const includes = [require('node-api-headers').include_dir, dirname(require.resolve('node-addon-api')), sourceFolder]
-  const files = await listFiles(sourceFolder)
+  const compiler = await findCompiler(cxx.filter(Boolean))
+  const includeFolders = [
+    require('node-api-headers').include_dir,
+    dirname(require.resolve('node-addon-api')),
+    sourceFolder,
+  ]
+  const files = (await Promise.all(folders.map(listFiles))).flat()
   const headers = await hashOf(
     files.filter(file => /\.(h|inc)$/.test(file)),
     [
@@ -56,15 +78,16 @@ export async function buildAddon() {
       require('node-api-headers/package.json').version,
     ],
   )
-  const objects = files
+  const all = files
     .filter(file => file.endsWith('.cc'))
     .map(source => ({ source, set: instructionSets.find(({ ending }) => source.endsWith(ending)) }))
-    .filter(({ set }) => set === undefined || isX86)
+    .filter(({ set }) => set === undefined || set.arch === arch)
     .map(({ source, set }) => ({
       source,
-      object: join(outputFolder, relative(sourceFolder, source).replaceAll(/[/\\]/g, '.').replace(/\.cc$/, '.o')),
-      flags: [...common, ...(set?.flags ?? []), ...includes.map(folder => `-I${folder}`)],
+      object: join(outputFolder, relative(nativeFolder, source).replaceAll(/[/\\]/g, '.').replace(/\.cc$/, '.o')),
+      flags: [...common, ...(set?.flags ?? []), ...flags, ...includeFolders.map(folder => `-I${folder}`)],
     }))
+  const objects = all.filter(({ source }) => includes(source))
 
   // The longest first, so that no core idles while the last one compiles.
   const queue = objects.toSorted((a, b) => weight(b.source) - weight(a.source))
@@ -72,8 +95,8 @@ export async function buildAddon() {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) await compile(compiler, job, headers)
   }
   await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, worker))
-  await link(compiler, objects, headers)
-  await removeStale(objects)
+  await link(compiler, objects, headers, target, linkFlags)
+  await removeStale(outputFolder, all)
 }
 
 async function compile(compiler, { source, object, flags }, headers) {
@@ -84,14 +107,13 @@ async function compile(compiler, { source, object, flags }, headers) {
 }
 
 /** The finished addon replaces the old one in one step: a running process keeps the file it has loaded. */
-async function link(compiler, objects, headers) {
+async function link(compiler, objects, headers, target, flags) {
   const list = objects.map(({ object }) => object)
   const stamps = await Promise.all(list.map(readStamp))
-  const stamp = await hashOf([], [headers, ...stamps])
+  const stamp = await hashOf([], [headers, ...flags, ...stamps])
   if (existsSync(target) && (await readStamp(target)) === stamp) return
   const fresh = `${target}.${process.pid}`
-  const platform = isMac ? ['-undefined', 'dynamic_lookup'] : ['-static-libgcc']
-  await run(compiler, ['-shared', '-pthread', ...platform, ...list, '-o', fresh])
+  await run(compiler, ['-pthread', ...flags, ...list, '-o', fresh])
   await rename(fresh, target)
   await writeFile(`${target}.hash`, stamp)
 }
@@ -107,8 +129,7 @@ async function run(compiler, args) {
   }
 }
 
-async function findCompiler() {
-  const candidates = [process.env.CXX, 'g++', 'clang++', 'c++'].filter(Boolean)
+async function findCompiler(candidates) {
   for (const path of candidates) {
     try {
       return { path, version: (await execute(path, ['--version'])).stdout }
@@ -123,7 +144,7 @@ async function findCompiler() {
   )
 }
 
-async function removeStale(objects) {
+async function removeStale(outputFolder, objects) {
   const wanted = new Set(objects.flatMap(({ object }) => [object, `${object}.hash`]))
   for (const file of await listFiles(outputFolder)) if (!wanted.has(file)) await rm(file, { force: true })
 }
@@ -149,7 +170,7 @@ async function readStamp(file) {
 
 /** A guess at how long a file takes: templates of convolutions longest, napi.h next. */
 function weight(source) {
-  if (/conv3d.*avx/.test(source)) return 3
+  if (/conv3d.*(avx|neon)/.test(source)) return 3
   return source.endsWith('addon.cc') ? 2 : 1
 }
 

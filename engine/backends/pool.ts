@@ -2,10 +2,14 @@
 
 import { loadAddon } from '../../native/addon.ts'
 import { formatBytes } from '../../pipeline/bytes.ts'
-import { PipelineError } from '../../pipeline/errors.ts'
+import { PipelineError, messageOf } from '../../pipeline/errors.ts'
+import { freeBytes } from '../memory.ts'
 
 /** Below this an ordinary typed array is as good. */
 const smallest = 1 << 16
+
+/** From here on the system is asked first: it lends more than it has, and kills the process that uses it. */
+const asked = 1 << 26
 
 export interface PoolReport {
   /** Bytes in tensors now. */
@@ -27,6 +31,12 @@ export class Pool {
   #pooled = 0
   /** The largest #live ever. */
   #highWater = 0
+  readonly #freeBytes: () => number
+
+  /** `free` gives how many bytes the process can still have. */
+  constructor(free: () => number = freeBytes) {
+    this.#freeBytes = free
+  }
 
   /** Memory for `length` floats, not cleared. ERR_ENGINE when the machine has none. */
   take(length: number): Float32Array {
@@ -80,22 +90,26 @@ export class Pool {
   }
 
   #allocate(bytes: number): ArrayBuffer {
-    const { allocate } = loadAddon()
+    const allocate = (): ArrayBuffer => {
+      const free = bytes < asked ? Infinity : this.#freeBytes()
+      if (bytes > free) throw new Error(`this process can have ${formatBytes(Math.max(0, free))} more`)
+      return loadAddon().allocate(bytes)
+    }
     const live = this.#live + bytes
     this.#shrinkTo(slack * Math.max(live, this.#highWater) - live)
     let buffer: ArrayBuffer
     try {
-      buffer = allocate(bytes)
+      buffer = allocate()
     } catch {
       // Memory kept for tensors of other sizes may be what is missing.
       this.trim()
       try {
-        buffer = allocate(bytes)
+        buffer = allocate()
       } catch (cause) {
         const inUse = formatBytes(this.#live)
         throw new PipelineError(
           'ERR_ENGINE',
-          `no memory for a tensor of ${formatBytes(bytes)} beside the ${inUse} in use; make the batch or the patch smaller`,
+          `no memory for a tensor of ${formatBytes(bytes)} beside the ${inUse} in use (${messageOf(cause)}); make the batch or the patch smaller`,
           { bytes, liveBytes: this.#live },
           { cause },
         )

@@ -13,11 +13,13 @@
 #endif
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <string>
 
 #include "kernels/table.h"
+#include "scratch.h"
 #include "thread-pool.h"
 
 namespace {
@@ -25,6 +27,17 @@ namespace {
 using ctflow::kernels;
 
 constexpr int64_t kMostElements = int64_t{1} << 40;
+// Tables of some registers for each channel stay small beside any tensor that has so many.
+constexpr int kMostChannels = 1 << 20;
+
+// Nearly as JavaScript writes it.
+std::string written(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
 
 [[noreturn]] void fail(Napi::Env env, const std::string& message) { throw Napi::RangeError::New(env, message); }
 
@@ -76,7 +89,7 @@ class Arguments {
   int check(double value, const char* name, int least) const {
     if (!(value >= least && value < 2147483648.0) || std::floor(value) != value)
       fail(info_.Env(), std::string(op_) + ": " + name + " must be a whole number of at least " + std::to_string(least) +
-                            ", found " + std::to_string(value));
+                            " and less than 2^31, found " + written(value));
     return static_cast<int>(value);
   }
 
@@ -102,9 +115,13 @@ class Arguments {
 template <class Body>
 Napi::Value guarded(const Napi::CallbackInfo& info, const char* op, Body&& body) {
   try {
+    // Kernels that do not ask work with as many threads as are set now.
+    ctflow::thread_count();
     return body(Arguments(info, op));
   } catch (const Napi::Error&) {
     throw;
+  } catch (const ctflow::ScratchFailure& error) {
+    throw Napi::Error::New(info.Env(), std::string(op) + ": " + error.what());
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(info.Env(), std::string(op) + ": out of memory");
   } catch (const std::exception& error) {
@@ -134,8 +151,10 @@ ctflow::Conv3dShape conv3d_shape(const Arguments& a, int i) {
     // Places are computed in int.
     if (s.in[k] > (1 << 24) || s.out[k] > (1 << 24) || s.kernel[k] > (1 << 10) || s.stride[k] > (1 << 10) || s.pad[k] > (1 << 10))
       fail(a.env(), "conv3d: a size is too large");
+    if (static_cast<int64_t>(s.out[k]) * s.stride[k] > (1 << 30))
+      fail(a.env(), "conv3d: the output's size times the stride is too large");
   }
-  if (s.ci > (1 << 20) || s.co > (1 << 20)) fail(a.env(), "conv3d: too many channels");
+  if (s.ci > kMostChannels || s.co > kMostChannels) fail(a.env(), "conv3d: too many channels");
   return s;
 }
 
@@ -179,6 +198,7 @@ ctflow::GroupNormShape group_norm_shape(const Arguments& a, int shape, int epsil
   a.counts(shape, "shape", 4, kLeast, v);
   if (v[2] % v[3] != 0)
     fail(a.env(), "group norm: " + std::to_string(v[2]) + " channels do not make " + std::to_string(v[3]) + " groups");
+  if (v[2] > kMostChannels) fail(a.env(), "group norm: too many channels");
   return {v[0], v[1], v[2], v[3], static_cast<float>(a.number(epsilon, "epsilon")), a.flag(relu)};
 }
 
@@ -212,6 +232,7 @@ ctflow::UpsampleShape upsample_shape(const Arguments& a, int i) {
   a.counts(i, "shape", 5, kLeast, v);
   for (int k = 1; k < 4; k++)
     if (v[k] > (1 << 24)) fail(a.env(), "up-sampling: a size is too large");
+  if (v[4] > kMostChannels) fail(a.env(), "up-sampling: too many channels");
   return {v[0], {v[1], v[2], v[3]}, v[4]};
 }
 
@@ -307,8 +328,10 @@ Napi::Value softmax(const Napi::CallbackInfo& info) {
 
 Napi::Value peak(const Napi::CallbackInfo& info) {
   return guarded(info, "peak", [&](const Arguments& a) {
+    const double seconds = a.number(0, "seconds");
+    if (!(seconds > 0 && seconds <= 60)) fail(a.env(), "peak: expected up to 60 seconds, found " + written(seconds));
     double gflops = 0;
-    kernels().peak_probe({a.number(0, "seconds"), &gflops});
+    kernels().peak_probe({seconds, &gflops});
     return static_cast<Napi::Value>(Napi::Number::New(a.env(), gflops));
   });
 }
@@ -343,7 +366,8 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
 Napi::Value allocate(const Napi::CallbackInfo& info) {
   return guarded(info, "allocate", [&](const Arguments& a) {
     const double bytes = a.number(0, "bytes");
-    if (!(bytes >= 1 && bytes <= static_cast<double>(kMostElements))) fail(a.env(), "allocate: no such size");
+    if (!(bytes >= 1 && bytes <= static_cast<double>(kMostElements)) || std::floor(bytes) != bytes)
+      fail(a.env(), "allocate: no such size: " + written(bytes));
     constexpr size_t kLargePage = size_t{2} << 20;
     const size_t wanted = static_cast<size_t>(bytes);
     const size_t boundary = wanted >= 2 * kLargePage ? kLargePage : 64;
@@ -366,7 +390,7 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
 Napi::Value release(const Napi::CallbackInfo& info) {
   return guarded(info, "release", [&](const Arguments& a) {
     if (!info[0].IsArrayBuffer()) fail(a.env(), "release: not an ArrayBuffer");
-    napi_detach_arraybuffer(a.env(), info[0]);
+    if (napi_detach_arraybuffer(a.env(), info[0]) != napi_ok) fail(a.env(), "release: this memory cannot be taken");
     return a.env().Undefined();
   });
 }

@@ -2,6 +2,7 @@
 // are kept instead, up to a bound.
 #include "scratch.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -10,8 +11,15 @@ namespace ctflow {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
+#if defined(__SANITIZE_ADDRESS__)
+// Exact and never used twice, so that AddressSanitizer sees a step too far.
+constexpr uint64_t kRounding = 1;
+constexpr uint64_t kLeastKept = UINT64_MAX;
+#else
+constexpr uint64_t kRounding = kAlignment;
 // Smaller blocks the allocator keeps by itself.
 constexpr uint64_t kLeastKept = 1 << 15;
+#endif
 constexpr uint64_t kMostKeptBytes = 64 << 20;
 constexpr int kMostKept = 32;
 
@@ -41,16 +49,42 @@ Header* find_kept(uint64_t bytes) {
   return nullptr;
 }
 
+void free_oldest() {
+  kept_bytes -= kept[0]->bytes;
+  std::free(kept[0]);
+  for (int k = 0; k + 1 < kept_count; k++) kept[k] = kept[k + 1];
+  kept_count--;
+}
+
+// Null where the system has none.
+void* allocate(uint64_t bytes) {
+  void* block = nullptr;
+  return posix_memalign(&block, kAlignment, bytes) == 0 ? block : nullptr;
+}
+
 }  // namespace
 
+ScratchFailure::ScratchFailure(uint64_t bytes) {
+  if (bytes == UINT64_MAX)
+    std::snprintf(text_, sizeof text_, "out of memory: the shape needs more than any machine has");
+  else
+    std::snprintf(text_, sizeof text_, "out of memory: no %.1f MB to work in", static_cast<double>(bytes) / 1e6);
+}
+
 void* take_scratch(uint64_t bytes) {
-  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  bytes = (bytes + kRounding - 1) / kRounding * kRounding;
   if (bytes >= kLeastKept) {
     std::lock_guard<std::mutex> lock(mutex);
     if (Header* header = find_kept(bytes)) return memory_of(header);
   }
-  void* block = std::aligned_alloc(kAlignment, bytes + kAlignment);
-  if (block == nullptr) throw std::bad_alloc();
+  void* block = allocate(bytes + kAlignment);
+  if (block == nullptr) {
+    // What waits for later calls may be what is missing now.
+    std::lock_guard<std::mutex> lock(mutex);
+    while (kept_count > 0) free_oldest();
+    block = allocate(bytes + kAlignment);
+  }
+  if (block == nullptr) throw ScratchFailure(bytes);
   Header* header = new (block) Header{bytes};
   return memory_of(header);
 }
@@ -60,12 +94,7 @@ void give_scratch(void* memory) {
   if (header->bytes >= kLeastKept && header->bytes <= kMostKeptBytes) {
     std::lock_guard<std::mutex> lock(mutex);
     // The oldest make room.
-    while (kept_count == kMostKept || kept_bytes + header->bytes > kMostKeptBytes) {
-      kept_bytes -= kept[0]->bytes;
-      std::free(kept[0]);
-      for (int k = 0; k + 1 < kept_count; k++) kept[k] = kept[k + 1];
-      kept_count--;
-    }
+    while (kept_count == kMostKept || kept_bytes + header->bytes > kMostKeptBytes) free_oldest();
     kept[kept_count++] = header;
     kept_bytes += header->bytes;
     return;

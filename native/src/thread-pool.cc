@@ -17,6 +17,9 @@ constexpr int kMaxThreads = 256;
 // A training step starts some hundred regions one after the other; waking a sleeping thread costs more than this.
 constexpr auto kSpin = std::chrono::microseconds(40);
 
+// What thread_count() last said to this thread.
+thread_local int told = kMaxThreads;
+
 inline void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -42,7 +45,7 @@ class Pool {
   void run(int64_t count, void (*task)(void*, int64_t, int), void* context) {
     if (count <= 0) return;
     std::lock_guard<std::mutex> turn(turn_);
-    const int wanted = wanted_;
+    const int wanted = wanted_ < told ? static_cast<int>(wanted_) : told;
     const int helpers = (count < wanted ? static_cast<int>(count) : wanted) - 1;
     if (helpers <= 0) {
       for (int64_t i = 0; i < count; i++) task(context, i, 0);
@@ -139,7 +142,7 @@ Pool& pool() {
 
 }  // namespace
 
-int thread_count() { return pool().size(); }
+int thread_count() { return told = pool().size(); }
 void set_thread_count(int count) { pool().resize(count); }
 void run_tasks(int64_t count, void (*task)(void*, int64_t, int), void* context) { pool().run(count, task, context); }
 

@@ -8,13 +8,14 @@
 
 namespace ctflow {
 
-// The number of threads that work, the caller's included.
+// The number of threads that work, the caller's included. Regions that the caller starts use no more until it asks again,
+// whatever others set: its memory for each worker stays large enough.
 int thread_count();
 
 // From the next parallel region on; clamped to 1..256.
 void set_thread_count(int count);
 
-// Calls task(context, i, worker) once for each i in [0, count), worker in [0, thread_count()); returns when all are
+// Calls task(context, i, worker) once for each i in [0, count), worker in [0, what thread_count() last said); returns when all are
 // done. Tasks must not throw: whatever can fail (memory) is done before.
 void run_tasks(int64_t count, void (*task)(void* context, int64_t i, int worker), void* context);
 

@@ -10,12 +10,15 @@ namespace {
 #define CTFLOW_SCALAR(op, Arguments) op##__scalar,
 #define CTFLOW_AVX2(op, Arguments) op##__avx2,
 #define CTFLOW_AVX512(op, Arguments) op##__avx512,
+#define CTFLOW_NEON(op, Arguments) op##__neon,
 
 const Kernels kVariants[] = {
     {"scalar", CTFLOW_KERNELS(CTFLOW_SCALAR)},
 #if defined(__x86_64__)
     {"avx2", CTFLOW_KERNELS(CTFLOW_AVX2)},
     {"avx512", CTFLOW_KERNELS(CTFLOW_AVX512)},
+#elif defined(__aarch64__)
+    {"neon", CTFLOW_KERNELS(CTFLOW_NEON)},
 #endif
 };
 
@@ -26,6 +29,8 @@ int count_variants() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   return avx512 ? 3 : 2;
+#elif defined(__aarch64__)
+  return 2;  // every 64-bit ARM has it
 #else
   return 1;
 #endif

@@ -30,7 +30,8 @@ namespace ctflow {
 #define CTFLOW_DECLARE(op, Arguments)   \
   void op##__scalar(const Arguments&);  \
   void op##__avx2(const Arguments&);    \
-  void op##__avx512(const Arguments&);
+  void op##__avx512(const Arguments&);  \
+  void op##__neon(const Arguments&);
 CTFLOW_KERNELS(CTFLOW_DECLARE)
 #undef CTFLOW_DECLARE
 

@@ -80,23 +80,23 @@ class RowConvolution {
     const int window = held_rows(d_, planes);
     const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
     int group = kMostRowsOfGroup;
-    while (group > 1 && window * held_rows(h_, group) * row_floats > kPackedFloats) group /= 2;
+    while (group > 1 && row_floats > kPackedFloats / (window * held_rows(h_, group))) group /= 2;
     const int held = window * held_rows(h_, group);
-    int groups = h_.outputs * batch_ * z_blocks / (8 * threads * group);
-    groups = groups < 1 ? 1 : (groups > 4 ? 4 : groups);
+    const int64_t row_groups = static_cast<int64_t>(h_.outputs) * batch_ * z_blocks / (8 * threads * group);
+    const int groups = row_groups < 1 ? 1 : (row_groups > 4 ? 4 : static_cast<int>(row_groups));
     const int rows = groups * group;
     const int y_blocks = (h_.outputs + rows - 1) / rows;
 
-    const int most = d_.kernel * h_.kernel * blocks_in_;
-    Scratch<float> packed_rows(threads * held * row_floats);
-    Scratch<int64_t> tags(static_cast<int64_t>(threads) * held);
-    Scratch<RowTaps> lists(static_cast<int64_t>(threads) * most * group);
+    const int64_t most = static_cast<int64_t>(d_.kernel) * h_.kernel * blocks_in_;
+    Scratch<float> packed_rows(scratch_elements({threads, held, row_floats}));
+    Scratch<int64_t> tags(scratch_elements({threads, held}));
+    Scratch<RowTaps> lists(scratch_elements({threads, most, group}));
 
     parallel(static_cast<int64_t>(batch_) * z_blocks * y_blocks, [&](int64_t task, int thread) {
       const int y_block = static_cast<int>(task % y_blocks);
       const int z_block = static_cast<int>(task / y_blocks % z_blocks);
       const int sample = static_cast<int>(task / y_blocks / z_blocks);
-      Cache cache{packed_rows.get() + thread * held * row_floats, tags.get() + static_cast<int64_t>(thread) * held,
+      Cache cache{packed_rows.get() + static_cast<int64_t>(thread) * held * row_floats, tags.get() + static_cast<int64_t>(thread) * held,
                   row_floats, window, held / window};
       for (int i = 0; i < held; i++) cache.tags[i] = -1;
       RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most * group;
@@ -200,7 +200,7 @@ class RowConvolution {
   void rows_of_group(int sample, int z, int begin, int end, const float* packed_filters, Cache& cache,
                      RowTaps* lists) const {
     RowJob jobs[kMostRowsOfGroup];
-    const int most = d_.kernel * h_.kernel * blocks_in_;
+    const int64_t most = static_cast<int64_t>(d_.kernel) * h_.kernel * blocks_in_;
     for (int c = 0; c < classes_.count; c++) {
       const RowClass& k = classes_[c];
       if (k.count == 0) continue;

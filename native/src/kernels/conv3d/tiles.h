@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#define CTFLOW_UNROLL _Pragma("GCC unroll 32")
+#include "kernels/simd/unroll.h"
 
 namespace ctflow {
 namespace {

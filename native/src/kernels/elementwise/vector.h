@@ -47,10 +47,18 @@ static void elementwise_chunks(const Elementwise& e, const float* table, int64_t
 
 template <class A>
 static void elementwise_vector(const Elementwise& e) {
-  const bool repeats = e.b == nullptr || e.period != e.size;
-  const ChannelPeriod<A> period(repeats ? e.period : 1);
+  if (e.b != nullptr && e.period < e.size && e.period > kElementwiseChunk) {
+    // A table would be many times as large as b, and no faster.
+    for (int64_t at = 0; at < e.size; at += e.period) {
+      const int64_t size = e.size - at < e.period ? e.size - at : e.period;
+      elementwise_vector<A>({e.op, size, size, e.a == nullptr ? nullptr : e.a + at, e.b, e.to + at});
+    }
+    return;
+  }
+  const bool repeats = e.b == nullptr || e.period < e.size;
+  const ChannelPeriod<A> period(repeats && e.b != nullptr ? e.period : 1);
   Scratch<float> table(repeats ? period.floats : 1);
-  if (repeats) period.fill(table.get(), e.period, [&](int64_t c) { return e.b == nullptr ? 0.0f : e.b[c]; });
+  if (repeats) period.fill(table.get(), e.b == nullptr ? 1 : e.period, [&](int64_t c) { return e.b == nullptr ? 0.0f : e.b[c]; });
   const float* b = repeats ? table.get() : nullptr;
   switch (e.op) {
     case ElementwiseOp::kAdd: return elementwise_chunks<A, ElementwiseOp::kAdd>(e, b, period.floats);
@@ -65,6 +73,8 @@ static void elementwise_vector(const Elementwise& e) {
 
 template <class A>
 static void channel_sum_vector(const ChannelSum& a) {
+  // Rows this long need no period of registers, whose sums would take many times the memory of a row.
+  if (a.channels > kElementwiseChunk) return channel_sum__scalar(a);
   const ChannelPeriod<A> period(a.channels);
   const int64_t p = period.floats;
   const int64_t size = a.rows * a.channels;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "kernels/peak/peak.h"
+#include "kernels/simd/unroll.h"
 #include "scratch.h"
 #include "thread-pool.h"
 
@@ -36,14 +37,14 @@ static inline void run_probe(const PeakProbe& probe, double flops_per_iteration,
 template <class A, int N>
 static inline float fma_chains(long iterations) {
   typename A::F sum[N];
-  _Pragma("GCC unroll 32") for (int i = 0; i < N; i++) sum[i] = A::set(static_cast<float>(i));
+  CTFLOW_UNROLL for (int i = 0; i < N; i++) sum[i] = A::set(static_cast<float>(i));
   const auto factor = A::set(0.999f);
   const auto term = A::set(0.001f);
   for (long k = 0; k < iterations; k++) {
-    _Pragma("GCC unroll 32") for (int i = 0; i < N; i++) sum[i] = A::fma(sum[i], factor, term);
+    CTFLOW_UNROLL for (int i = 0; i < N; i++) sum[i] = A::fma(factor, term, sum[i]);
   }
   auto total = sum[0];
-  _Pragma("GCC unroll 32") for (int i = 1; i < N; i++) total = A::add(total, sum[i]);
+  CTFLOW_UNROLL for (int i = 1; i < N; i++) total = A::add(total, sum[i]);
   alignas(64) float lanes[A::V];
   A::store(lanes, total);
   float result = 0;
