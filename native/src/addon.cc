@@ -305,11 +305,26 @@ Napi::Value softmax(const Napi::CallbackInfo& info) {
   });
 }
 
+// (what, seconds) -> {rate, probe}, or null where this processor cannot do that
 Napi::Value peak(const Napi::CallbackInfo& info) {
   return guarded(info, "peak", [&](const Arguments& a) {
-    double gflops = 0;
-    kernels().peak_probe({a.number(0, "seconds"), &gflops});
-    return static_cast<Napi::Value>(Napi::Number::New(a.env(), gflops));
+    const std::string what = info[0].ToString().Utf8Value();
+    double rate = 0;
+    const char* best = "";
+    const ctflow::PeakProbe probe{a.number(1, "seconds"), &rate, &best};
+    if (what == "float32") {
+      kernels().peak_probe(probe);
+    } else if (what == "bfloat16") {
+      if (!ctflow::bfloat16_probe(probe)) return a.env().Null();
+    } else if (what == "copy") {
+      ctflow::copy_probe(probe);
+    } else {
+      fail(a.env(), "peak: expected float32, bfloat16 or copy, found '" + what + "'");
+    }
+    Napi::Object result = Napi::Object::New(a.env());
+    result["rate"] = rate;
+    result["probe"] = best;
+    return static_cast<Napi::Value>(result);
   });
 }
 
