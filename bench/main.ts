@@ -1,50 +1,60 @@
-/** `npm run --silent bench -- NAME [--json]`: measures by name and prints a table, or one JSON object. */
+/**
+ * `npm run --silent bench -- NAME [--json] [--only TEXT]`: measures by name and prints a table, or one JSON object. What
+ * was measured as a whole is kept under build/bench; `results` writes it to bench/RESULTS.md.
+ */
 
-import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import { formatBytes } from '../pipeline/bytes.ts'
-import { runTrial, type Result, type Trial } from './trial.ts'
+import { machine } from './machine.ts'
+import { runBench } from './measure.ts'
+import { row } from './rows.ts'
+import { keep, writeResults } from './results.ts'
+import { isMissing, type Bench, type Result } from './trial.ts'
 
-const benches: Readonly<Record<string, () => Promise<readonly Trial[]>>> = {
-  kernels: async () => (await import('./kernel-trials.ts')).trials(),
-  peak: async () => (await import('./kernel-trials.ts')).peakTrials(),
-  step: async () => (await import('./step.ts')).trials,
-  metrics: async () => (await import('./metrics.ts')).trials,
+type Tell = (result: Result) => void
+type Select = (bench: Bench) => Bench
+type Measure = (tell: Tell, select: Select) => Promise<readonly Result[]>
+
+/** Modules are loaded when they are asked for: a process that measures memory holds nothing else. */
+const benches: Readonly<Record<string, Measure>> = {
+  peak: async (tell, select) => runBench(select((await import('./peak.ts')).bench), tell),
+  kernels: async (tell, select) => runBench(select((await import('./kernels/bench.ts')).bench), tell),
+  step: async (tell, select) => runBench(select((await import('./network/step.ts')).bench), tell),
+  window: async (tell, select) => runBench(select((await import('./network/window.ts')).bench), tell),
+  scaling: async (tell, select) => runBench(select((await import('./network/scaling.ts')).bench), tell),
+  peers: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./peers/bench.ts')).benches)
+      results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
+  profile: async tell => {
+    const { profileResults } = await import('./network/profile.ts')
+    const results = [...(await profileResults('train-step')), ...(await profileResults('window'))]
+    results.forEach(tell)
+    return results
+  },
+  metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
 }
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false } },
+  options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
   allowPositionals: true,
 })
-const name = positionals[0]
-const bench = name === undefined ? undefined : benches[name]
-if (!bench) {
-  console.error(`usage: npm run --silent bench -- NAME [--json]; NAME is one of: ${Object.keys(benches).join(', ')}`)
+const [name] = positionals
+const measure = name === undefined ? undefined : benches[name]
+
+if (name === 'results') {
+  console.log(`${await writeResults(Object.keys(benches))} is written`)
+} else if (name === undefined || !measure) {
+  const names = [...Object.keys(benches), 'results'].join(', ')
+  console.error(`usage: npm run --silent bench -- NAME [--json] [--only TEXT]; NAME is one of: ${names}`)
   process.exitCode = 2
 } else {
-  const results: Result[] = []
-  for (const trial of await bench()) {
-    const result = await runTrial(trial)
-    results.push(result)
-    if (!values.json) console.log(row(result))
-  }
-  if (values.json) console.log(JSON.stringify({ name, machine: machine(), results }))
-  else console.log(`${machine().cpu}, ${machine().threads} threads, Node ${process.version}`)
-}
-
-function machine(): { cpu: string; threads: number; memoryBytes: number; node: string; platform: string } {
-  const processors = cpus()
-  return {
-    cpu: processors[0]?.model ?? 'unknown',
-    threads: processors.length,
-    memoryBytes: totalmem(),
-    node: process.version,
-    platform: `${process.platform} ${process.arch}`,
-  }
-}
-
-function row({ trial, median, unit, runs, shareOfPeak, peakBytes }: Result): string {
-  const share = shareOfPeak === undefined ? '' : `  ${(100 * shareOfPeak).toFixed(0)} % of peak`
-  const memory = peakBytes === undefined ? '' : `  peak ${formatBytes(peakBytes)}`
-  return `${trial.padEnd(52)} ${median.toFixed(median < 10 ? 3 : 1).padStart(9)} ${unit.padEnd(8)} (${runs} runs)${share}${memory}`
+  const select: Select = bench => ({ ...bench, trials: bench.trials.filter(trial => trial.name.includes(values.only)) })
+  const results = await measure(result => values.json || console.log(row(result)), select)
+  const where = machine()
+  if (values.only === '') await keep({ name, machine: where, results })
+  if (values.json) console.log(JSON.stringify({ name, machine: where, results }))
+  else console.log(`${where.cpu}, ${where.threads} threads, ${where.isa}, Node ${where.node}, commit ${where.commit}`)
+  if (results.some(result => isMissing(result) && result.failed !== undefined)) process.exitCode = 1
 }

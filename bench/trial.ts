@@ -1,51 +1,94 @@
-/** A trial is data: a name, a unit, and one repetition. */
+/** What a benchmark is: data. A trial is a name, a unit and one repetition; a comparison puts trials of one run side by side. */
+
+import type { Spread } from './statistics.ts'
+
+/** Whom a figure of ours stands against. */
+export type Against = 'monai-default' | 'pytorch-best' | 'onnxruntime'
 
 export interface Trial {
   /** Slashes separate what, size, precision: `train-step/f8/224x224x32/float32`. */
   readonly name: string
   readonly unit: string
   readonly runs: number
-  /** Once before the repetitions; what it gives is handed to them and closed. */
+  /** Set where the trial measures a peer, not us. */
+  readonly against?: Against
+  /** Why it cannot run here; undefined where it can. */
+  readonly unavailable?: () => Promise<string | undefined>
+  /** Once before the repetitions. Checks the result that is going to be timed. */
   readonly prepare?: () => Promise<void>
   /** One repetition: the figure in `unit`. The first is a warm-up and not counted. */
   readonly run: () => Promise<number>
   readonly close?: () => Promise<void>
-  /** What 100 % would be, in the same unit. */
+  /** The process that does the work, where it is not this one. */
+  readonly pid?: () => number | undefined
+  /** What 100 % would be, in the same unit, measured beside the last repetition. */
   readonly peak?: () => number
-  /** Peak resident bytes of the whole process, after the repetitions. */
-  readonly peakBytes?: () => number
+  /** Peak resident bytes of the whole process that did the work, after the repetitions. */
+  readonly peakBytes?: () => Promise<number> | number
+  /** What else is worth keeping of it: versions, the probe that was best. After the repetitions. */
+  readonly facts?: () => Facts
 }
 
-export interface Result {
+export type Facts = Readonly<Record<string, string | number>>
+
+/** `scale` x (one of `of`) / `over`, round by round; of several in `of` the one with the lowest median counts. */
+export interface Comparison {
+  readonly name: string
+  readonly unit: string
+  readonly of: readonly string[]
+  readonly over: string
+  readonly scale?: number
+  readonly against?: Against
+}
+
+export interface Bench {
+  readonly trials: readonly Trial[]
+  readonly comparisons?: readonly Comparison[]
+  /** A B C, A B C instead of A A, B B, C C: all trials are open at once. Comparisons need it. */
+  readonly interleaved?: boolean
+  /** After all trials, whatever became of them. */
+  readonly close?: () => Promise<void>
+}
+
+/** Figures of a trial. */
+export interface Measured extends Spread {
   readonly trial: string
-  readonly median: number
   readonly unit: string
   readonly runs: number
-  readonly min: number
-  readonly max: number
-  readonly shareOfPeak?: number
+  readonly values: readonly number[]
+  readonly against?: Against
+  readonly shareOfPeak?: Spread
   readonly peakBytes?: number
+  /** Share of the processor time it wanted that it did not get, since others ran: the median repetition's. */
+  readonly contention?: number
+  /** Of all threads of the process that did the work, by repetition. */
+  readonly processorSeconds?: readonly number[]
+  readonly facts?: Facts
 }
 
-export async function runTrial(trial: Trial): Promise<Result> {
-  await trial.prepare?.()
-  try {
-    await trial.run()
-    const values: number[] = []
-    for (let i = 0; i < trial.runs; i++) values.push(await trial.run())
-    values.sort((a, b) => a - b)
-    const median = (values[Math.floor((values.length - 1) / 2)]! + values[Math.ceil((values.length - 1) / 2)]!) / 2
-    return {
-      trial: trial.name,
-      median,
-      unit: trial.unit,
-      runs: values.length,
-      min: values[0]!,
-      max: values.at(-1)!,
-      ...(trial.peak && { shareOfPeak: median / trial.peak() }),
-      ...(trial.peakBytes && { peakBytes: trial.peakBytes() }),
-    }
-  } finally {
-    await trial.close?.()
-  }
+/** Figures of a comparison: pairwise ratios. */
+export interface Compared extends Spread {
+  readonly trial: string
+  readonly unit: string
+  readonly runs: number
+  readonly values: readonly number[]
+  readonly against?: Against
+  /** The same ratio of processor time, which others disturb less; a thread that spins while it waits counts as working. */
+  readonly ofProcessorTime?: Spread
+  /** The trials that were compared, of and over. */
+  readonly pair: readonly [string, string]
+}
+
+/** A trial that gave no figure, and why. */
+export interface Missing {
+  readonly trial: string
+  readonly against?: Against
+  readonly skipped?: string
+  readonly failed?: string
+}
+
+export type Result = Measured | Compared | Missing
+
+export function isMissing(result: Result): result is Missing {
+  return !('values' in result)
 }

@@ -20,6 +20,8 @@ export const elementwiseOps = {
 /** Instruction sets for which there are kernels. */
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon'
 
+export type PeakKind = 'float32' | 'bfloat16' | 'copy'
+
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
 export interface Addon {
   /** shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3] */
@@ -93,8 +95,12 @@ export interface Addon {
   channelSum(rows: number, channels: number, a: Float32Array, to: Float32Array): void
   /** Over the last axis of (rows, classes). */
   softmax(rows: number, classes: number, a: Float32Array, to: Float32Array): void
-  /** GFLOP/s of multiply-adds in registers on the current threads, measured for so many seconds. */
-  peak(seconds: number): number
+  /**
+   * The most that the current threads can do, measured for about so many seconds, and the probe that showed it:
+   * multiply-adds in registers in GFLOP/s, or `copy` in GB/s read and written. null where the processor has no such
+   * instructions.
+   */
+  peak(what: PeakKind, seconds: number): { readonly rate: number; readonly probe: string } | null
   isas(): Isa[]
   isa(): Isa
   setIsa(isa: Isa): void

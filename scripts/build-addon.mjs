@@ -31,15 +31,13 @@ const common = [
   '-DNAPI_VERSION=8',
   '-DNAPI_CPP_EXCEPTIONS',
 ]
+const avx512 = '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' ')
 /** What a file named so may use; such files run only where the processor has it. NEON is in every 64-bit ARM. */
 const instructionSets = [
   { ending: 'neon.cc', arch: 'arm64', flags: [] },
   { ending: 'avx2.cc', arch: 'x64', flags: ['-mavx2', '-mfma'] },
-  {
-    ending: 'avx512.cc',
-    arch: 'x64',
-    flags: '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' '),
-  },
+  { ending: 'avx512.cc', arch: 'x64', flags: avx512 },
+  { ending: 'avx512bf16.cc', arch: 'x64', flags: [...avx512, '-mavx512bf16'] },
 ]
 
 /** How the addon is linked: Node brings the functions of Node-API. */

@@ -326,13 +326,28 @@ Napi::Value softmax(const Napi::CallbackInfo& info) {
   });
 }
 
+// (what, seconds) -> {rate, probe}, or null where this processor cannot do that
 Napi::Value peak(const Napi::CallbackInfo& info) {
   return guarded(info, "peak", [&](const Arguments& a) {
-    const double seconds = a.number(0, "seconds");
+    const std::string what = info[0].ToString().Utf8Value();
+    double rate = 0;
+    const char* best = "";
+    const double seconds = a.number(1, "seconds");
     if (!(seconds > 0 && seconds <= 60)) fail(a.env(), "peak: expected up to 60 seconds, found " + written(seconds));
-    double gflops = 0;
-    kernels().peak_probe({seconds, &gflops});
-    return static_cast<Napi::Value>(Napi::Number::New(a.env(), gflops));
+    const ctflow::PeakProbe probe{seconds, &rate, &best};
+    if (what == "float32") {
+      kernels().peak_probe(probe);
+    } else if (what == "bfloat16") {
+      if (!ctflow::bfloat16_probe(probe)) return a.env().Null();
+    } else if (what == "copy") {
+      ctflow::copy_probe(probe);
+    } else {
+      fail(a.env(), "peak: expected float32, bfloat16 or copy, found '" + what + "'");
+    }
+    Napi::Object result = Napi::Object::New(a.env());
+    result["rate"] = rate;
+    result["probe"] = best;
+    return static_cast<Napi::Value>(result);
   });
 }
 

@@ -39,7 +39,7 @@ t.test('sizes whose places would not fit into numbers are refused', { skip }, as
   t.throws(() => addon.conv3dForward(one, one, y, shape), { message: /output's size times the stride is too large/ })
   t.throws(() => addon.conv3dInputGradient(y, one, one, shape), { message: /too large/ })
   for (const seconds of [Infinity, NaN, 0, -1, 61])
-    t.throws(() => addon.peak(seconds), { message: /expected up to 60 seconds, found/ })
+    t.throws(() => addon.peak('float32', seconds), { message: /expected up to 60 seconds, found/ })
 })
 
 t.test('work memory that no machine has is an error', { skip: skip || noVectors() }, async t => {

@@ -113,7 +113,7 @@ function reduction(draw: Rng): Call {
 
 const state = (draw: Rng): Call =>
   pick<Call>(draw, [
-    { name: 'peak', args: [0.001], outputs: [] },
+    { name: 'peak', args: ['float32', 0.001], outputs: [] },
     { name: 'isas', args: [], outputs: [] },
     { name: 'isa', args: [], outputs: [] },
     { name: 'threads', args: [], outputs: [] },

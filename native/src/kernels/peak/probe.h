@@ -1,4 +1,4 @@
-// The probe's frame: the same loop on every thread, timed as a whole.
+// The probe's frame: the same loop on every thread, timed as a whole. Fused multiply-adds in registers alone.
 #pragma once
 
 #include <chrono>
@@ -11,29 +11,40 @@
 namespace ctflow {
 namespace {
 
-// `loop(iterations)` returns a number that depends on all its work, so that none of it can be left out.
-template <class Loop>
-static inline void run_probe(const PeakProbe& probe, double flops_per_iteration, Loop&& loop) {
-  using Clock = std::chrono::steady_clock;
-  const int threads = thread_count();
-  Scratch<float> kept(threads);
-  long iterations = 1 << 16;
-  double best = 0;
-  double spent = 0;
-  while (spent < probe.seconds) {
-    const auto start = Clock::now();
-    parallel(threads, [&](int64_t i, int) { kept[i] = loop(iterations); });
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    spent += seconds;
-    const double gflops = static_cast<double>(iterations) * threads * flops_per_iteration / seconds / 1e9;
-    if (gflops > best) best = gflops;
-    // Short enough that many runs are not interrupted.
-    if (seconds < 0.004) iterations *= 2;
-  }
-  *probe.gflops = best;
-}
+// The best of a probe's loops so far.
+class Best {
+ public:
+  explicit Best(const PeakProbe& probe) : probe_(probe) { *probe.rate = 0; }
 
-// N independent chains of A's registers.
+  // `loop(task, iterations)` does one thread's share of the work, `amount` (FLOPs, bytes) per iteration. It is repeated
+  // for about `seconds`; the fastest repetition counts, since an interrupted one says nothing about the machine.
+  template <class Loop>
+  void measure(const char* name, double seconds, double amount, long iterations, Loop&& loop) {
+    using Clock = std::chrono::steady_clock;
+    const int threads = thread_count();
+    double spent = 0;
+    while (spent < seconds) {
+      const auto start = Clock::now();
+      parallel(threads, [&](int64_t i, int) { loop(static_cast<int>(i), iterations); });
+      const double taken = std::chrono::duration<double>(Clock::now() - start).count();
+      spent += taken;
+      const double rate = static_cast<double>(iterations) * threads * amount / taken / 1e9;
+      if (rate > *probe_.rate) {
+        *probe_.rate = rate;
+        *probe_.best = name;
+      }
+      // Long enough that waking the threads does not matter, short enough that many runs are not interrupted.
+      if (taken < 0.002) iterations *= 2;
+    }
+  }
+
+ private:
+  const PeakProbe& probe_;
+};
+
+constexpr long kFirstIterations = 1 << 14;
+
+// N independent chains of A's registers. Gives a number that depends on all the work, so that none of it can be left out.
 template <class A, int N>
 static inline float fma_chains(long iterations) {
   typename A::F sum[N];
@@ -52,17 +63,21 @@ static inline float fma_chains(long iterations) {
   return result;
 }
 
+template <class A, int N>
+static void measure_chains(Best& best, const char* name, double seconds) {
+  Scratch<float> kept(thread_count());
+  best.measure(name, seconds, 2.0 * N * A::V, kFirstIterations,
+               [&](int task, long iterations) { kept[task] = fma_chains<A, N>(iterations); });
+}
+
+// Chains that fit into sixteen registers beside the two constants; more than a multiply-add's latency times its units.
 template <class A>
 static void best_probe(const PeakProbe& probe) {
-  double best = 0;
-  double gflops = 0;
-  const PeakProbe part{probe.seconds / 3, &gflops};
-  run_probe(part, 10.0 * A::V * 2, fma_chains<A, 10>);
-  best = gflops > best ? gflops : best;
-  run_probe(part, 12.0 * A::V * 2, fma_chains<A, 12>);
-  best = gflops > best ? gflops : best;
-  run_probe(part, 14.0 * A::V * 2, fma_chains<A, 14>);
-  *probe.gflops = gflops > best ? gflops : best;
+  Best best(probe);
+  measure_chains<A, 8>(best, "8 chains", probe.seconds / 4);
+  measure_chains<A, 10>(best, "10 chains", probe.seconds / 4);
+  measure_chains<A, 12>(best, "12 chains", probe.seconds / 4);
+  measure_chains<A, 14>(best, "14 chains", probe.seconds / 4);
 }
 
 }  // namespace

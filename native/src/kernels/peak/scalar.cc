@@ -6,14 +6,15 @@ namespace ctflow {
 
 void peak_probe__scalar(const PeakProbe& probe) {
   constexpr int kChains = 32;
-  run_probe(probe, 2.0 * kChains, [](long iterations) {
+  Scratch<float> kept(thread_count());
+  Best(probe).measure("32 chains", probe.seconds, 2.0 * kChains, kFirstIterations, [&](int task, long iterations) {
     float sum[kChains];
     for (int i = 0; i < kChains; i++) sum[i] = static_cast<float>(i);
     for (long k = 0; k < iterations; k++)
       for (int i = 0; i < kChains; i++) sum[i] = sum[i] * 0.999f + 0.001f;
     float total = 0;
     for (int i = 0; i < kChains; i++) total += sum[i];
-    return total;
+    kept[task] = total;
   });
 }
 

@@ -1,0 +1,76 @@
+/** The work that whole networks are measured with, ours and others': plain data, so that it crosses to other processes. */
+
+import type { EngineOptions } from '../../engine/options.ts'
+import type { Shape3 } from '../../pipeline/stage.ts'
+import { rng } from '../../pipeline/random.ts'
+import { networkWith } from '../kernels/layers.ts'
+
+export interface Work {
+  /** A training step (forward, loss, backward, Adam) or the forward pass of windows. */
+  readonly task: 'train-step' | 'window'
+  readonly initFilters: number
+  /** x, y, z. */
+  readonly shape: Shape3
+  readonly batch: number
+  readonly precision: 'float32' | 'bfloat16'
+  readonly threads: number
+}
+
+/** `train-step/f8/224x224x32/float32`, and the batch where it is not 1. */
+export function nameOf({ task, initFilters, shape, batch, precision }: Work): string {
+  const size = `${shape.join('x')}${batch === 1 ? '' : `/batch-${batch}`}`
+  return `${task}/f${initFilters}/${size}/${precision}`
+}
+
+export const publishedPatch: Shape3 = [224, 224, 32]
+
+export const lossOptions = {
+  kind: 'dice-ce',
+  squaredPred: true,
+  includeBackground: true,
+  jaccard: false,
+  batch: false,
+  smoothNr: 1e-5,
+  smoothDr: 1e-5,
+  lambdaDice: 1,
+  lambdaCe: 1,
+} as const
+
+export const adamOptions = {
+  kind: 'adam',
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+} as const
+
+export const seed = 0
+
+export function engineOptions({ task, initFilters, precision, threads }: Work): EngineOptions {
+  return {
+    backend: 'native',
+    precision: precision as EngineOptions['precision'],
+    threads,
+    network: networkWith(initFilters),
+    ...(task === 'train-step' && { loss: lossOptions, optimizer: adamOptions }),
+    seed,
+  }
+}
+
+/** Noise, and a block of lesion in the last tenth of every patch; x fastest. */
+export function voxelsOf({ batch, shape }: Pick<Work, 'batch' | 'shape'>): { image: Float32Array; label: Uint8Array } {
+  const voxels = shape[0] * shape[1] * shape[2]
+  const image = new Float32Array(new SharedArrayBuffer(batch * voxels * 4))
+  const label = new Uint8Array(new SharedArrayBuffer(batch * voxels))
+  const random = rng(seed, 0, 0, 'bench')
+  for (let i = 0; i < image.length; i++) image[i] = random.uniform()
+  for (let i = 0; i < label.length; i++) label[i] = i % voxels > 0.9 * voxels ? 1 : 0
+  return { image, label }
+}
+
+/** Voxels of the first patch whose logits tell whether two programs have done the same: indices with x fastest. */
+export function sampledVoxels(shape: Shape3, count = 64): number[] {
+  const random = rng(seed, 0, 0, 'bench-samples')
+  return Array.from({ length: count }, () => Math.floor(random.uniform() * shape[0] * shape[1] * shape[2]))
+}
