@@ -33,13 +33,12 @@ const common = [
   '-DNAPI_VERSION=8',
   '-DNAPI_CPP_EXCEPTIONS',
 ]
+const avx512 = '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' ')
 /** What a file named so may use; such files run only where the processor has it. */
 const instructionSets = [
   { ending: 'avx2.cc', flags: ['-mavx2', '-mfma'] },
-  {
-    ending: 'avx512.cc',
-    flags: '-mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512'.split(' '),
-  },
+  { ending: 'avx512.cc', flags: avx512 },
+  { ending: 'avx512bf16.cc', flags: [...avx512, '-mavx512bf16'] },
 ]
 
 /** Compiles and links what is out of date. Rejects with a message that says what to install or what the compiler said. */

@@ -30,6 +30,11 @@ struct Axis {
     if (scaled < 0 || scaled % stride != 0) return -1;
     return scaled / stride < inputs ? scaled / stride : -1;
   }
+
+  // Inputs that so many neighbouring outputs see, at most.
+  int seen_by(int neighbours) const {
+    return transposed ? (neighbours - 1) / stride + 1 + kernel : (neighbours - 1) * stride + kernel;
+  }
 };
 
 // The outputs of a row that see the same taps at the same places: all of them going forward; every stride-th, from
@@ -54,7 +59,14 @@ constexpr int kMostRowsOfGroup = 8;
 // Packed rows of one thread: half of a second-level cache.
 constexpr int64_t kPackedFloats = 1 << 18;
 
-template <class A>
+// How values lie in the slots of packed rows and filters, 32 bits each: here one float32. Another is in bfloat16.h.
+struct FloatSlots {
+  static constexpr int kValues = 1;
+  static int slots_of_block(int channels_in) { return channels_in == 1 ? 1 : 8; }
+  static float slot(float value, float) { return value; }
+};
+
+template <class A, class Slots = FloatSlots>
 class RowConvolution {
  public:
   // `filter_out` and `filter_in` are the steps, in floats, from one output or input channel to the next in the filter
@@ -62,8 +74,8 @@ class RowConvolution {
   RowConvolution(int batch, const Axis axes[3], int channels_in, int channels_out, const float* x, const float* filter,
                  int64_t filter_in, int64_t filter_out, float* y)
       : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter), filter_in_(filter_in), filter_out_(filter_out), y_(y),
-        pairs_(A::kPairs && channels_out <= 8), slots_(channels_in == 1 ? 1 : 8),
-        lanes_(A::V), blocks_in_((channels_in + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
+        pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)), slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
+        lanes_(A::V), blocks_in_((slots_in_ + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
         classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
         blocks_((channels_out + A::V - 1) / A::V) {
     make_classes();
@@ -77,11 +89,11 @@ class RowConvolution {
     const int threads = thread_count();
     const int planes = d_.outputs < 4 ? d_.outputs : 4;
     const int z_blocks = (d_.outputs + planes - 1) / planes;
-    const int window = held_rows(d_, planes);
+    const int window = d_.seen_by(planes);
     const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
     int group = kMostRowsOfGroup;
-    while (group > 1 && window * held_rows(h_, group) * row_floats > kPackedFloats) group /= 2;
-    const int held = window * held_rows(h_, group);
+    while (group > 1 && window * h_.seen_by(group) * row_floats > kPackedFloats) group /= 2;
+    const int held = window * h_.seen_by(group);
     int groups = h_.outputs * batch_ * z_blocks / (8 * threads * group);
     groups = groups < 1 ? 1 : (groups > 4 ? 4 : groups);
     const int rows = groups * group;
@@ -123,11 +135,6 @@ class RowConvolution {
     int planes;
     int rows_of_plane;
   };
-
-  // Input positions along an axis that neighbouring outputs see, at most.
-  static int held_rows(const Axis& axis, int outputs) {
-    return axis.transposed ? (outputs - 1) / axis.stride + 1 + axis.kernel : (outputs - 1) * axis.stride + axis.kernel;
-  }
 
   void make_classes() {
     int tap_count = 0;
@@ -189,11 +196,15 @@ class RowConvolution {
               const int64_t tap = static_cast<int64_t>(plane) * w_.kernel + taps_[classes_[c].first_tap + k];
               for (int slot = 0; slot < slots_; slot++)
                 for (int lane = 0; lane < blocks_[b].registers * lanes_; lane++) {
-                  const int in = block * slots_ + slot;
+                  const int in = (block * slots_ + slot) * Slots::kValues;
                   const int out = blocks_[b].channel + (pairs_ ? lane / 2 : lane);
-                  *to++ = in < ci_ && out < co_ ? filter_[tap * ci_ * co_ + in * filter_in_ + out * filter_out_] : 0.0f;
+                  *to++ = Slots::slot(weight(tap, in, out), weight(tap, in + 1, out));
                 }
             }
+  }
+
+  float weight(int64_t tap, int in, int out) const {
+    return in < ci_ && out < co_ ? filter_[tap * ci_ * co_ + in * filter_in_ + out * filter_out_] : 0.0f;
   }
 
   // Output rows [begin, end) of plane z.
@@ -229,7 +240,7 @@ class RowConvolution {
         const float* filter = filters + (kd * h_.kernel + kh) * per_row;
         for (int i = 0; i < blocks_in_; i++)
           list[n++] = RowTaps{packed + static_cast<int64_t>(i) * width_ * slots_ * (pairs_ ? 2 : 1),
-                              filter + i * k.taps * tap_block, ci_ - i * slots_ < slots_ ? ci_ - i * slots_ : slots_};
+                              filter + i * k.taps * tap_block, slots_in_ - i * slots_ < slots_ ? slots_in_ - i * slots_ : slots_};
       }
     }
     const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
@@ -245,22 +256,23 @@ class RowConvolution {
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
+    if (slots_ == 1) return dispatch<1>(jobs, count, registers, fused);
+    if constexpr (Slots::kValues == 2) {
+      if (slots_ == 4) return dispatch<4>(jobs, count, registers, fused);
+    }
+    dispatch<8>(jobs, count, registers, fused);
+  }
+
+  template <int S>
+  void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
     if constexpr (A::kPairs) {
-      if (pairs_) {
-        if (slots_ == 1)
-          return fused ? fused_pair_rows<A, 1>(jobs, count)
-                       : sx_ == 1 ? pair_rows<A, 1, 1>(jobs, count) : pair_rows<A, 1, 2>(jobs, count);
-        return fused ? fused_pair_rows<A, 8>(jobs, count)
-                     : sx_ == 1 ? pair_rows<A, 8, 1>(jobs, count) : pair_rows<A, 8, 2>(jobs, count);
-      }
+      if (pairs_)
+        return fused ? fused_pair_rows<A, S>(jobs, count)
+                     : sx_ == 1 ? pair_rows<A, S, 1>(jobs, count) : pair_rows<A, S, 2>(jobs, count);
     }
-    if (fused) return slots_ == 1 ? fused_rows<A, 1>(jobs, count) : fused_rows<A, 8>(jobs, count);
-    if (slots_ == 1) {
-      if (registers == 2) return sx_ == 1 ? plain_rows<A, 1, 1, 2>(jobs, count) : plain_rows<A, 1, 2, 2>(jobs, count);
-      return sx_ == 1 ? plain_rows<A, 1, 1, 1>(jobs, count) : plain_rows<A, 1, 2, 1>(jobs, count);
-    }
-    if (registers == 2) return sx_ == 1 ? plain_rows<A, 8, 1, 2>(jobs, count) : plain_rows<A, 8, 2, 2>(jobs, count);
-    return sx_ == 1 ? plain_rows<A, 8, 1, 1>(jobs, count) : plain_rows<A, 8, 2, 1>(jobs, count);
+    if (fused) return fused_rows<A, S>(jobs, count);
+    if (registers == 2) return sx_ == 1 ? plain_rows<A, S, 1, 2>(jobs, count) : plain_rows<A, S, 2, 2>(jobs, count);
+    return sx_ == 1 ? plain_rows<A, S, 1, 1>(jobs, count) : plain_rows<A, S, 2, 1>(jobs, count);
   }
 
   const float* packed_row(int sample, int z, int y, Cache& cache) const {
@@ -270,9 +282,14 @@ class RowConvolution {
     if (cache.tags[place] == tag) return to;
     cache.tags[place] = tag;
     const float* from = x_ + ((static_cast<int64_t>(sample) * d_.inputs + z) * h_.inputs + y) * w_.inputs * ci_;
+    const int most = slots_ * Slots::kValues;
     for (int block = 0; block < blocks_in_; block++) {
-      const int channels = ci_ - block * slots_ < slots_ ? ci_ - block * slots_ : slots_;
-      pack_block(from + block * slots_, channels, to + static_cast<int64_t>(block) * width_ * slots_ * (pairs_ ? 2 : 1));
+      const int channels = ci_ - block * most < most ? ci_ - block * most : most;
+      float* block_to = to + static_cast<int64_t>(block) * width_ * slots_ * (pairs_ ? 2 : 1);
+      if constexpr (Slots::kValues == 1)
+        pack_block(from + block * most, channels, block_to);
+      else
+        Slots::pack_block({from + block * most, ci_, channels, w_.inputs, first_, width_, slots_, pairs_ ? sx_ : 0}, block_to);
     }
     return to;
   }
@@ -329,7 +346,8 @@ class RowConvolution {
   const int64_t filter_in_, filter_out_;
   float* const y_;
   const bool pairs_;
-  const int slots_;  // input channels of a block
+  const int slots_;  // of a block of input channels
+  const int slots_in_;
   const int lanes_;
   const int blocks_in_;
   const int sx_;
@@ -345,22 +363,22 @@ class RowConvolution {
 };
 
 // False where the tiles cannot do it (rows sampled at every third voxel or sparser).
-template <class A>
+template <class A, class Slots = FloatSlots>
 static bool forward_by_rows(const Conv3dForward& a) {
   const Conv3dShape& s = a.shape;
   if (s.stride[2] > 2) return false;
   Axis axes[3];
   for (int i = 0; i < 3; i++) axes[i] = Axis{s.out[i], s.in[i], s.kernel[i], s.stride[i], s.pad[i], false};
-  RowConvolution<A>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
+  RowConvolution<A, Slots>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
   return true;
 }
 
-template <class A>
+template <class A, class Slots = FloatSlots>
 static void input_gradient_by_rows(const Conv3dInputGradient& a) {
   const Conv3dShape& s = a.shape;
   Axis axes[3];
   for (int i = 0; i < 3; i++) axes[i] = Axis{s.in[i], s.out[i], s.kernel[i], s.stride[i], s.pad[i], true};
-  RowConvolution<A>(s.batch, axes, s.co, s.ci, a.dy, a.filter, 1, s.co, a.dx).run();
+  RowConvolution<A, Slots>(s.batch, axes, s.co, s.ci, a.dy, a.filter, 1, s.co, a.dx).run();
 }
 
 }  // namespace
