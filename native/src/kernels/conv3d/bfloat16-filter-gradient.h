@@ -123,14 +123,17 @@ static void pack_pairs_of_row(const PairsOfRow& r, float* to) {
     j++;
   };
   while (j < r.count && r.first + j * r.step < 0) one();
-  if (r.channels == 8 && r.stride == 8 && r.lanes == 8 && r.apart == 1 && r.step <= 2) {
+  if (r.channels == 8 && r.stride == 8 && r.lanes == 8) {
     const float* from = r.row + static_cast<int64_t>(r.first + j * r.step) * 8;
-    if (r.step == 2)
+    if (r.step == 2 && r.apart == 1)
       for (; j + 2 <= r.count && r.first + 2 * j + 4 <= r.voxels; j += 2, from += 32)
         A::store(to + j * 8, A::pair_up_8(from));
-    else
+    else if (r.step == 1 && r.apart == 1)
       for (; j + 4 <= r.count && r.first + j + 8 <= r.voxels; j += 4, from += 32)
-        A::pair_up_neighbours_8(from, to + j * 8);
+        A::template pair_up_neighbours_8<1>(from, to + j * 8);
+    else if (r.step == 1 && r.apart == 2)
+      for (; j + 4 <= r.count && r.first + j + 8 <= r.voxels; j += 4, from += 32)
+        A::template pair_up_neighbours_8<2>(from, to + j * 8);
   }
   while (j < r.count) one();
 }
@@ -273,6 +276,7 @@ class Bfloat16FilterGradient {
 
     const int planes = s_.kernel[0] * s_.kernel[1];
     for (int p = 0; p < planes; p += by_eight_ ? 2 : 1) {
+      if (row + 2 * n <= end) fetch_ahead(row + n, n, p, by_eight_ ? 2 : 1);
       int found = 0;
       for (int64_t i = 0; i < n; i++) {
         const Place at = place(row + i);
@@ -372,6 +376,26 @@ class Bfloat16FilterGradient {
     else
       pack_pairs_of_row<A>({x_row(at.sample, z, y) + t.first, s_.in[2], s_.ci, t.channels, -s_.pad[2], 1, s_.stride[2], other_count_, t.channels}, to);
     return to;
+  }
+
+  // Asks for a part of the rows that the next segment packs first, so that it will not wait for memory: parts [p, p + 2)
+  // of as many as there are planes.
+  void fetch_ahead(int64_t row, int64_t n, int p, int parts) const {
+    const int planes = s_.kernel[0] * s_.kernel[1];
+    for (int64_t i = row; i < row + n; i++) {
+      const Place at = place(i);
+      const int z = axes_[0].input(at.z, by_taps_ ? 0 : s_.kernel[0] - 1);
+      const int y = axes_[1].input(at.y, by_taps_ ? 0 : s_.kernel[1] - 1);
+      const float* main = by_taps_ ? x_row(at.sample, at.z, at.y) : dy_row(at.sample, at.z, at.y);
+      fetch_part(main, by_taps_ ? s_.in[2] * s_.ci : s_.out[2] * s_.co, p, parts, planes);
+      if (z < 0 || y < 0) continue;
+      const float* other = by_taps_ ? dy_row(at.sample, z, y) : x_row(at.sample, z, y);
+      fetch_part(other, by_taps_ ? s_.out[2] * s_.co : s_.in[2] * s_.ci, p, parts, planes);
+    }
+  }
+  static void fetch_part(const float* row, int64_t floats, int p, int parts, int planes) {
+    const int64_t stop = p + parts < planes ? floats * (p + parts) / planes : floats;
+    for (int64_t i = floats * p / planes; i < stop; i += 16) __builtin_prefetch(row + i, 0, 2);
   }
 
   const float* x_row(int64_t sample, int z, int y) const {

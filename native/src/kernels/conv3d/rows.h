@@ -58,6 +58,8 @@ struct Block {
 constexpr int kMostRowsOfGroup = 8;
 // Packed rows of one thread: half of a second-level cache.
 constexpr int64_t kPackedFloats = 1 << 18;
+// Outputs from this size on do not stay in a cache until they are read.
+constexpr int64_t kStreamedFloats = 1 << 23;
 
 // How values lie in the slots of packed rows and filters, 32 bits each: here one float32. Another is in bfloat16.h.
 struct FloatSlots {
@@ -77,7 +79,7 @@ class RowConvolution {
         pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)), slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
         lanes_(A::V), blocks_in_((slots_in_ + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
         classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
-        blocks_((channels_out + A::V - 1) / A::V) {
+        blocks_((channels_out + A::V - 1) / A::V), stream_(streams()) {
     make_classes();
     make_blocks();
   }
@@ -87,17 +89,19 @@ class RowConvolution {
     pack_filters(filters.get());
 
     const int threads = thread_count();
-    const int planes = d_.outputs < 4 ? d_.outputs : 4;
-    const int z_blocks = (d_.outputs + planes - 1) / planes;
-    const int window = d_.seen_by(planes);
+    // A group of rows goes through the planes; what a plane's outputs see is kept until the next plane has used it.
+    const int window = d_.seen_by(1);
     const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
     int group = kMostRowsOfGroup;
     while (group > 1 && window * h_.seen_by(group) * row_floats > kPackedFloats) group /= 2;
+    const int y_blocks = (h_.outputs + group - 1) / group;
+    group = (h_.outputs + y_blocks - 1) / y_blocks;
     const int held = window * h_.seen_by(group);
-    int groups = h_.outputs * batch_ * z_blocks / (8 * threads * group);
-    groups = groups < 1 ? 1 : (groups > 4 ? 4 : groups);
-    const int rows = groups * group;
-    const int y_blocks = (h_.outputs + rows - 1) / rows;
+    // Each block of planes packs some planes of its neighbours: as few blocks as keep the threads busy.
+    int z_blocks = (8 * threads + batch_ * y_blocks - 1) / (batch_ * y_blocks);
+    const int most_z_blocks = (d_.outputs + 3) / 4;
+    z_blocks = z_blocks > most_z_blocks ? most_z_blocks : z_blocks;
+    const int planes = (d_.outputs + z_blocks - 1) / z_blocks;
 
     const int most = d_.kernel * h_.kernel * blocks_in_;
     Scratch<float> packed_rows(threads * held * row_floats);
@@ -112,11 +116,13 @@ class RowConvolution {
                   row_floats, window, held / window};
       for (int i = 0; i < held; i++) cache.tags[i] = -1;
       RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most * group;
-      const int y_end = (y_block + 1) * rows < h_.outputs ? (y_block + 1) * rows : h_.outputs;
+      const int y = y_block * group;
+      const int y_end = y + group < h_.outputs ? y + group : h_.outputs;
       const int z_end = (z_block + 1) * planes < d_.outputs ? (z_block + 1) * planes : d_.outputs;
-      for (int y = y_block * rows; y < y_end; y += group)
-        for (int z = z_block * planes; z < z_end; z++)
-          rows_of_group(sample, z, y, y + group < y_end ? y + group : y_end, filters.get(), cache, list);
+      for (int z = z_block * planes; z < z_end; z++) rows_of_group(sample, z, y, y_end, filters.get(), cache, list);
+      if constexpr (A::kPairs) {
+        if (stream_) A::finish_stream();
+      }
     });
   }
 
@@ -245,6 +251,13 @@ class RowConvolution {
     }
     const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
     const int left = co_ - block.channel;
+    // What the next plane's outputs see for the first time.
+    const float* ahead = nullptr;
+    if (block.channel == 0 && k.start == 0) {
+      const int iz = z + 1 < d_.outputs ? d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) : -1;
+      const int iy = h_.input(y, h_.kernel / 2);
+      if (iz >= 0 && iy >= 0) ahead = x_ + ((static_cast<int64_t>(sample) * d_.inputs + iz) * h_.inputs + iy) * w_.inputs * ci_;
+    }
     return RowJob{list,
                   n,
                   k.taps,
@@ -252,7 +265,8 @@ class RowConvolution {
                   y_ + voxel * co_ + block.channel,
                   static_cast<int64_t>(k.step) * co_,
                   k.count,
-                  left < block.registers * lanes_ ? left : block.registers * lanes_};
+                  left < block.registers * lanes_ ? left : block.registers * lanes_,
+                  stream_, ahead, ahead == nullptr ? 0 : static_cast<int64_t>(w_.inputs) * ci_ / k.count};
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
@@ -338,6 +352,12 @@ class RowConvolution {
     }
   }
 
+  // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
+  bool streams() const {
+    return pairs_ && co_ == 8 && classes_.count == 1 && w_.outputs % 2 == 0 && reinterpret_cast<uintptr_t>(y_) % 64 == 0 &&
+           static_cast<int64_t>(batch_) * d_.outputs * h_.outputs * w_.outputs * co_ >= kStreamedFloats;
+  }
+
   const int batch_;
   const Axis d_, h_, w_;
   const int ci_, co_;
@@ -358,6 +378,7 @@ class RowConvolution {
   Array<Block> blocks_;
   int block_count_ = 0;
   int64_t filters_size_ = 0;
+  const bool stream_;
   int first_ = 0;  // the input voxel at the start of a packed row
   int width_ = 0;  // voxels of a packed row
 };

@@ -24,10 +24,11 @@ struct Avx512Bf16 : Avx512 {
   static inline F pair_up_8(const float* from) {
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order_8(), four_voxels_8(from)));
   }
-  // Four voxels of eight channels, each paired with the next: four sets of pairs. Reads eight voxels.
+  // Four voxels of eight channels, each paired with the one `Apart` voxels on: four sets of pairs. Reads eight voxels.
+  template <int Apart>
   static inline void pair_up_neighbours_8(const float* from, float* to) {
     const __m512i here = four_voxels_8(from);
-    const __m512i shifted = _mm512_alignr_epi64(four_voxels_8(from + 32), here, 2);
+    const __m512i shifted = _mm512_alignr_epi64(four_voxels_8(from + 32), here, 2 * Apart);
     _mm512_storeu_si512(to, _mm512_permutex2var_epi16(here, order_2(0), shifted));
     _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(here, order_2(16), shifted));
   }
