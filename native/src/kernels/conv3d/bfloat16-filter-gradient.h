@@ -57,10 +57,12 @@ static inline void gradient_tile_of_pairs(const RowPair* rows, int row_count, in
   }
 }
 
-// For eight output channels, two rows of taps (kd, kh) at once: {tap 1, tap 0} of row a, of row b, and tap 2 of both.
+// For eight output channels, two rows of taps (kd, kh) at once: {tap 1, tap 0} of row a, of row b, and tap 2 of both. With
+// each pair it asks for a piece of a row that will be packed next.
 template <class A, int C>
 static inline void gradient_tile_of_pairs_8(const RowTriple* rows, int row_count, int pairs, int64_t x_step, float* to_a,
-                                            float* to_b, int64_t to_tap, int64_t to_channel) {
+                                            float* to_b, int64_t to_tap, int64_t to_channel, const float* ahead,
+                                            int64_t ahead_step) {
   using F = typename A::F;
   F sum_a[C], sum_b[C], sum_2[C];
   CTFLOW_UNROLL
@@ -70,7 +72,8 @@ static inline void gradient_tile_of_pairs_8(const RowTriple* rows, int row_count
     const float* a = rows[r].a;
     const float* b = rows[r].b;
     F tap2 = A::join_low(A::load(a), b);
-    for (int p = 0; p < pairs; p++, x += x_step, a += 16, b += 16) {
+    for (int p = 0; p < pairs; p++, x += x_step, a += 16, b += 16, ahead += ahead_step) {
+      __builtin_prefetch(ahead, 0, 2);
       const F here_a = A::load(a + 8);
       const F here_b = A::load(b + 8);
       CTFLOW_UNROLL
@@ -224,6 +227,8 @@ class Bfloat16FilterGradient {
     float* other;
     int64_t* tags;
     RowTriple* list;
+    const float* ahead;  // read with each pair of the next tile, to have it in a cache
+    int64_t ahead_step;
   };
 
   struct Place {
@@ -261,12 +266,12 @@ class Bfloat16FilterGradient {
       const int fewest = depth - (depth - 1) / planes_ * planes_;
       held_planes_ = axes_[0].seen_by(planes_);
       held_lines_ = axes_[1].seen_by((segment_ - 1 + fewest - 1) / fewest + 1);
-      if (planes_ == 1 || held_planes_ * held_lines_ * other_row_floats(s_.ci) <= kOtherFloats) return;
+      if (planes_ == 1 || static_cast<int64_t>(held_planes_) * held_lines_ * other_row_floats(s_.ci) <= kOtherFloats) return;
     }
   }
 
   // Rows [row, ...) as far as a segment goes, for all channels of the task; gives the next row.
-  int64_t segment(const Task& t, int64_t row, int64_t end) const {
+  int64_t segment(Task& t, int64_t row, int64_t end) const {
     int64_t n = segment_;
     const int64_t left = place(row).left;
     n = n < left ? n : left;
@@ -276,7 +281,9 @@ class Bfloat16FilterGradient {
 
     const int planes = s_.kernel[0] * s_.kernel[1];
     for (int p = 0; p < planes; p += by_eight_ ? 2 : 1) {
-      if (row + 2 * n <= end) fetch_ahead(row + n, n, p, by_eight_ ? 2 : 1);
+      t.ahead = t.main;
+      t.ahead_step = 0;
+      if (row + 2 * n <= end) fetch_ahead(t, row + n, n, p);
       int found = 0;
       for (int64_t i = 0; i < n; i++) {
         const Place at = place(row + i);
@@ -322,11 +329,11 @@ class Bfloat16FilterGradient {
         if (alone) {
           float sums[3 * C * 8];
           std::memset(sums, 0, sizeof sums);
-          gradient_tile_of_pairs_8<A, C>(rows, some, pairs_, t.channels, sums, nowhere, C * 8, 8);
+          gradient_tile_of_pairs_8<A, C>(rows, some, pairs_, t.channels, sums, nowhere, C * 8, 8, t.ahead, t.ahead_step);
           for (int k = 0; k < 3; k++)
             for (int i = 0; i < C * 8; i++) to[k * of_tap + i] += sums[k * C * 8 + i];
         } else {
-          gradient_tile_of_pairs_8<A, C>(rows, some, pairs_, t.channels, to, to_b, of_tap, of_channel);
+          gradient_tile_of_pairs_8<A, C>(rows, some, pairs_, t.channels, to, to_b, of_tap, of_channel, t.ahead, t.ahead_step);
         }
       }
       return;
@@ -378,24 +385,28 @@ class Bfloat16FilterGradient {
     return to;
   }
 
-  // Asks for a part of the rows that the next segment packs first, so that it will not wait for memory: parts [p, p + 2)
-  // of as many as there are planes.
-  void fetch_ahead(int64_t row, int64_t n, int p, int parts) const {
+  // Asks for what the next segment packs first, a part with each plane of taps, so that it will not wait for memory: many
+  // requests at once would themselves wait. By eight, a tile asks piece by piece: the first for x, the second for dy.
+  void fetch_ahead(Task& t, int64_t row, int64_t n, int p) const {
     const int planes = s_.kernel[0] * s_.kernel[1];
     for (int64_t i = row; i < row + n; i++) {
       const Place at = place(i);
       const int z = axes_[0].input(at.z, by_taps_ ? 0 : s_.kernel[0] - 1);
       const int y = axes_[1].input(at.y, by_taps_ ? 0 : s_.kernel[1] - 1);
       const float* main = by_taps_ ? x_row(at.sample, at.z, at.y) : dy_row(at.sample, at.z, at.y);
-      fetch_part(main, by_taps_ ? s_.in[2] * s_.ci : s_.out[2] * s_.co, p, parts, planes);
-      if (z < 0 || y < 0) continue;
-      const float* other = by_taps_ ? dy_row(at.sample, z, y) : x_row(at.sample, z, y);
-      fetch_part(other, by_taps_ ? s_.out[2] * s_.co : s_.in[2] * s_.ci, p, parts, planes);
+      const float* other = z < 0 || y < 0 ? nullptr : by_taps_ ? dy_row(at.sample, z, y) : x_row(at.sample, z, y);
+      if (by_eight_) {
+        if (i > row || p > 2 || (p == 2 && other == nullptr)) return;
+        t.ahead = p == 0 ? main : other;
+        t.ahead_step = p == 0 ? 2 * s_.ci : 16;
+        continue;
+      }
+      fetch_part(main, by_taps_ ? s_.in[2] * s_.ci : s_.out[2] * s_.co, p, planes);
+      if (other != nullptr) fetch_part(other, by_taps_ ? s_.out[2] * s_.co : s_.in[2] * s_.ci, p, planes);
     }
   }
-  static void fetch_part(const float* row, int64_t floats, int p, int parts, int planes) {
-    const int64_t stop = p + parts < planes ? floats * (p + parts) / planes : floats;
-    for (int64_t i = floats * p / planes; i < stop; i += 16) __builtin_prefetch(row + i, 0, 2);
+  static void fetch_part(const float* row, int64_t floats, int p, int planes) {
+    for (int64_t i = floats * p / planes; i < floats * (p + 1) / planes; i += 16) __builtin_prefetch(row + i, 0, 2);
   }
 
   const float* x_row(int64_t sample, int z, int y) const {

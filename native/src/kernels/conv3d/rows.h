@@ -98,7 +98,8 @@ class RowConvolution {
     group = (h_.outputs + y_blocks - 1) / y_blocks;
     const int held = window * h_.seen_by(group);
     // Each block of planes packs some planes of its neighbours: as few blocks as keep the threads busy.
-    int z_blocks = (8 * threads + batch_ * y_blocks - 1) / (batch_ * y_blocks);
+    const int64_t columns = static_cast<int64_t>(batch_) * y_blocks;
+    int z_blocks = static_cast<int>((8 * threads + columns - 1) / columns);
     const int most_z_blocks = (d_.outputs + 3) / 4;
     z_blocks = z_blocks > most_z_blocks ? most_z_blocks : z_blocks;
     const int planes = (d_.outputs + z_blocks - 1) / z_blocks;
