@@ -18,16 +18,24 @@ export interface StartedBackend {
 export async function startBackend({
   backend,
   threads: requested,
-}: Pick<EngineOptions, 'backend' | 'threads'>): Promise<StartedBackend> {
+  precision,
+}: Pick<EngineOptions, 'backend' | 'threads' | 'precision'>): Promise<StartedBackend> {
   // TensorFlow.js advertises its Node packages on the first tensor, except in production.
   tf.enableProdMode()
   const threads = resolveThreads(requested)
   switch (backend) {
     case 'auto':
-      return startNative(threads, 'auto: the native backend is the fastest in this version')
+      return startNative(threads, precision, 'auto: the native backend is the fastest in this version')
     case 'native':
-      return startNative(threads, 'asked for')
+      return startNative(threads, precision, 'asked for')
     case 'cpu':
+      if (precision !== 'float32') {
+        throw new PipelineError(
+          'ERR_ENGINE',
+          `engine.precision: the cpu backend computes in float32 only, found "${precision}"; use "backend": "native"`,
+          { backend, precision },
+        )
+      }
       await tf.setBackend('cpu')
       return {
         name: 'cpu',
@@ -46,10 +54,14 @@ export async function startBackend({
   }
 }
 
-async function startNative(threads: number, reason: string): Promise<StartedBackend> {
+async function startNative(
+  threads: number,
+  precision: EngineOptions['precision'],
+  reason: string,
+): Promise<StartedBackend> {
   const { registerNativeBackend, nativeBackendReport } = await import('./backends/native.ts')
   try {
-    await registerNativeBackend({ threads })
+    await registerNativeBackend({ threads, precision })
     await tf.setBackend('native')
   } catch (cause) {
     if (cause instanceof PipelineError) throw cause
@@ -63,7 +75,7 @@ async function startNative(threads: number, reason: string): Promise<StartedBack
   const { isa } = nativeBackendReport()
   return {
     name: 'native',
-    device: `${processor()}, ${isa}`,
+    device: `${processor()}, ${isa}${precision === 'bfloat16' ? ' with bfloat16' : ''}`,
     reason,
     threads,
     fallbacks: () => nativeBackendReport().fallbacks,

@@ -7,7 +7,13 @@ import type { SegresnetOptions } from '../model/segresnet.ts'
 export interface EngineOptions {
   /** `auto` takes the best that this version has. `cpu` is TensorFlow.js' own, for tests: much slower than native. */
   readonly backend: 'auto' | 'native' | 'cpu' | 'webgpu' | 'tensorflow'
-  readonly precision: 'float32'
+  /**
+   * `bfloat16`: the 3x3x3 convolutions between feature maps, nearly all of the work, and their gradients multiply numbers
+   * rounded to bfloat16 and add in float32; weights, activations in memory, the image's own convolution, 1x1x1
+   * convolutions, norms, loss and optimiser stay float32. It needs a processor that has it (avx512_bf16).
+   * `bfloat16-emulated` rounds likewise on any processor, no faster than float32.
+   */
+  readonly precision: 'float32' | 'bfloat16' | 'bfloat16-emulated'
   /** Threads of the native backend, at least 1; `auto` asks the container and the machine, see `resolveThreads`. */
   readonly threads: number | 'auto'
   readonly network: SegresnetOptions

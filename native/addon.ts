@@ -22,12 +22,37 @@ export type Isa = 'scalar' | 'avx2' | 'avx512' | 'neon'
 
 export type PeakKind = 'float32' | 'bfloat16' | 'copy'
 
+/**
+ * How a convolution multiplies. `bfloat16`: what it multiplies is rounded to bfloat16 (nearest, ties to even; denormal
+ * numbers become zeros), the sums are float32, by instructions that not every processor has (`hasBfloat16`). Theirs add
+ * two products at a time with roundings of their own. `bfloat16-emulated` rounds likewise and calls the float32 kernels.
+ */
+export type Precision = 'float32' | 'bfloat16' | 'bfloat16-emulated'
+
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
 export interface Addon {
   /** shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3] */
-  conv3dForward(x: Float32Array, filter: Float32Array, y: Float32Array, shape: readonly number[]): void
-  conv3dInputGradient(dy: Float32Array, filter: Float32Array, dx: Float32Array, shape: readonly number[]): void
-  conv3dFilterGradient(x: Float32Array, dy: Float32Array, dfilter: Float32Array, shape: readonly number[]): void
+  conv3dForward(
+    x: Float32Array,
+    filter: Float32Array,
+    y: Float32Array,
+    shape: readonly number[],
+    precision?: Precision,
+  ): void
+  conv3dInputGradient(
+    dy: Float32Array,
+    filter: Float32Array,
+    dx: Float32Array,
+    shape: readonly number[],
+    precision?: Precision,
+  ): void
+  conv3dFilterGradient(
+    x: Float32Array,
+    dy: Float32Array,
+    dfilter: Float32Array,
+    shape: readonly number[],
+    precision?: Precision,
+  ): void
   /** shape = [batch, voxels, channels, groups] */
   groupNormForward(
     x: Float32Array,
@@ -104,6 +129,8 @@ export interface Addon {
   isas(): Isa[]
   isa(): Isa
   setIsa(isa: Isa): void
+  /** Whether the processor multiplies bfloat16 by itself (avx512_bf16). */
+  hasBfloat16(): boolean
   threads(): number
   setThreads(threads: number): void
   /** Not cleared. */

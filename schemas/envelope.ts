@@ -78,7 +78,12 @@ export const envelope = {
           default: 'auto',
           description: 'auto takes the fastest that is there; cpu is plain JavaScript, for comparison',
         },
-        precision: { enum: ['float32'], default: 'float32', description: 'of products and sums' },
+        precision: {
+          enum: ['float32', 'bfloat16', 'bfloat16-emulated'],
+          default: 'float32',
+          description:
+            'of products in 3x3x3 convolutions; sums, weights and all else are float32. bfloat16 needs a processor that has it (avx512_bf16) and is faster; bfloat16-emulated rounds likewise anywhere, and is not',
+        },
         threads: {
           type: ['integer', 'string'],
           pattern: '^auto$',

@@ -1,6 +1,6 @@
 /** The engine that a definition asks for, and its checkpoints. */
 
-import { openEngine } from '../engine/engine.ts'
+import { openEngine, type EngineOptions } from '../engine/engine.ts'
 import type { AdamOptions } from '../model/adam.ts'
 import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
@@ -22,7 +22,7 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
   const { weights: _, ...options } = network ?? {}
   return openEngine({
     backend: engine.backend as 'auto',
-    precision: engine.precision as 'float32',
+    precision: engine.precision as EngineOptions['precision'],
     threads: engine.threads,
     network: options as unknown as SegresnetOptions,
     ...(train && { loss: train.loss as DiceCeOptions, optimizer: train.optimizer as AdamOptions }),

@@ -6,8 +6,9 @@
 import * as tf from '@tensorflow/tfjs'
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu'
-import { loadAddon } from '../../native/addon.ts'
+import { loadAddon, type Precision } from '../../native/addon.ts'
 import { nativeKernels, partialKernels, type Call, type KernelBackend } from '../../native/kernels/index.ts'
+import { PipelineError } from '../../pipeline/errors.ts'
 import { Pool, type PoolReport } from './pool.ts'
 
 export interface NativeBackendReport {
@@ -24,12 +25,18 @@ const metadataKernels: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'Ex
 const pool = new Pool()
 const fallbacks = new Map<string, number>()
 let registered = false
+let chosen: Precision = 'float32'
 
 class NativeBackend extends MathBackendCPU implements KernelBackend {
   constructor() {
     super()
     // The base class advertises another package on the first tensor.
     Object.assign(this, { firstUse: false })
+  }
+
+  /** Of the convolutions from now on. An engine's thread has a backend of its own, so engines may differ in it. */
+  get precision(): Precision {
+    return chosen
   }
 
   output(shape: readonly number[]): { info: TensorInfo; values: Float32Array } {
@@ -51,9 +58,14 @@ class NativeBackend extends MathBackendCPU implements KernelBackend {
   }
 }
 
-/** Registers backend and kernels once, and sets the number of threads each time. ERR_ENGINE where the addon is missing. */
-export function registerNativeBackend({ threads }: { threads: number }): void {
+/**
+ * Registers backend and kernels once, and sets the number of threads and the precision each time. ERR_ENGINE where the
+ * addon is missing or the processor lacks what the precision needs.
+ */
+export function registerNativeBackend({ threads, precision }: { threads: number; precision: Precision }): void {
+  checkPrecision(precision)
   loadAddon().setThreads(threads)
+  chosen = precision
   if (registered) return
   registered = true
   tf.registerBackend('native', () => new NativeBackend(), 2)
@@ -62,6 +74,16 @@ export function registerNativeBackend({ threads }: { threads: number }): void {
   for (const config of tf.getKernelsForBackend('cpu')) {
     if (!own.has(config.kernelName)) tf.registerKernel(adopted(config))
   }
+}
+
+function checkPrecision(precision: Precision): void {
+  if (precision !== 'bfloat16' || loadAddon().hasBfloat16()) return
+  throw new PipelineError(
+    'ERR_ENGINE',
+    'engine.precision: "bfloat16" needs a processor that multiplies bfloat16 (avx512_bf16: AMD from Zen 4, Intel Xeon from Cooper Lake and Sapphire Rapids on), ' +
+      'and this one does not; use "float32", or "bfloat16-emulated", which rounds likewise and is no faster than float32',
+    { precision },
+  )
 }
 
 /** tfjs' own kernel under our name: counted, or tried natively first. */

@@ -1,8 +1,8 @@
 /** tfjs' three Conv3D kernels; `pad` may be a number, which pads all sides, as PyTorch does. */
 
 import { backend_util } from '@tensorflow/tfjs'
-import { loadAddon } from '../addon.ts'
-import { check, checkShape, floats, kernel } from './kernel.ts'
+import { loadAddon, type Precision } from '../addon.ts'
+import { check, checkShape, floats, kernel, type KernelBackend } from './kernel.ts'
 
 type Shape5 = [number, number, number, number, number]
 type Strides = number | [number, number, number]
@@ -65,10 +65,19 @@ function geometry(
   return { flat, outShape: info.outShape }
 }
 
+/**
+ * bfloat16 serves the convolutions that cost the time. One tap per filter waits for memory anyway, and where one channel
+ * comes in it is the image, whose grey values bfloat16 would cut to 8 bits: both stay float32.
+ */
+function precisionOf({ precision }: KernelBackend, flat: readonly number[]): Precision {
+  const [channelsIn, taps] = [flat[4]!, flat[5]! * flat[6]! * flat[7]!]
+  return taps === 1 || channelsIn === 1 ? 'float32' : precision
+}
+
 export const conv3d = kernel('Conv3D', ({ inputs: { x, filter }, backend, attrs }) => {
   const { flat, outShape } = geometry('Conv3D', x!.shape, filter!.shape, attrs)
   const { info, values } = backend.output(outShape)
-  loadAddon().conv3dForward(floats(backend, x!), floats(backend, filter!), values, flat)
+  loadAddon().conv3dForward(floats(backend, x!), floats(backend, filter!), values, flat, precisionOf(backend, flat))
   return info
 })
 
@@ -77,7 +86,13 @@ export const conv3dInputGradient = kernel('Conv3DBackpropInputV2', ({ inputs: { 
   const { flat, outShape } = geometry('Conv3DBackpropInputV2', inputShape, filter!.shape, attrs)
   checkShape('Conv3DBackpropInputV2', 'dy', dy!, outShape)
   const { info, values } = backend.output(inputShape)
-  loadAddon().conv3dInputGradient(floats(backend, dy!), floats(backend, filter!), values, flat)
+  loadAddon().conv3dInputGradient(
+    floats(backend, dy!),
+    floats(backend, filter!),
+    values,
+    flat,
+    precisionOf(backend, flat),
+  )
   return info
 })
 
@@ -86,6 +101,6 @@ export const conv3dFilterGradient = kernel('Conv3DBackpropFilterV2', ({ inputs: 
   const { flat, outShape } = geometry('Conv3DBackpropFilterV2', x!.shape, filterShape, attrs)
   checkShape('Conv3DBackpropFilterV2', 'dy', dy!, outShape)
   const { info, values } = backend.output(filterShape)
-  loadAddon().conv3dFilterGradient(floats(backend, x!), floats(backend, dy!), values, flat)
+  loadAddon().conv3dFilterGradient(floats(backend, x!), floats(backend, dy!), values, flat, precisionOf(backend, flat))
   return info
 })

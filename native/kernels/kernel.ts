@@ -1,10 +1,13 @@
 /** What the kernels share: a backend that lends memory, and the values of its tensors. */
 
 import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
+import type { Precision } from '../addon.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 
 /** The backend as a kernel sees it. */
 export interface KernelBackend {
+  /** Of the products of convolutions. */
+  readonly precision: Precision
   readonly data: { get(dataId: object): { values?: unknown } }
   /** A tensor over pooled memory that is not cleared. */
   output(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array }

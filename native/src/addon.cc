@@ -58,6 +58,10 @@ class Arguments {
     if (!info_[i].IsNumber()) fail(info_.Env(), std::string(op_) + ": " + name + " is not a number");
     return info_[i].As<Napi::Number>().DoubleValue();
   }
+  std::string text(int i, const char* name) const {
+    if (!info_[i].IsString()) fail(info_.Env(), std::string(op_) + ": " + name + " is not a string");
+    return info_[i].As<Napi::String>().Utf8Value();
+  }
   bool flag(int i) const { return info_[i].ToBoolean().Value(); }
   // A whole number in [least, 2^31).
   int count(int i, const char* name, int least) const {
@@ -162,31 +166,50 @@ int64_t filter_elements(const Arguments& a, const ctflow::Conv3dShape& s) {
   return a.product({s.kernel[0], s.kernel[1], s.kernel[2], s.ci, s.co});
 }
 
+// Calls body with the kernels that argument i asks for: "float32" or nothing, "bfloat16", "bfloat16-emulated".
+template <class Body>
+void with_precision(const Arguments& a, int i, Body&& body) {
+  const std::string precision = a.is_null(i) ? "float32" : a.text(i, "precision");
+  if (precision == "float32") return body(kernels());
+  if (precision == "bfloat16-emulated") return body(ctflow::emulated_bfloat16_kernels());
+  if (precision != "bfloat16") fail(a.env(), "conv3d: no such precision: '" + precision + "'");
+  const auto* native = ctflow::bfloat16_kernels();
+  if (native == nullptr) fail(a.env(), "conv3d: this processor has no instructions for bfloat16");
+  body(*native);
+}
+
+// (x, filter, y, shape, precision)
 Napi::Value conv3d_forward(const Napi::CallbackInfo& info) {
   return guarded(info, "conv3d", [&](const Arguments& a) {
     const auto s = conv3d_shape(a, 3);
-    kernels().conv3d_forward({s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)), a.floats(1, "filter", filter_elements(a, s)),
-                              a.floats(2, "y", elements(a, s.batch, s.out, s.co))});
+    const ctflow::Conv3dForward call{s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)),
+                                     a.floats(1, "filter", filter_elements(a, s)),
+                                     a.floats(2, "y", elements(a, s.batch, s.out, s.co))};
+    with_precision(a, 4, [&](const auto& variant) { variant.conv3d_forward(call); });
     return a.env().Undefined();
   });
 }
 
+// (dy, filter, dx, shape, precision)
 Napi::Value conv3d_input_gradient(const Napi::CallbackInfo& info) {
   return guarded(info, "conv3d's input gradient", [&](const Arguments& a) {
     const auto s = conv3d_shape(a, 3);
-    kernels().conv3d_input_gradient({s, a.floats(0, "dy", elements(a, s.batch, s.out, s.co)),
-                                     a.floats(1, "filter", filter_elements(a, s)),
-                                     a.floats(2, "dx", elements(a, s.batch, s.in, s.ci))});
+    const ctflow::Conv3dInputGradient call{s, a.floats(0, "dy", elements(a, s.batch, s.out, s.co)),
+                                           a.floats(1, "filter", filter_elements(a, s)),
+                                           a.floats(2, "dx", elements(a, s.batch, s.in, s.ci))};
+    with_precision(a, 4, [&](const auto& variant) { variant.conv3d_input_gradient(call); });
     return a.env().Undefined();
   });
 }
 
+// (x, dy, dfilter, shape, precision)
 Napi::Value conv3d_filter_gradient(const Napi::CallbackInfo& info) {
   return guarded(info, "conv3d's filter gradient", [&](const Arguments& a) {
     const auto s = conv3d_shape(a, 3);
-    kernels().conv3d_filter_gradient({s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)),
-                                      a.floats(1, "dy", elements(a, s.batch, s.out, s.co)),
-                                      a.floats(2, "dfilter", filter_elements(a, s))});
+    const ctflow::Conv3dFilterGradient call{s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)),
+                                            a.floats(1, "dy", elements(a, s.batch, s.out, s.co)),
+                                            a.floats(2, "dfilter", filter_elements(a, s))};
+    with_precision(a, 4, [&](const auto& variant) { variant.conv3d_filter_gradient(call); });
     return a.env().Undefined();
   });
 }
@@ -367,6 +390,10 @@ Napi::Value set_isa(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value has_bfloat16(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), ctflow::bfloat16_kernels() != nullptr);
+}
+
 Napi::Value threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), ctflow::thread_count()); }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
@@ -439,6 +466,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   set("isas", isas);
   set("isa", isa);
   set("setIsa", set_isa);
+  set("hasBfloat16", has_bfloat16);
   set("threads", threads);
   set("setThreads", set_threads);
   set("allocate", allocate);

@@ -15,7 +15,7 @@ const { fill } = tf
 /** Runs `work` on the native backend and asserts that it leaves no tensor. */
 function onNative(name: string, work: (t: Test) => void): void {
   void t.test(name, { skip }, async t => {
-    registerNativeBackend({ threads: 2 })
+    registerNativeBackend({ threads: 2, precision: 'float32' })
     await tf.setBackend('native')
     resetNativeBackendReport()
     const before = tf.memory().numTensors

@@ -20,20 +20,32 @@ export interface Expected {
 
 export type Compute = (addon: Addon) => readonly Float32Array[]
 
-/** Asserts once per case: close to the reference in each variant, and the same bits with one, two and three threads. */
-export function conforms(t: Test, what: string, compute: Compute, expected: readonly Expected[]): void {
+/**
+ * Asserts once per case: close to the reference in each variant, and the same bits with one, two and three threads. Gives
+ * the largest distance.
+ */
+export function conforms(
+  t: Test,
+  what: string,
+  compute: Compute,
+  expected: readonly Expected[],
+  isas: readonly Isa[] = loadAddon().isas(),
+): number {
   const addon = loadAddon()
+  let largest = 0
   const problems: string[] = []
-  for (const isa of addon.isas()) {
+  for (const isa of isas) {
     const [one, two, three] = [1, 2, 3].map(threads => onVariant(addon, isa, threads, compute))
     expected.forEach(({ name, values, tolerance, scale = 0 }, i) => {
       const distance = relativeToLargest(one![i]!, values, scale)
+      largest = Math.max(largest, distance)
       if (!(distance <= tolerance)) problems.push(`${isa}: ${name} is off by ${distance}, allowed are ${tolerance}`)
       if (!sameBits(one![i]!, two![i]!)) problems.push(`${isa}: two threads change bits of ${name}`)
       if (!sameBits(one![i]!, three![i]!)) problems.push(`${isa}: three threads change bits of ${name}`)
     })
   }
   t.same(problems, [], what)
+  return largest
 }
 
 function onVariant(addon: Addon, isa: Isa, threads: number, compute: Compute): readonly Float32Array[] {

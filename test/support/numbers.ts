@@ -8,6 +8,18 @@ export function normals(n: number, name: string, scale = 1): Float32Array {
   return Float32Array.from({ length: n }, () => scale * draws.normal())
 }
 
+/** The nearest bfloat16 of each number, ties to even: 8 significant bits. For normal numbers. */
+export function toBfloat16(values: ArrayLike<number>): Float64Array {
+  return Float64Array.from(values, value => {
+    if (value === 0 || !Number.isFinite(value)) return value
+    const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 7)
+    const steps = value / unit
+    const down = Math.floor(steps)
+    const rest = steps - down
+    return unit * (rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down)
+  })
+}
+
 /** Class indices, the same for the same name. */
 export function classes(n: number, count: number, name: string): Uint8Array {
   const draws = rng(1, 0, 0, name)

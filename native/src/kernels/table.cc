@@ -12,6 +12,9 @@ namespace {
 #define CTFLOW_AVX512(op, Arguments) op##__avx512,
 #define CTFLOW_NEON(op, Arguments) op##__neon,
 
+#define CTFLOW_EMULATED(op, Arguments) op##__bfloat16,
+#define CTFLOW_AVX512BF16(op, Arguments) op##__avx512bf16,
+
 const Kernels kVariants[] = {
     {"scalar", CTFLOW_KERNELS(CTFLOW_SCALAR)},
 #if defined(__x86_64__)
@@ -21,6 +24,11 @@ const Kernels kVariants[] = {
     {"neon", CTFLOW_KERNELS(CTFLOW_NEON)},
 #endif
 };
+
+const Bfloat16Kernels kEmulatedBfloat16 = {CTFLOW_BFLOAT16_KERNELS(CTFLOW_EMULATED)};
+#if defined(__x86_64__)
+const Bfloat16Kernels kAvx512Bfloat16 = {CTFLOW_BFLOAT16_KERNELS(CTFLOW_AVX512BF16)};
+#endif
 
 int count_variants() {
 #if defined(__x86_64__)
@@ -59,6 +67,17 @@ bool select_isa(const char* isa) {
       return true;
     }
   return false;
+}
+
+const Bfloat16Kernels& emulated_bfloat16_kernels() { return kEmulatedBfloat16; }
+
+const Bfloat16Kernels* bfloat16_kernels() {
+#if defined(__x86_64__)
+  static const bool has = variant_count() == 3 && __builtin_cpu_supports("avx512bf16");
+  return has ? &kAvx512Bfloat16 : nullptr;
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace ctflow

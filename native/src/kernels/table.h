@@ -25,6 +25,12 @@
   ROW(softmax, Softmax)                                \
   ROW(peak_probe, PeakProbe)
 
+// Those that exist with bfloat16 products too: emulated on any processor, and for avx512_bf16.
+#define CTFLOW_BFLOAT16_KERNELS(ROW)                   \
+  ROW(conv3d_forward, Conv3dForward)                   \
+  ROW(conv3d_input_gradient, Conv3dInputGradient)      \
+  ROW(conv3d_filter_gradient, Conv3dFilterGradient)
+
 namespace ctflow {
 
 #define CTFLOW_DECLARE(op, Arguments)   \
@@ -42,6 +48,18 @@ struct Kernels {
 #undef CTFLOW_FIELD
 };
 
+#define CTFLOW_DECLARE_BFLOAT16(op, Arguments) \
+  void op##__bfloat16(const Arguments&);       \
+  void op##__avx512bf16(const Arguments&);
+CTFLOW_BFLOAT16_KERNELS(CTFLOW_DECLARE_BFLOAT16)
+#undef CTFLOW_DECLARE_BFLOAT16
+
+struct Bfloat16Kernels {
+#define CTFLOW_FIELD(op, Arguments) void (*op)(const Arguments&);
+  CTFLOW_BFLOAT16_KERNELS(CTFLOW_FIELD)
+#undef CTFLOW_FIELD
+};
+
 // The variants that this processor can run, slowest first.
 int variant_count();
 const Kernels& variant(int i);
@@ -50,5 +68,10 @@ const Kernels& variant(int i);
 const Kernels& kernels();
 // False if this processor has no such variant.
 bool select_isa(const char* isa);
+
+// Round, then call what kernels() has.
+const Bfloat16Kernels& emulated_bfloat16_kernels();
+// Null where the processor has no such instructions. Not affected by select_isa.
+const Bfloat16Kernels* bfloat16_kernels();
 
 }  // namespace ctflow

@@ -30,6 +30,11 @@ struct Axis {
     if (scaled < 0 || scaled % stride != 0) return -1;
     return scaled / stride < inputs ? scaled / stride : -1;
   }
+
+  // Inputs that so many neighbouring outputs see, at most.
+  int seen_by(int neighbours) const {
+    return transposed ? (neighbours - 1) / stride + 1 + kernel : (neighbours - 1) * stride + kernel;
+  }
 };
 
 // The outputs of a row that see the same taps at the same places: all of them going forward; every stride-th, from
@@ -53,8 +58,17 @@ struct Block {
 constexpr int kMostRowsOfGroup = 8;
 // Packed rows of one thread: half of a second-level cache.
 constexpr int64_t kPackedFloats = 1 << 18;
+// Outputs from this size on do not stay in a cache until they are read.
+constexpr int64_t kStreamedFloats = 1 << 23;
 
-template <class A>
+// How values lie in the slots of packed rows and filters, 32 bits each: here one float32. Another is in bfloat16.h.
+struct FloatSlots {
+  static constexpr int kValues = 1;
+  static int slots_of_block(int channels_in) { return channels_in == 1 ? 1 : 8; }
+  static float slot(float value, float) { return value; }
+};
+
+template <class A, class Slots = FloatSlots>
 class RowConvolution {
  public:
   // `filter_out` and `filter_in` are the steps, in floats, from one output or input channel to the next in the filter
@@ -62,10 +76,10 @@ class RowConvolution {
   RowConvolution(int batch, const Axis axes[3], int channels_in, int channels_out, const float* x, const float* filter,
                  int64_t filter_in, int64_t filter_out, float* y)
       : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter), filter_in_(filter_in), filter_out_(filter_out), y_(y),
-        pairs_(A::kPairs && channels_out <= 8), slots_(channels_in == 1 ? 1 : 8),
-        lanes_(A::V), blocks_in_((channels_in + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
+        pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)), slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
+        lanes_(A::V), blocks_in_((slots_in_ + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
         classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
-        blocks_((channels_out + A::V - 1) / A::V) {
+        blocks_((channels_out + A::V - 1) / A::V), stream_(streams()) {
     make_classes();
     make_blocks();
   }
@@ -75,17 +89,20 @@ class RowConvolution {
     pack_filters(filters.get());
 
     const int threads = thread_count();
-    const int planes = d_.outputs < 4 ? d_.outputs : 4;
-    const int z_blocks = (d_.outputs + planes - 1) / planes;
-    const int window = held_rows(d_, planes);
+    // A group of rows goes through the planes; what a plane's outputs see is kept until the next plane has used it.
+    const int window = d_.seen_by(1);
     const int64_t row_floats = static_cast<int64_t>(blocks_in_) * width_ * slots_ * (pairs_ ? 2 : 1);
     int group = kMostRowsOfGroup;
-    while (group > 1 && row_floats > kPackedFloats / (window * held_rows(h_, group))) group /= 2;
-    const int held = window * held_rows(h_, group);
-    const int64_t row_groups = static_cast<int64_t>(h_.outputs) * batch_ * z_blocks / (8 * threads * group);
-    const int groups = row_groups < 1 ? 1 : (row_groups > 4 ? 4 : static_cast<int>(row_groups));
-    const int rows = groups * group;
-    const int y_blocks = (h_.outputs + rows - 1) / rows;
+    while (group > 1 && row_floats > kPackedFloats / (window * h_.seen_by(group))) group /= 2;
+    const int y_blocks = (h_.outputs + group - 1) / group;
+    group = (h_.outputs + y_blocks - 1) / y_blocks;
+    const int held = window * h_.seen_by(group);
+    // Each block of planes packs some planes of its neighbours: as few blocks as keep the threads busy.
+    const int64_t columns = static_cast<int64_t>(batch_) * y_blocks;
+    int z_blocks = static_cast<int>((8 * threads + columns - 1) / columns);
+    const int most_z_blocks = (d_.outputs + 3) / 4;
+    z_blocks = z_blocks > most_z_blocks ? most_z_blocks : z_blocks;
+    const int planes = (d_.outputs + z_blocks - 1) / z_blocks;
 
     const int64_t most = static_cast<int64_t>(d_.kernel) * h_.kernel * blocks_in_;
     Scratch<float> packed_rows(scratch_elements({threads, held, row_floats}));
@@ -100,11 +117,13 @@ class RowConvolution {
                   row_floats, window, held / window};
       for (int i = 0; i < held; i++) cache.tags[i] = -1;
       RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most * group;
-      const int y_end = (y_block + 1) * rows < h_.outputs ? (y_block + 1) * rows : h_.outputs;
+      const int y = y_block * group;
+      const int y_end = y + group < h_.outputs ? y + group : h_.outputs;
       const int z_end = (z_block + 1) * planes < d_.outputs ? (z_block + 1) * planes : d_.outputs;
-      for (int y = y_block * rows; y < y_end; y += group)
-        for (int z = z_block * planes; z < z_end; z++)
-          rows_of_group(sample, z, y, y + group < y_end ? y + group : y_end, filters.get(), cache, list);
+      for (int z = z_block * planes; z < z_end; z++) rows_of_group(sample, z, y, y_end, filters.get(), cache, list);
+      if constexpr (A::kPairs) {
+        if (stream_) A::finish_stream();
+      }
     });
   }
 
@@ -123,11 +142,6 @@ class RowConvolution {
     int planes;
     int rows_of_plane;
   };
-
-  // Input positions along an axis that neighbouring outputs see, at most.
-  static int held_rows(const Axis& axis, int outputs) {
-    return axis.transposed ? (outputs - 1) / axis.stride + 1 + axis.kernel : (outputs - 1) * axis.stride + axis.kernel;
-  }
 
   void make_classes() {
     int tap_count = 0;
@@ -189,11 +203,15 @@ class RowConvolution {
               const int64_t tap = static_cast<int64_t>(plane) * w_.kernel + taps_[classes_[c].first_tap + k];
               for (int slot = 0; slot < slots_; slot++)
                 for (int lane = 0; lane < blocks_[b].registers * lanes_; lane++) {
-                  const int in = block * slots_ + slot;
+                  const int in = (block * slots_ + slot) * Slots::kValues;
                   const int out = blocks_[b].channel + (pairs_ ? lane / 2 : lane);
-                  *to++ = in < ci_ && out < co_ ? filter_[tap * ci_ * co_ + in * filter_in_ + out * filter_out_] : 0.0f;
+                  *to++ = Slots::slot(weight(tap, in, out), weight(tap, in + 1, out));
                 }
             }
+  }
+
+  float weight(int64_t tap, int in, int out) const {
+    return in < ci_ && out < co_ ? filter_[tap * ci_ * co_ + in * filter_in_ + out * filter_out_] : 0.0f;
   }
 
   // Output rows [begin, end) of plane z.
@@ -229,11 +247,18 @@ class RowConvolution {
         const float* filter = filters + (kd * h_.kernel + kh) * per_row;
         for (int i = 0; i < blocks_in_; i++)
           list[n++] = RowTaps{packed + static_cast<int64_t>(i) * width_ * slots_ * (pairs_ ? 2 : 1),
-                              filter + i * k.taps * tap_block, ci_ - i * slots_ < slots_ ? ci_ - i * slots_ : slots_};
+                              filter + i * k.taps * tap_block, slots_in_ - i * slots_ < slots_ ? slots_in_ - i * slots_ : slots_};
       }
     }
     const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
     const int left = co_ - block.channel;
+    // What the next plane's outputs see for the first time.
+    const float* ahead = nullptr;
+    if (block.channel == 0 && k.start == 0) {
+      const int iz = z + 1 < d_.outputs ? d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) : -1;
+      const int iy = h_.input(y, h_.kernel / 2);
+      if (iz >= 0 && iy >= 0) ahead = x_ + ((static_cast<int64_t>(sample) * d_.inputs + iz) * h_.inputs + iy) * w_.inputs * ci_;
+    }
     return RowJob{list,
                   n,
                   k.taps,
@@ -241,26 +266,28 @@ class RowConvolution {
                   y_ + voxel * co_ + block.channel,
                   static_cast<int64_t>(k.step) * co_,
                   k.count,
-                  left < block.registers * lanes_ ? left : block.registers * lanes_};
+                  left < block.registers * lanes_ ? left : block.registers * lanes_,
+                  stream_, ahead, ahead == nullptr ? 0 : static_cast<int64_t>(w_.inputs) * ci_ / k.count};
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
+    if (slots_ == 1) return dispatch<1>(jobs, count, registers, fused);
+    if constexpr (Slots::kValues == 2) {
+      if (slots_ == 4) return dispatch<4>(jobs, count, registers, fused);
+    }
+    dispatch<8>(jobs, count, registers, fused);
+  }
+
+  template <int S>
+  void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
     if constexpr (A::kPairs) {
-      if (pairs_) {
-        if (slots_ == 1)
-          return fused ? fused_pair_rows<A, 1>(jobs, count)
-                       : sx_ == 1 ? pair_rows<A, 1, 1>(jobs, count) : pair_rows<A, 1, 2>(jobs, count);
-        return fused ? fused_pair_rows<A, 8>(jobs, count)
-                     : sx_ == 1 ? pair_rows<A, 8, 1>(jobs, count) : pair_rows<A, 8, 2>(jobs, count);
-      }
+      if (pairs_)
+        return fused ? fused_pair_rows<A, S>(jobs, count)
+                     : sx_ == 1 ? pair_rows<A, S, 1>(jobs, count) : pair_rows<A, S, 2>(jobs, count);
     }
-    if (fused) return slots_ == 1 ? fused_rows<A, 1>(jobs, count) : fused_rows<A, 8>(jobs, count);
-    if (slots_ == 1) {
-      if (registers == 2) return sx_ == 1 ? plain_rows<A, 1, 1, 2>(jobs, count) : plain_rows<A, 1, 2, 2>(jobs, count);
-      return sx_ == 1 ? plain_rows<A, 1, 1, 1>(jobs, count) : plain_rows<A, 1, 2, 1>(jobs, count);
-    }
-    if (registers == 2) return sx_ == 1 ? plain_rows<A, 8, 1, 2>(jobs, count) : plain_rows<A, 8, 2, 2>(jobs, count);
-    return sx_ == 1 ? plain_rows<A, 8, 1, 1>(jobs, count) : plain_rows<A, 8, 2, 1>(jobs, count);
+    if (fused) return fused_rows<A, S>(jobs, count);
+    if (registers == 2) return sx_ == 1 ? plain_rows<A, S, 1, 2>(jobs, count) : plain_rows<A, S, 2, 2>(jobs, count);
+    return sx_ == 1 ? plain_rows<A, S, 1, 1>(jobs, count) : plain_rows<A, S, 2, 1>(jobs, count);
   }
 
   const float* packed_row(int sample, int z, int y, Cache& cache) const {
@@ -270,9 +297,14 @@ class RowConvolution {
     if (cache.tags[place] == tag) return to;
     cache.tags[place] = tag;
     const float* from = x_ + ((static_cast<int64_t>(sample) * d_.inputs + z) * h_.inputs + y) * w_.inputs * ci_;
+    const int most = slots_ * Slots::kValues;
     for (int block = 0; block < blocks_in_; block++) {
-      const int channels = ci_ - block * slots_ < slots_ ? ci_ - block * slots_ : slots_;
-      pack_block(from + block * slots_, channels, to + static_cast<int64_t>(block) * width_ * slots_ * (pairs_ ? 2 : 1));
+      const int channels = ci_ - block * most < most ? ci_ - block * most : most;
+      float* block_to = to + static_cast<int64_t>(block) * width_ * slots_ * (pairs_ ? 2 : 1);
+      if constexpr (Slots::kValues == 1)
+        pack_block(from + block * most, channels, block_to);
+      else
+        Slots::pack_block({from + block * most, ci_, channels, w_.inputs, first_, width_, slots_, pairs_ ? sx_ : 0}, block_to);
     }
     return to;
   }
@@ -321,6 +353,12 @@ class RowConvolution {
     }
   }
 
+  // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
+  bool streams() const {
+    return pairs_ && co_ == 8 && classes_.count == 1 && w_.outputs % 2 == 0 && reinterpret_cast<uintptr_t>(y_) % 64 == 0 &&
+           static_cast<int64_t>(batch_) * d_.outputs * h_.outputs * w_.outputs * co_ >= kStreamedFloats;
+  }
+
   const int batch_;
   const Axis d_, h_, w_;
   const int ci_, co_;
@@ -329,7 +367,8 @@ class RowConvolution {
   const int64_t filter_in_, filter_out_;
   float* const y_;
   const bool pairs_;
-  const int slots_;  // input channels of a block
+  const int slots_;  // of a block of input channels
+  const int slots_in_;
   const int lanes_;
   const int blocks_in_;
   const int sx_;
@@ -340,27 +379,28 @@ class RowConvolution {
   Array<Block> blocks_;
   int block_count_ = 0;
   int64_t filters_size_ = 0;
+  const bool stream_;
   int first_ = 0;  // the input voxel at the start of a packed row
   int width_ = 0;  // voxels of a packed row
 };
 
 // False where the tiles cannot do it (rows sampled at every third voxel or sparser).
-template <class A>
+template <class A, class Slots = FloatSlots>
 static bool forward_by_rows(const Conv3dForward& a) {
   const Conv3dShape& s = a.shape;
   if (s.stride[2] > 2) return false;
   Axis axes[3];
   for (int i = 0; i < 3; i++) axes[i] = Axis{s.out[i], s.in[i], s.kernel[i], s.stride[i], s.pad[i], false};
-  RowConvolution<A>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
+  RowConvolution<A, Slots>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
   return true;
 }
 
-template <class A>
+template <class A, class Slots = FloatSlots>
 static void input_gradient_by_rows(const Conv3dInputGradient& a) {
   const Conv3dShape& s = a.shape;
   Axis axes[3];
   for (int i = 0; i < 3; i++) axes[i] = Axis{s.in[i], s.out[i], s.kernel[i], s.stride[i], s.pad[i], true};
-  RowConvolution<A>(s.batch, axes, s.co, s.ci, a.dy, a.filter, 1, s.co, a.dx).run();
+  RowConvolution<A, Slots>(s.batch, axes, s.co, s.ci, a.dy, a.filter, 1, s.co, a.dx).run();
 }
 
 }  // namespace

@@ -46,7 +46,18 @@ struct RowJob {
   int64_t step;      // from one output voxel to the next, in floats
   int count;         // output voxels
   int channels;      // output channels of this block, at most the lanes
+  bool stream;       // outputs are not read again before they have left the caches
+  const float* ahead;  // an input row that will be packed next, or null
+  int64_t ahead_step;  // floats of it per output voxel
 };
+
+// Asks for the part of the next row that lies beside a tile, so that packing will not wait for memory.
+static inline void fetch_ahead(const RowJob& job, int at, int outputs) {
+  if (job.ahead == nullptr) return;
+  const float* from = job.ahead + at * job.ahead_step;
+  const float* end = from + outputs * job.ahead_step;
+  for (; from < end; from += 16) __builtin_prefetch(from, 0, 2);
+}
 
 // T voxels x B registers.
 template <class A, int S, int SX, int T, int B>
@@ -124,7 +135,10 @@ static inline void store_pairs(const RowJob& job, int at, int t, typename A::F s
   float* y = job.y + (at + 2 * t) * job.step;
   const bool second = at + 2 * t + 1 < job.count;
   if (job.step == 8 && job.channels == 8 && second) {
-    A::store(y, both);
+    if (job.stream)
+      A::stream(y, both);
+    else
+      A::store(y, both);
     return;
   }
   const auto mask = A::first(job.channels);
@@ -192,8 +206,10 @@ static inline void fused_pair_tile(const RowJob& job, int at) {
   const int n = jobs[0].count;                                    \
   if (n >= (T)) {                                                 \
     for (int at = 0; at < n; at += (T))                           \
-      for (int j = 0; j < job_count; j++)                         \
+      for (int j = 0; j < job_count; j++) {                       \
+        fetch_ahead(jobs[j], at, (T));                            \
         TILE(jobs[j], at + (T) <= n ? at : n - (T));              \
+      }                                                           \
   } else {                                                        \
     for (int j = 0; j < job_count; j++) {                         \
       int at = 0;                                                 \
@@ -219,8 +235,10 @@ static void fused_rows(const RowJob* jobs, int job_count) {
   const int n = jobs[0].count;                                    \
   if (n >= 2 * (T)) {                                             \
     for (int at = 0; at < n; at += 2 * (T))                       \
-      for (int j = 0; j < job_count; j++)                         \
+      for (int j = 0; j < job_count; j++) {                       \
+        fetch_ahead(jobs[j], at, 2 * (T));                        \
         TILE(jobs[j], at + 2 * (T) <= n ? at : n - 2 * (T));      \
+      }                                                           \
   } else {                                                        \
     for (int j = 0; j < job_count; j++)                           \
       for (int at = 0; at < n; at += 2) TILE1(jobs[j], at);       \

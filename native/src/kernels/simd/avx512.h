@@ -24,6 +24,9 @@ struct Avx512 {
   static inline F load(Mask m, const float* p) { return _mm512_maskz_loadu_ps(m, p); }
   static inline void store(float* p, F v) { _mm512_storeu_ps(p, v); }
   static inline void store(Mask m, float* p, F v) { _mm512_mask_storeu_ps(p, m, v); }
+  // Past the caches, to an aligned p; others see it after finish_stream.
+  static inline void stream(float* p, F v) { _mm512_stream_ps(p, v); }
+  static inline void finish_stream() { _mm_sfence(); }
   static inline Mask first(int n) { return static_cast<Mask>(n >= 16 ? 0xffff : (1u << n) - 1); }
   static inline F add(F a, F b) { return _mm512_add_ps(a, b); }
   static inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
