@@ -2,6 +2,7 @@
 
 import { crc32 } from 'node:zlib'
 import * as yauzl from 'yauzl'
+import { codeOf } from '../../pipeline/errors.ts'
 import { damaged, type FileBytes } from './file-bytes.ts'
 
 /** Far more than any checkpoint has, and as many as are listed in a third of a second. */
@@ -23,9 +24,11 @@ export async function openZip(file: FileBytes): Promise<ZipArchive> {
   const entries = new Map<string, yauzl.Entry>()
   let zip: yauzl.ZipFile
   try {
-    zip = await yauzl.fromFdPromise(file.fd, { autoClose: false, lazyEntries: true, strictFileNames: false })
+    const options = { autoClose: false, lazyEntries: true, strictFileNames: false }
+    zip = await yauzl.fromRandomAccessReaderPromise(new Reader(file), file.size, options)
     if (zip.entryCount <= maxEntries) for await (const entry of zip.eachEntry()) entries.set(entry.fileName, entry)
   } catch (cause) {
+    if (codeOf(cause) !== undefined) throw cause
     throw damaged(
       path,
       `its zip directory cannot be read (${(cause as Error).message}): truncated, or not a zip archive`,
@@ -74,6 +77,34 @@ export async function openZip(file: FileBytes): Promise<ZipArchive> {
         )
       return bytes
     },
+  }
+}
+
+/**
+ * Hands yauzl the file's bytes before its call returns: what it makes of a hostile archive then ends in its promise. With a
+ * file descriptor it fails in callbacks of its own, where nobody can catch: a zip64 record far beyond 2^53 ended the process.
+ */
+class Reader extends yauzl.RandomAccessReader {
+  readonly #file: FileBytes
+
+  constructor(file: FileBytes) {
+    super()
+    this.#file = file
+  }
+
+  override read(...[buffer, offset, length, position, done]: Parameters<yauzl.RandomAccessReader['read']>): void {
+    let bytes: Buffer
+    try {
+      bytes = this.#file.read(position, length)
+    } catch (error) {
+      return done(error as Error)
+    }
+    bytes.copy(buffer, offset)
+    done(null)
+  }
+
+  override close(done: (error: Error | null) => void): void {
+    done(null) // the file is its opener's
   }
 }
 
