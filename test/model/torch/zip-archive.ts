@@ -34,6 +34,18 @@ t.test('a zip64 record that is said to lie beyond any file is refused, and the p
   await t.rejects(readTorch(path), { code: 'ERR_WEIGHTS', message: /bytes at byte \d+/ })
 })
 
+t.test('a pickle that was damaged is refused, though it still reads', async t => {
+  const path = join(t.testdir(), 'swapped.pt')
+  const two = dict(
+    ['a', tensor({ count: 6, key: '0', shape: [6], strides: [1] })],
+    ['b', tensor({ count: 6, key: '1', shape: [6], strides: [1] })],
+  )
+  const archive = readFileSync(zipFile(path, pickle(two), { '0': values, '1': values }))
+  archive[archive.indexOf('X\x01\0\0\x000', 'latin1') + 5] = '1'.charCodeAt(0) // a has b's values now
+  writeFileSync(path, archive)
+  await t.rejects(readTorch(path), { code: 'ERR_WEIGHTS', message: /checksum of "archive\/data\.pkl"/ })
+})
+
 t.test('an archive of more entries than any checkpoint has is not listed', async t => {
   const more = Array.from({ length: 20_000 }, (_, i) => ({ name: `archive/data/x${i}`, bytes: new Uint8Array(0) }))
   const path = zipFile(join(t.testdir(), 'entries.pt'), content, { '0': values }, more)
