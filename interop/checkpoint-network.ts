@@ -3,7 +3,7 @@
 import { Ajv } from 'ajv'
 import { adamSchema, adamState, type AdamOptions } from '../model/adam.ts'
 import { readCheckpoint, type Checkpoint, type Outline } from '../model/checkpoint.ts'
-import { segresnetOf } from '../model/segresnet-of.ts'
+import { checkGroups, segresnetOf } from '../model/segresnet-of.ts'
 import {
   checkSegresnet,
   publishedSegresnet,
@@ -56,6 +56,7 @@ export function networkOf(path: string, { tensors, facts, trainConf }: Outline, 
   if (known?.network === shaped) checkShaped(path, network)
   checkSegresnet(network)
   checkCheckpoint(tensors, segresnetParameters(network), path)
+  checkGroups(network, facts['network'], path)
   return known ?? { network, from: 'the published network' }
 }
 

@@ -1,5 +1,6 @@
 /** Which SegResNet a set of weights belongs to, as far as names and shapes tell. */
 
+import { PipelineError } from '../pipeline/errors.ts'
 import type { Shapes } from './parameters.ts'
 import { publishedSegresnet, segresnetSchema, type SegresnetOptions } from './segresnet.ts'
 
@@ -27,6 +28,20 @@ export function segresnetOf(tensors: Shapes): SegresnetOptions | undefined {
     return undefined
   const groups = [8, 4, 2, 1].find(count => initFilters % count === 0)!
   return { ...publishedSegresnet, initFilters, inChannels, outChannels: last[0]!, blocksDown, blocksUp, groups }
+}
+
+/**
+ * ERR_WEIGHTS where `written`, the network that a run of ours keeps beside its weights, has other groups than `network`:
+ * the weights fit both by their shapes, and give other results. `source` says whose they are. Anything else passes.
+ */
+export function checkGroups(network: SegresnetOptions, written: unknown, source: string): void {
+  const { kind, groups } = (written ?? {}) as { kind?: unknown; groups?: unknown }
+  if (kind !== network.kind || typeof groups !== 'number' || groups === network.groups) return
+  throw new PipelineError(
+    'ERR_WEIGHTS',
+    `${source}: expected weights of a network of ${network.groups} groups, found some that were trained with ${groups}; give the network "groups": ${groups}`,
+    { expected: network.groups, found: groups },
+  )
 }
 
 /** How many residual blocks each level has; the first is numbered `first`. */

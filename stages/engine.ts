@@ -5,6 +5,7 @@ import type { AdamOptions } from '../model/adam.ts'
 import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
 import { segresnetParameters, type SegresnetOptions } from '../model/segresnet.ts'
+import { checkGroups } from '../model/segresnet-of.ts'
 import { checkCheckpoint } from '../model/weights.ts'
 import type { Engine, Tensors } from '../pipeline/stage.ts'
 import type { TrainOptions } from './train.ts'
@@ -35,8 +36,11 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
  * read or, before its values are read, when the weights are not the given network's.
  */
 export async function readWeights(path: string, network?: Readonly<Record<string, unknown>>): Promise<Tensors> {
-  const checkpoint = await readCheckpoint(path, ({ tensors }) => {
-    if (network) checkCheckpoint(tensors, segresnetParameters(network as unknown as SegresnetOptions), path)
+  const checkpoint = await readCheckpoint(path, ({ tensors, facts }) => {
+    if (!network) return
+    const options = network as unknown as SegresnetOptions
+    checkCheckpoint(tensors, segresnetParameters(options), path)
+    checkGroups(options, facts['network'], path)
   })
   return checkpoint.tensors
 }

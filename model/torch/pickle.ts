@@ -275,6 +275,8 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
 function refusal(name: string): string {
   const cure = 'save a state_dict instead: torch.save(model.state_dict(), path)'
   if (/^__torch__\b/.test(name)) return `a TorchScript class (${name}) is in its pickle; ${cure}`
+  if (/^torch\.\w+$|^torch\._utils\._rebuild_|^torch\._tensor\._rebuild_/.test(name))
+    return `its pickle asks for ${name}, a kind of tensor that is not read here; save plain ones instead, by .float(), .to_dense(), .dequantize() or .as_tensor(), whichever it needs`
   return `its pickle asks for ${name}, which is not among the names that checkpoints of weights need, and is refused; a whole pickled model, or other objects beside the weights, cannot be read: ${cure}`
 }
 

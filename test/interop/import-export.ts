@@ -172,6 +172,16 @@ t.test("an optimiser's state that is not whole is refused, by name", async t => 
   t.same(readdirSync(folder), ['part.safetensors'])
 })
 
+t.test('weights that were trained with other groups are refused, though their shapes fit', async t => {
+  const path = join(t.testdir(), 'four.safetensors')
+  const four = { ...network, groups: 4 }
+  await writeCheckpoint(path, weights, { network: four })
+  const expected = { code: 'ERR_WEIGHTS', message: /of 8 groups, found some that were trained with 4/ }
+  await t.rejects(readWeights(path, network), expected)
+  await t.rejects(exportCheckpoint(path, `${path}.onnx`, { network: { network, from: 'a definition' } }), expected)
+  t.equal((await readWeights(path, four)).size, weights.size)
+})
+
 t.test('a SegResNet that no definition can name is not imported', async t => {
   const path = join(t.testdir(), 'one-class.pt')
   await writeTorch(path, { tensors: initialWeights(segresnetParameters({ ...network, outChannels: 1 }), 5) })

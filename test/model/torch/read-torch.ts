@@ -158,6 +158,8 @@ t.test('a pickle that asks for more than data is refused by name', async t => {
   await asks(rawPickle('cmonai.networks.nets.segresnet\nSegResNet\n', ')\x81}b.'), /segresnet\.SegResNet.*state_dict/)
   await asks(rawPickle('c__torch__.nets\nNet\n', ')\x81.'), /TorchScript class/)
   await asks(rawPickle('ctorch._utils\n__class__\n', '.'), /asks for torch\._utils\.__class__/)
+  await asks(rawPickle('ctorch\nComplexFloatStorage\n', '.'), /torch\.ComplexFloatStorage, a kind of tensor/)
+  await asks(rawPickle('ctorch._utils\n_rebuild_sparse_tensor\n', '.'), /a kind of tensor .* \.to_dense\(\)/)
   await asks(rawPickle('c\nconstructor\n', '.'), /asks for \.constructor/)
   await asks(rawPickle('ctorch\nFloatStorage\n', ')R.'), /is not called/)
   await asks(rawPickle('i', 'os\nsystem\n', '.'), /the opcode 0x69/)
