@@ -42,7 +42,8 @@ export async function readNetwork(
  * The network's options: what is given, else what the file says of itself, else its `train_conf`, else what the shapes say.
  * ERR_WEIGHTS lists the missing, the unexpected and the misshapen tensors where the weights are not that network's.
  */
-export function networkOf(path: string, { tensors, facts, trainConf }: Outline, given?: KnownNetwork): KnownNetwork {
+export function networkOf(path: string, outline: Outline, given?: KnownNetwork): KnownNetwork {
+  const { tensors, facts, trainConf } = outline
   const shaped = segresnetOf(tensors)
   const known =
     given ??
@@ -56,7 +57,7 @@ export function networkOf(path: string, { tensors, facts, trainConf }: Outline, 
   if (known?.network === shaped) checkShaped(path, network)
   checkSegresnet(network)
   checkCheckpoint(tensors, segresnetParameters(network), path)
-  checkGroups(network, facts['network'], path)
+  checkGroups(network, outline, path)
   return known ?? { network, from: 'the published network' }
 }
 

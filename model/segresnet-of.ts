@@ -1,6 +1,7 @@
 /** Which SegResNet a set of weights belongs to, as far as names and shapes tell. */
 
 import { PipelineError } from '../pipeline/errors.ts'
+import type { Outline } from './checkpoint.ts'
 import type { Shapes } from './parameters.ts'
 import { publishedSegresnet, segresnetSchema, type SegresnetOptions } from './segresnet.ts'
 
@@ -31,12 +32,13 @@ export function segresnetOf(tensors: Shapes): SegresnetOptions | undefined {
 }
 
 /**
- * ERR_WEIGHTS where `written`, the network that a run of ours keeps beside its weights, has other groups than `network`:
- * the weights fit both by their shapes, and give other results. `source` says whose they are. Anything else passes.
+ * ERR_WEIGHTS where a checkpoint says of itself that it was trained with other groups than `network` has: the weights fit
+ * both by their shapes, and give other results. `source` says whose they are. Where it says nothing, it passes.
  */
-export function checkGroups(network: SegresnetOptions, written: unknown, source: string): void {
-  const { kind, groups } = (written ?? {}) as { kind?: unknown; groups?: unknown }
-  if (kind !== network.kind || typeof groups !== 'number' || groups === network.groups) return
+export function checkGroups(network: SegresnetOptions, { facts, trainConf }: Outline, source: string): void {
+  const { kind, groups: written } = (facts['network'] ?? {}) as { kind?: unknown; groups?: unknown }
+  const groups = kind === network.kind ? written : configuredGroups(trainConf)
+  if (typeof groups !== 'number' || groups === network.groups) return
   throw new PipelineError(
     'ERR_WEIGHTS',
     `${source}: expected weights of a network of ${network.groups} groups, found some that were trained with ${groups}; give the network "groups": ${groups}`,
@@ -55,4 +57,10 @@ function blocksOf(tensors: Shapes, name: string, first: number): number[] {
     counts[Number(level)] = Math.max(counts[Number(level)]!, Number(block) + 1 - first)
   }
   return counts
+}
+
+/** What a train_conf of Clara's says where it usually stands; other places are for `import` to look into. */
+function configuredGroups(trainConf: unknown): unknown {
+  const conf = trainConf as { train?: { model?: { args?: { num_groups?: unknown } } } } | null | undefined
+  return conf?.train?.model?.args?.num_groups
 }

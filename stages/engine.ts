@@ -36,11 +36,11 @@ export async function openEngineFor({ seed, engine, network, stages }: Definitio
  * read or, before its values are read, when the weights are not the given network's.
  */
 export async function readWeights(path: string, network?: Readonly<Record<string, unknown>>): Promise<Tensors> {
-  const checkpoint = await readCheckpoint(path, ({ tensors, facts }) => {
+  const checkpoint = await readCheckpoint(path, outline => {
     if (!network) return
     const options = network as unknown as SegresnetOptions
-    checkCheckpoint(tensors, segresnetParameters(options), path)
-    checkGroups(options, facts['network'], path)
+    checkCheckpoint(outline.tensors, segresnetParameters(options), path)
+    checkGroups(options, outline, path)
   })
   return checkpoint.tensors
 }

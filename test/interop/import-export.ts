@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFi
 import { join } from 'node:path'
 import t from 'tap'
 import { exportCheckpoint } from '../../interop/export-checkpoint.ts'
+import { trainConfOf } from '../../interop/segresnet-args.ts'
 import { importCheckpoint } from '../../interop/import-checkpoint.ts'
 import { readCheckpoint, writeCheckpoint } from '../../model/checkpoint.ts'
 import { initialWeights } from '../../model/init.ts'
@@ -173,13 +174,19 @@ t.test("an optimiser's state that is not whole is refused, by name", async t => 
 })
 
 t.test('weights that were trained with other groups are refused, though their shapes fit', async t => {
-  const path = join(t.testdir(), 'four.safetensors')
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  const path = at('four.safetensors')
   const four = { ...network, groups: 4 }
   await writeCheckpoint(path, weights, { network: four })
   const expected = { code: 'ERR_WEIGHTS', message: /of 8 groups, found some that were trained with 4/ }
   await t.rejects(readWeights(path, network), expected)
   await t.rejects(exportCheckpoint(path, `${path}.onnx`, { network: { network, from: 'a definition' } }), expected)
   t.equal((await readWeights(path, four)).size, weights.size)
+  await writeTorch(at('conf.pt'), { tensors: weights, trainConf: trainConfOf(four) })
+  await t.rejects(readWeights(at('conf.pt'), network), expected, 'by its train_conf')
+  await t.rejects(importCheckpoint(at('conf.pt'), { network: { network, from: 'a definition' } }), expected)
+  t.ok((await readWeights(at('conf.pt'), four)).size > 0)
 })
 
 t.test('a SegResNet that no definition can name is not imported', async t => {
