@@ -7,9 +7,8 @@ import type { Bench, Compared, Comparison, Measured, Result, Trial } from './tri
 
 /** Above this share of processor time that others took a repetition is made again. */
 const mostContention = 0.05
-/** Of one repetition: many where it is short, two where it is not. */
-const attempts = { short: 6, long: 2 }
-const shortSeconds = 0.5
+/** How often, by how long it takes: a busy machine must not make a benchmark endless. */
+const attemptsFor = (seconds: number): number => (seconds < 0.5 ? 6 : seconds < 5 ? 2 : 1)
 
 /** A trial under way. */
 interface Course {
@@ -99,7 +98,7 @@ async function repeat({ trial, values, shares, usages }: Course, warmUp: boolean
     const value = await trial.run()
     const usage = watch()
     if (warmUp) return
-    if (tried === 0) most = performance.now() - started < 1000 * shortSeconds ? attempts.short : attempts.long
+    if (tried === 0) most = attemptsFor((performance.now() - started) / 1000)
     const share = trial.peak && value / trial.peak()
     if (!best || usage!.contention < best.usage!.contention) best = { value, share, usage }
     if (!usage || usage.contention <= mostContention) break
@@ -120,6 +119,7 @@ async function resultOf({ trial, values, shares, usages, failed }: Course): Prom
     runs: values.length,
     values,
     ...(shares.length > 0 && { shareOfPeak: spreadOf(shares) }),
+    ...(trial.necessary !== undefined && { necessary: trial.necessary }),
     ...(trial.peakBytes && { peakBytes: await trial.peakBytes() }),
     ...(usages.length > 0 && { contention: medianOf(usages.map(({ contention }) => contention)) }),
     ...(trial.unit === 's' &&

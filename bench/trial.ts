@@ -23,6 +23,11 @@ export interface Trial {
   readonly pid?: () => number | undefined
   /** What 100 % would be, in the same unit, measured beside the last repetition. */
   readonly peak?: () => number
+  /**
+   * Of what is counted as work the share that must be done: a convolution's taps outside the volume are counted by
+   * custom, and may be left out. 1 where absent.
+   */
+  readonly necessary?: number
   /** Peak resident bytes of the whole process that did the work, after the repetitions. */
   readonly peakBytes?: () => Promise<number> | number
   /** What else is worth keeping of it: versions, the probe that was best. After the repetitions. */
@@ -58,6 +63,8 @@ export interface Measured extends Spread {
   readonly values: readonly number[]
   readonly against?: Against
   readonly shareOfPeak?: Spread
+  /** As the trial has it; shareOfPeak x necessary cannot be above 1. */
+  readonly necessary?: number
   readonly peakBytes?: number
   /** Share of the processor time it wanted that it did not get, since others ran: the median repetition's. */
   readonly contention?: number

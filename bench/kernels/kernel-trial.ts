@@ -17,6 +17,8 @@ export interface KernelCase {
   readonly unit: 'GFLOP/s' | 'GB/s'
   /** GFLOP or GB of one call. */
   readonly amount: number
+  /** See Trial. */
+  readonly necessary?: number
   /** The call that is timed; its arrays come from memory that trials share. */
   readonly timed: (memory: Memory) => KernelCall
   /** The same kernel on a size that plain loops can do, for the comparison. */
@@ -31,13 +33,16 @@ const batchSeconds = 0.01
 const slotSeconds = 0.04
 const probeSeconds: Readonly<Record<PeakKind, number>> = { float32: 0.03, bfloat16: 0.02, copy: 0.1 }
 
-export function kernelTrial(
-  { name, unit, amount, timed, checked, tolerance, peak }: KernelCase,
-  memory: Memory,
-): Trial {
+/** Of all probes so far: on a busy machine most of them do not get both processors. */
+let best = 0
+
+export function kernelTrial(kernel: KernelCase, memory: Memory): Trial {
+  const { name, unit, amount, necessary, timed, checked, tolerance, peak } = kernel
   const addon = loadAddon()
   let call: KernelCall | undefined
   let peakBeside = 0
+  /** GFLOP/s as if the threads had never waited; all repetitions', also those that others disturbed. */
+  const undisturbed: number[] = []
   return {
     name,
     unit,
@@ -51,20 +56,37 @@ export function kernelTrial(
     },
     async run() {
       const before = peak ? peakNow(peak, probeSeconds[peak] / 2) : 0
-      const rate = amount / secondsOf(() => call!.run(addon))
+      const { seconds, processorSeconds } = timeSlot(() => call!.run(addon))
       const after = peak ? peakNow(peak, probeSeconds[peak] / 2) : 0
       // The clock varies, and a probe can be interrupted: the better of the two that stand around the kernel.
       peakBeside = Math.max(before, after)
-      return rate
+      if (peak === 'float32') {
+        best = Math.max(best, peakBeside)
+        undisturbed.push((amount * addon.threads()) / processorSeconds)
+      }
+      return amount / seconds
     },
     ...(peak && { peak: () => peakBeside }),
+    ...(necessary !== undefined && { necessary }),
+    ...(peak === 'float32' && {
+      facts: () => ({ 'in processor time': `${((100 * medianOf(undisturbed)) / best).toFixed(0)} %` }),
+    }),
   }
 }
 
-/** Seconds of one call: the median of batches that are long enough for the clock. */
-function secondsOf(work: () => void): number {
+/** Of one call. */
+interface Slot {
+  /** The median of batches that are long enough for the clock. */
+  readonly seconds: number
+  /** Of all threads together: where others disturb, it says what time on processors of one's own would have been. */
+  readonly processorSeconds: number
+}
+
+function timeSlot(work: () => void): Slot {
   const batches: number[] = []
   const slotStarted = performance.now()
+  const usageBefore = process.cpuUsage()
+  let allCalls = 0
   do {
     const started = performance.now()
     let calls = 0
@@ -75,8 +97,10 @@ function secondsOf(work: () => void): number {
       seconds = (performance.now() - started) / 1000
     } while (seconds < batchSeconds)
     batches.push(seconds / calls)
+    allCalls += calls
   } while (performance.now() - slotStarted < 1000 * slotSeconds)
-  return medianOf(batches)
+  const { user, system } = process.cpuUsage(usageBefore)
+  return { seconds: medianOf(batches), processorSeconds: (user + system) / 1e6 / allCalls }
 }
 
 /** Largest difference between the fastest variant's outputs and the scalar one's, relative to the largest value. */

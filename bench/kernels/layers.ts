@@ -57,6 +57,20 @@ export function flopsOf({ kernel, ci, co, output }: Convolution): number {
   return 2 * kernel ** 3 * ci * co * voxelsOf(output)
 }
 
+/** The share of those FLOPs whose taps lie inside the volume. */
+export function shareInside({ input, output, kernel, stride }: Convolution): number {
+  const pad = (kernel - 1) / 2
+  return output.reduce((share, extent, axis) => {
+    let inside = 0
+    for (let o = 0; o < extent; o++)
+      for (let tap = 0; tap < kernel; tap++) {
+        const at = o * stride - pad + tap
+        if (at >= 0 && at < input[axis]!) inside += 1
+      }
+    return (share * inside) / (extent * kernel)
+  }, 1)
+}
+
 export function voxelsOf(shape: readonly number[]): number {
   return sizeOf(shape)
 }

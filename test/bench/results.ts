@@ -80,4 +80,7 @@ const share = (median: number): string => row({ ...ours, shareOfPeak: { median, 
 t.test('a share above 100 % accuses the probe', async t => {
   t.match(share(1.01), 'THE PROBE IS WRONG')
   t.notMatch(share(0.99), 'THE PROBE IS WRONG')
+  const padded = row({ ...ours, shareOfPeak: { median: 1.1, min: 1, max: 1.2 }, necessary: 0.8 })
+  t.match(padded, '110 % of the peak, 88 % without taps outside the volume')
+  t.notMatch(padded, 'THE PROBE IS WRONG', 'work that was left out explains it')
 })
