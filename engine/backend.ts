@@ -2,6 +2,7 @@
 
 import { cpus } from 'node:os'
 import * as tf from '@tensorflow/tfjs'
+import type { Tensor } from '@tensorflow/tfjs'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
 import type { EngineOptions } from './options.ts'
 import { resolveThreads } from './threads.ts'
@@ -11,6 +12,8 @@ export interface StartedBackend {
   readonly device: string
   readonly reason: string
   readonly threads: number
+  /** A tensor's values as they lie in memory: only until it is disposed, and not to be written to. */
+  readonly values: (tensor: Tensor) => Float32Array
   readonly fallbacks: () => Readonly<Record<string, number>>
 }
 
@@ -42,6 +45,7 @@ export async function startBackend({
         device: `${processor()}, JavaScript`,
         reason: 'asked for; for tests only, native is much faster',
         threads: 1,
+        values: tensor => tensor.dataSync<'float32'>(),
         fallbacks: () => ({}),
       }
     case 'webgpu':
@@ -59,7 +63,7 @@ async function startNative(
   precision: EngineOptions['precision'],
   reason: string,
 ): Promise<StartedBackend> {
-  const { registerNativeBackend, nativeBackendReport } = await import('./backends/native.ts')
+  const { registerNativeBackend, nativeBackendReport, valuesOf } = await import('./backends/native.ts')
   try {
     await registerNativeBackend({ threads, precision })
     await tf.setBackend('native')
@@ -78,6 +82,7 @@ async function startNative(
     device: `${processor()}, ${isa}${precision === 'bfloat16' ? ' with bfloat16' : ''}`,
     reason,
     threads,
+    values: valuesOf,
     fallbacks: () => nativeBackendReport().fallbacks,
   }
 }

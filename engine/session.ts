@@ -4,15 +4,16 @@
  */
 
 import * as tf from '@tensorflow/tfjs'
-import type { Scalar, Tensor5D, Variable } from '@tensorflow/tfjs'
+import type { Tensor5D, Variable } from '@tensorflow/tfjs'
 import { adamState } from '../model/adam.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
-import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters } from '../model/segresnet.ts'
+import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters, type Training } from '../model/segresnet.ts'
 import { checkCheckpoint, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Batch, EngineInfo, Shape3, StepResult, Tensors } from '../pipeline/stage.ts'
 import { startBackend } from './backend.ts'
+import { batchGradients } from './gradients.ts'
 import * as ops from './ops/index.ts'
 import type { EngineOptions, EngineReport } from './options.ts'
 
@@ -54,7 +55,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   let learningRate = optimizer?.learningRate ?? 0
   let peakBytes = 0
 
-  const forward = (x: Tensor5D, at?: { seed: number; step: number }): Tensor5D => {
+  const forward = (x: Tensor5D, at?: Training): Tensor5D => {
     const logits = segresnet(ops, parameters, x, network, at)
     peakBytes = Math.max(peakBytes, tf.memory().numBytes)
     return logits
@@ -80,27 +81,23 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
       checkLabels(batch.label, network.outChannels, cases)
 
-      const x = tf.tensor5d(batch.image, [...shape, 1])
-      const labels = tf.tensor4d(Int32Array.from(batch.label), shape, 'int32')
-      const lossOf = (): Scalar => {
-        const logits = forward(x, { seed, step: stepsDone })
-        const loss = ops.diceCrossEntropy(logits, labels, training.lossOptions)
-        logits.dispose()
-        return loss
-      }
       const trainable = slots.map(slot => slot.parameter)
-      const { value, grads } = allocating(batch, () => tf.valueAndGrads(lossOf)(trainable))
+      const { loss, gradients } = allocating(batch, () =>
+        batchGradients(batch, shape, trainable, training.lossOptions, {
+          forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
+          values: backend.values,
+        }),
+      )
       try {
-        const loss = (await value.data())[0]!
         if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
         stepsDone++
         const rated = { ...training.optimizer, learningRate }
         slots.forEach(({ parameter, moments }, i) => {
-          ops.adamUpdate({ parameter, ...moments! }, grads[i]!, rated, stepsDone)
+          ops.adamUpdate({ parameter, ...moments! }, gradients[i]!, rated, stepsDone)
         })
         return { loss, patches: count, seconds: (performance.now() - started) / 1000, cases }
       } finally {
-        tf.dispose([x, labels, value, ...grads])
+        tf.dispose(gradients)
       }
     },
 
@@ -108,15 +105,19 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       checkSpatialShape(network, shape)
       const extents = tensorShape(windows, count, shape)
       checkFinite(windows, 'inference', [])
-      const logits = allocating({ count, shape }, () => tf.tidy(() => forward(tf.tensor5d(windows, [...extents, 1]))))
-      try {
-        const values = await logits.data<'float32'>()
-        const shared = new Float32Array(new SharedArrayBuffer(values.byteLength))
-        shared.set(values)
-        return shared
-      } finally {
-        logits.dispose()
+      const size = windows.length / Math.max(1, count)
+      const result = new Float32Array(new SharedArrayBuffer(windows.length * network.outChannels * 4))
+      // Nothing in the network looks across samples: one at a time computes the same and needs the least memory.
+      for (let n = 0; n < count; n++) {
+        const window = windows.subarray(n * size, (n + 1) * size)
+        allocating({ count: 1, shape }, () =>
+          tf.tidy(() => {
+            const logits = forward(tf.tensor5d(window, [...extents, 1]))
+            result.set(backend.values(logits), n * size * network.outChannels)
+          }),
+        )
       }
+      return result
     },
 
     async save({ optimizer: withOptimizer = false } = {}) {
@@ -186,7 +187,7 @@ function tensorOf({ shape }: ParameterSpec, data: Float32Array): tf.Tensor {
   return tf.tensor(toEngineOrder(data, shape), engineShape(shape), 'float32')
 }
 
-/** (N, z, y, x), after a look at the array's length; a wrong one is the caller's bug. ERR_DEFINITION without a patch. */
+/** (1, z, y, x), a sample's, after a look at the array's length; a wrong one is the caller's bug. ERR_DEFINITION without a patch. */
 function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [number, number, number, number] {
   if (!(Number.isInteger(count) && count >= 1)) {
     throw new PipelineError(
@@ -198,7 +199,7 @@ function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [n
   if (voxels.length !== count * x * y * z) {
     throw new Error(`expected ${count} patches of ${x} x ${y} x ${z} voxels, found ${voxels.length} voxels`)
   }
-  return [count, z, y, x]
+  return [1, z, y, x]
 }
 
 /** Says what to do about an allocation that failed. */
@@ -234,11 +235,17 @@ function notFinite(what: string, cases: readonly string[]): PipelineError {
 }
 
 function checkLabels(labels: Uint8Array, classes: number, cases: readonly string[]): void {
-  const found = labels.find(label => label >= classes)
-  if (found === undefined) return
+  const at = firstAbove(labels, classes)
+  if (at === undefined) return
+  const found = labels[at]!
   throw new PipelineError(
     'ERR_LABEL',
     `expected labels 0 to ${classes - 1}, the network's ${classes} classes, found ${found} (cases: ${cases.join(', ')}); map it with "map-label" or raise outChannels`,
     { found, classes, cases },
   )
+}
+
+function firstAbove(labels: Uint8Array, classes: number): number | undefined {
+  for (let i = 0; i < labels.length; i++) if (labels[i]! >= classes) return i
+  return undefined
 }

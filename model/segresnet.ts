@@ -87,6 +87,8 @@ export interface Training {
   readonly seed: number
   /** Steps done before this one. */
   readonly step: number
+  /** Place in its batch of the first sample given. */
+  readonly firstSample: number
 }
 
 /**
@@ -207,9 +209,9 @@ function replace(old: Tensor, next: Tensor5D): Tensor5D {
 }
 
 /** The factors of channel dropout (N, 1, 1, 1, C): a function of seed, step and sample only. */
-function dropped(level: Tensor5D, { dropout }: SegresnetOptions, { seed, step }: Training): number[][] {
+function dropped(level: Tensor5D, { dropout }: SegresnetOptions, { seed, step, firstSample }: Training): number[][] {
   return range(level.shape[0]).map(n => {
-    const draws = rng(seed, step, n, 'dropout')
+    const draws = rng(seed, step, firstSample + n, 'dropout')
     return range(level.shape[4]).map(() => (draws.uniform() < dropout ? 0 : 1 / (1 - dropout)))
   })
 }

@@ -82,16 +82,23 @@ export interface Addon {
   /** shape = [batch, d, h, w, channels] of the small tensor */
   upsampleForward(x: Float32Array, skip: Float32Array | null, y: Float32Array, shape: readonly number[]): void
   upsampleGradient(dy: Float32Array, dx: Float32Array, shape: readonly number[]): void
-  /** shape = [batch, voxels, classes, squared, background, jaccard, batch]; gives [loss, dice, crossEntropy, bad labels] */
+  /**
+   * shape = [batch, voxels, classes, squared, background, jaccard, batch]; gives [loss, dice, crossEntropy, bad labels].
+   * Without `dlogits` there is no gradient. `batchSums` and `sums` are intersection, reference and prediction of each
+   * class, see dice-ce.h.
+   */
   diceCrossEntropy(
     logits: Float32Array,
     labels: Int32Array,
-    dlogits: Float32Array,
+    dlogits: Float32Array | null,
     shape: readonly number[],
     smoothNr: number,
     smoothDr: number,
     lambdaDice: number,
     lambdaCe: number,
+    batchSums?: Float64Array,
+    batchSamples?: number,
+    sums?: Float64Array,
   ): [number, number, number, number]
   /** In place on param, m and v. stepSize = rate / (1 - beta1^t), rootCorrection = sqrt(1 - beta2^t) */
   adamUpdate(

@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs'
-import type { KernelConfig, KernelFunc, TensorInfo } from '@tensorflow/tfjs'
+import type { KernelConfig, KernelFunc, Tensor, TensorInfo } from '@tensorflow/tfjs'
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu'
 import { loadAddon, type Precision } from '../../native/addon.ts'
 import { nativeKernels, partialKernels, type Call, type KernelBackend } from '../../native/kernels/index.ts'
@@ -112,6 +112,11 @@ function owning(
     if (!ids.has(dataId) && pool.owns(entry.values)) entry.values = entry.values.slice()
   }
   return result
+}
+
+/** A tensor's values without a copy: only until it is disposed. */
+export function valuesOf({ dataId }: Tensor): Float32Array {
+  return (tf.backend() as NativeBackend).data.get(dataId).values as Float32Array
 }
 
 export function nativeBackendReport(): NativeBackendReport {

@@ -16,12 +16,28 @@ export interface LossParts {
   readonly dlogits: Tensor5D
 }
 
-/** lambdaDice * Dice + lambdaCe * cross-entropy of logits (N, D, H, W, C) against class indices (N, D, H, W), int32. */
-export function diceCrossEntropy(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceCeOptions, 'kind'>): Scalar {
+/** For a Dice term over a whole batch whose samples come one by one (option `batch`). */
+export interface BatchSums {
+  /** (3, C): intersection, reference and prediction of each class, over all samples. */
+  readonly sums: Float64Array
+  readonly samples: number
+}
+
+/**
+ * lambdaDice * Dice + lambdaCe * cross-entropy of logits (N, D, H, W, C) against class indices (N, D, H, W), int32. With
+ * `batchSums`, the logits are some of a batch's: Dice is the batch's, and losses and gradients of equal parts of the batch
+ * have the batch's as their mean.
+ */
+export function diceCrossEntropy(
+  logits: Tensor5D,
+  labels: Tensor4D,
+  options: Omit<DiceCeOptions, 'kind'>,
+  batchSums?: BatchSums,
+): Scalar {
   return operation(
     [logits],
     save => {
-      const { loss, dlogits } = diceCrossEntropyParts(logits, labels, options)
+      const { loss, dlogits } = diceCrossEntropyParts(logits, labels, options, batchSums)
       save([dlogits])
       return loss
     },
@@ -34,10 +50,21 @@ export function diceCrossEntropyParts(
   logits: Tensor5D,
   labels: Tensor4D,
   options: Omit<DiceCeOptions, 'kind'>,
+  batchSums?: BatchSums,
 ): LossParts {
   const { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe } = options
   if (hasKernel('DiceCrossEntropy')) {
-    const attrs = { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe }
+    const attrs = {
+      squaredPred,
+      includeBackground,
+      jaccard,
+      batch,
+      smoothNr,
+      smoothDr,
+      lambdaDice,
+      lambdaCe,
+      batchSums,
+    }
     const [loss, dice, crossEntropy, dlogits] = runKernel('DiceCrossEntropy', { logits, labels }, attrs)
     return { loss, dice, crossEntropy, dlogits } as LossParts
   }
@@ -51,10 +78,13 @@ export function diceCrossEntropyParts(
 
     // Sums per sample and class, (N, 1, C), or (1, 1, C) over the batch.
     const axes = batch ? [0, 1] : [1]
-    const intersection = p.mul(g).sum(axes, true)
-    const total = g.sum(axes, true).add((squaredPred ? p.square() : p).sum(axes, true))
-    const denominator = (jaccard ? total.sub(intersection).mul(2) : total).add(smoothDr)
-    const numerator = intersection.mul(2).add(smoothNr)
+    const wholeBatch = batchSums?.sums
+    const [intersection, reference, predicted] = wholeBatch
+      ? tf.unstack(tf.tensor(Float32Array.from(wholeBatch), [3, 1, 1, classes]))
+      : sumsOf(p, g, axes, squaredPred)
+    const total = reference!.add(predicted!)
+    const denominator = (jaccard ? total.sub(intersection!).mul(2) : total).add(smoothDr)
+    const numerator = intersection!.mul(2).add(smoothNr)
 
     // Without the background the first class neither counts nor gets a gradient from Dice.
     const counted = tf.tensor1d(Array.from({ length: classes }, (_, c) => (c > 0 || includeBackground ? 1 : 0)))
@@ -73,7 +103,7 @@ export function diceCrossEntropyParts(
       .sub(g.mul(2).mul(denominator))
       .div(denominator.square())
       .mul(counted)
-      .mul(lambdaDice / terms)
+      .mul((lambdaDice * (batchSums?.samples ?? 1)) / terms)
     // Through the soft-max: p * (dp - sum over classes of p * dp).
     const dthrough = p.mul(ddice.sub(p.mul(ddice).sum(2, true)))
     const dlogits = dthrough.add(p.sub(g).mul(lambdaCe / (n * voxels)))
@@ -84,4 +114,27 @@ export function diceCrossEntropyParts(
       dlogits: dlogits.reshape(logits.shape) as Tensor5D,
     }
   })
+}
+
+/** What `BatchSums` adds up, of the logits given: (3, C). Not differentiable. */
+export function diceSums(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceCeOptions, 'kind'>): Float64Array {
+  const classes = logits.shape[4]
+  if (hasKernel('DiceSums')) {
+    const sums = new Float64Array(3 * classes)
+    tf.dispose(runKernel('DiceSums', { logits, labels }, { ...options, sums }))
+    return sums
+  }
+  const stacked = tf.tidy(() => {
+    const flat = logits.reshape([-1, classes])
+    const g = tf.oneHot(labels.flatten(), classes).toFloat()
+    return tf.stack(sumsOf(flat.softmax(), g, [0], options.squaredPred))
+  })
+  const sums = Float64Array.from(stacked.dataSync())
+  stacked.dispose()
+  return sums
+}
+
+/** Intersection, reference and prediction, kept dimensions. */
+function sumsOf(p: Tensor, g: Tensor, axes: number[], squaredPred: boolean): [Tensor, Tensor, Tensor] {
+  return [p.mul(g).sum(axes, true), g.sum(axes, true), (squaredPred ? p.square() : p).sum(axes, true)]
 }

@@ -2,7 +2,7 @@
 
 import { adamUpdate } from './adam.ts'
 import { conv3d, conv3dFilterGradient, conv3dInputGradient } from './conv3d.ts'
-import { diceCrossEntropy } from './dice-cross-entropy.ts'
+import { diceCrossEntropy, diceSums } from './dice-cross-entropy.ts'
 import { groupNormRelu, groupNormReluGrad } from './group-norm.ts'
 import { upsampleTrilinear2, upsampleTrilinear2Grad } from './upsample.ts'
 
@@ -18,5 +18,6 @@ export const nativeKernels = [
   upsampleTrilinear2,
   upsampleTrilinear2Grad,
   diceCrossEntropy,
+  diceSums,
   adamUpdate,
 ]

@@ -52,6 +52,9 @@ class Arguments {
   int32_t* integers(int i, const char* name, int64_t size) const {
     return static_cast<int32_t*>(array(i, name, size, napi_int32_array, "Int32Array"));
   }
+  double* doubles(int i, const char* name, int64_t size) const {
+    return static_cast<double*>(array(i, name, size, napi_float64_array, "Float64Array"));
+  }
   bool is_null(int i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
 
   double number(int i, const char* name) const {
@@ -278,8 +281,8 @@ Napi::Value upsample_gradient(const Napi::CallbackInfo& info) {
   });
 }
 
-// (logits, labels, dlogits, [batch, voxels, classes, squared, background, jaccard, batch], smoothNr, smoothDr,
-// lambdaDice, lambdaCe) -> [loss, dice, crossEntropy, badLabels]
+// (logits, labels, dlogits or null, [batch, voxels, classes, squared, background, jaccard, batch], smoothNr, smoothDr,
+// lambdaDice, lambdaCe, batchSums or null, batchSamples, sums or null) -> [loss, dice, crossEntropy, badLabels]
 Napi::Value dice_cross_entropy(const Napi::CallbackInfo& info) {
   return guarded(info, "Dice and cross-entropy", [&](const Arguments& a) {
     static constexpr int kLeast[7] = {1, 1, 2, 0, 0, 0, 0};
@@ -289,12 +292,15 @@ Napi::Value dice_cross_entropy(const Napi::CallbackInfo& info) {
       fail(a.env(), "Dice: at most " + std::to_string(ctflow::kMostClasses) + " classes, found " + std::to_string(v[2]));
     const int64_t voxels = a.product({v[0], v[1]});
     const int64_t size = a.product({voxels, v[2]});
+    const int64_t sums = 3 * int64_t{v[2]};
     double loss = 0, dice = 0, cross_entropy = 0;
     int64_t bad_labels = 0;
     kernels().dice_cross_entropy({v[0], v[1], v[2], v[3] != 0, v[4] != 0, v[5] != 0, v[6] != 0, a.number(4, "smoothNr"),
                                   a.number(5, "smoothDr"), a.number(6, "lambdaDice"), a.number(7, "lambdaCe"),
-                                  a.floats(0, "logits", size), a.integers(1, "labels", voxels), a.floats(2, "dlogits", size),
-                                  &loss, &dice, &cross_entropy, &bad_labels});
+                                  a.is_null(8) ? nullptr : a.doubles(8, "batchSums", sums), a.is_null(8) ? 1 : a.count(9, "batchSamples", 1),
+                                  a.floats(0, "logits", size), a.integers(1, "labels", voxels),
+                                  a.is_null(2) ? nullptr : a.floats(2, "dlogits", size),
+                                  a.is_null(10) ? nullptr : a.doubles(10, "sums", sums), &loss, &dice, &cross_entropy, &bad_labels});
     Napi::Array result = Napi::Array::New(a.env(), 4);
     result[uint32_t{0}] = loss;
     result[uint32_t{1}] = dice;

@@ -140,13 +140,15 @@ t.test('dropout scales or drops whole channels, by seed and step, in training on
     const { weights } = goldenInputs()
     const parameters = variablesOf(network, weights)
     const x = tf.ones([2, 2, 2, 2, 1]) as Tensor5D
-    const run = (seed: number, step: number): Float32Array =>
-      tf.tidy(() => segresnet(spied, parameters, x, network, { seed, step }).dataSync<'float32'>())
+    const run = (seed: number, step: number, firstSample = 0): Float32Array =>
+      tf.tidy(() => segresnet(spied, parameters, x, network, { seed, step, firstSample }).dataSync<'float32'>())
     t.same(run(1, 0), run(1, 0))
     t.notSame(run(1, 1), run(1, 0))
     t.ok(seen[0]!.flat().every(factor => factor === 0 || factor === 2))
     t.ok(seen[0]!.flat().includes(0) && seen[0]!.flat().includes(2))
     t.same(seen[0], seen[1])
+    run(1, 0, 1)
+    t.same(seen.at(-1)![0], seen[0]![1], 'the second sample draws the same when it comes first')
     const draws = seen.length
     const still = tf.tidy(() => segresnet(spied, parameters, x, network).dataSync())
     t.equal(seen.length, draws, 'nothing is drawn outside training')

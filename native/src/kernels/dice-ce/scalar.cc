@@ -17,7 +17,8 @@ void dice_cross_entropy__scalar(const DiceCrossEntropy& a) {
     clear(s);
     for (int64_t v = n * a.voxels; v < (n + 1) * a.voxels; v++) {
       const float* logits = a.logits + v * classes;
-      float* p = a.dlogits + v * classes;
+      float row[kMostClasses];
+      float* p = a.dlogits == nullptr ? row : a.dlogits + v * classes;
       const int label = a.labels[v];
       if (label < 0 || label >= classes) {
         s.bad_labels++;
@@ -37,6 +38,7 @@ void dice_cross_entropy__scalar(const DiceCrossEntropy& a) {
     }
   });
   finish(a, sums.get(), slopes.get());
+  if (a.dlogits == nullptr) return;
   const float ce = static_cast<float>(a.lambda_ce / (static_cast<double>(a.batch) * static_cast<double>(a.voxels)));
   parallel(a.batch, [&](int64_t n, int) {
     const DiceSlopes& k = slopes[a.sum_over_batch ? 0 : n];

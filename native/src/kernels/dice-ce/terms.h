@@ -44,7 +44,8 @@ static inline double dice_of_row(const DiceCrossEntropy& a, const DiceSums& s, i
     const double denominator = (a.jaccard ? 2 * (sum - s.intersection[c]) : sum) + a.smooth_dr;
     const double numerator = 2 * s.intersection[c] + a.smooth_nr;
     dice += (1 - numerator / denominator) / static_cast<double>(terms);
-    const double weight = a.lambda_dice / static_cast<double>(terms);
+    const double samples = a.batch_sums == nullptr ? 1 : static_cast<double>(a.batch_samples);
+    const double weight = a.lambda_dice * samples / static_cast<double>(terms);
     // d(1 - num / den) = -(2 g) / den + num / den^2 * dden, dden = dP, or 2 (dP - g) with jaccard; dP = 2 p or 1.
     const double per_den = numerator / (denominator * denominator) * (a.jaccard ? 2 : 1);
     const double flat = a.squared_pred ? 0 : per_den;
@@ -65,9 +66,20 @@ static inline void finish(const DiceCrossEntropy& a, const DiceSums* samples, Di
   DiceSums all;
   clear(all);
   for (int64_t n = 0; n < a.batch; n++) add(all, samples[n], a.classes);
+  for (int c = 0; a.sums != nullptr && c < a.classes; c++) {
+    a.sums[c] = all.intersection[c];
+    a.sums[a.classes + c] = all.reference[c];
+    a.sums[2 * a.classes + c] = all.predicted[c];
+  }
+  DiceSums whole = all;
+  for (int c = 0; a.batch_sums != nullptr && c < a.classes; c++) {
+    whole.intersection[c] = a.batch_sums[c];
+    whole.reference[c] = a.batch_sums[a.classes + c];
+    whole.predicted[c] = a.batch_sums[2 * a.classes + c];
+  }
   double dice = 0;
   if (a.sum_over_batch)
-    dice = dice_of_row(a, all, terms, slopes[0]);
+    dice = dice_of_row(a, whole, terms, slopes[0]);
   else
     for (int64_t n = 0; n < a.batch; n++) dice += dice_of_row(a, samples[n], terms, slopes[n]);
   *a.dice = dice;

@@ -63,7 +63,7 @@ static void dice_chunk(const DiceCrossEntropy& a, int64_t begin, int64_t end, Di
       A::add_to(lanes.predicted[c], a.squared_pred ? A::mul(counted, counted) : counted);
       A::add_to(lanes.intersection[c], A::where_equal(labels, c, p));
     }
-    for (int c = 0; c < classes; c++)
+    for (int c = 0; a.dlogits != nullptr && c < classes; c++)
       for (int l = 0; l < n; l++) a.dlogits[(v + l) * classes + c] = block[c][l];
   }
   for (int l = 0; l < V; l++) to.negative_log += lanes.negative_log[l];
@@ -128,6 +128,7 @@ static void dice_cross_entropy_vector(const DiceCrossEntropy& a) {
     for (int64_t k = 0; k < chunks; k++) add(samples[n], partial[n * chunks + k], a.classes);
   }
   finish(a, samples.get(), slopes.get());
+  if (a.dlogits == nullptr) return;
   const float ce = static_cast<float>(a.lambda_ce / (static_cast<double>(a.batch) * static_cast<double>(a.voxels)));
   parallel(a.batch * chunks, [&](int64_t task, int) {
     int64_t begin, end;

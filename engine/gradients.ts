@@ -1,0 +1,69 @@
+/** Loss and gradients of a batch, computed one sample at a time: a batch needs no more memory than a sample. */
+
+import * as tf from '@tensorflow/tfjs'
+import type { Scalar, Tensor, Tensor4D, Tensor5D, Variable } from '@tensorflow/tfjs'
+import type { DiceCeOptions } from '../model/loss.ts'
+import type { Batch } from '../pipeline/stage.ts'
+import { diceCrossEntropy, diceSums, type BatchSums } from './ops/index.ts'
+
+export interface SampleWork {
+  /** Logits of some samples, the first of which has this place in the batch; frees what it makes but the logits. */
+  readonly forward: (x: Tensor5D, firstSample: number) => Tensor5D
+  /** A tensor's values as they lie in memory. */
+  readonly values: (tensor: Tensor) => Float32Array
+}
+
+/**
+ * The batch's mean loss and its gradients for `trainable`, in that order; the caller disposes them. `shape` is a sample's,
+ * (1, z, y, x).
+ *
+ * Samples are computed one by one and added in order, whatever the memory: so the sums are the same to the last bit
+ * everywhere. Norm, cross-entropy and Dice look at one sample only, and the mean of the samples' losses is the batch's.
+ * Where Dice sums over the batch (option `batch`), a first pass without gradients finds those sums: a third more work.
+ */
+export function batchGradients(
+  { image, label, count }: Batch,
+  shape: [number, number, number, number],
+  trainable: Variable[],
+  options: DiceCeOptions,
+  { forward, values }: SampleWork,
+): { loss: number; gradients: Tensor[] } {
+  const size = image.length / count
+  const inputs = (n: number): [Tensor5D, Tensor4D] => [
+    tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]),
+    tf.tensor4d(new Int32Array(label.subarray(n * size, (n + 1) * size)), shape, 'int32'),
+  ]
+
+  let batchSums: BatchSums | undefined
+  if (options.batch && count > 1) {
+    let sums: Float64Array | undefined
+    for (let n = 0; n < count; n++) {
+      tf.tidy(() => {
+        const [x, labels] = inputs(n)
+        const own = diceSums(forward(x, n), labels, options)
+        sums = sums?.map((sum, i) => sum + own[i]!) ?? own
+      })
+    }
+    batchSums = { sums: sums!, samples: count }
+  }
+
+  const share = { ...options, lambdaDice: options.lambdaDice / count, lambdaCe: options.lambdaCe / count }
+  let loss = 0
+  let gradients: Tensor[] = []
+  for (let n = 0; n < count; n++) {
+    const before = gradients
+    gradients = tf.tidy(() => {
+      const [x, labels] = inputs(n)
+      const { value, grads } = tf.valueAndGrads((): Scalar => {
+        const logits = forward(x, n)
+        const lossOfSample = diceCrossEntropy(logits, labels, share, batchSums)
+        logits.dispose()
+        return lossOfSample
+      })(trainable)
+      loss += values(value)[0]!
+      return n === 0 ? grads : grads.map((gradient, i) => tf.add(before[i]!, gradient))
+    })
+    tf.dispose(before)
+  }
+  return { loss, gradients }
+}
