@@ -1,6 +1,6 @@
 /** Compiles what is in the tree: TypeScript to dist/, the C++ addon to build/. `npm ci` calls it as the root's own script. */
 
-import { chmodSync, existsSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { buildAddon } from './build-addon.mjs'
@@ -14,6 +14,9 @@ async function compileTypeScript() {
     if (existsSync(new URL('../dist/bin/run-pipeline.js', import.meta.url))) return
     throw new Error('dist/ is missing and so is TypeScript: install the development dependencies (npm ci)')
   }
+  // What TypeScript remembers of the last build is no use without what it built.
+  if (!existsSync(new URL('../dist/bin/run-pipeline.js', import.meta.url)))
+    rmSync(new URL('../build/.tsbuildinfo', import.meta.url), { force: true })
   await run(process.execPath, [fileURLToPath(tsc)])
   // npm sets this when it links a command, and npx links only the first time.
   chmodSync(new URL('../dist/bin/run-pipeline.js', import.meta.url), 0o755)
