@@ -1,7 +1,7 @@
 /** `export`: weights in a format that other programs read. */
 
 import { extname, resolve } from 'node:path'
-import { adamState, type AdamOptions } from '../model/adam.ts'
+import { adamState, defaultAdam } from '../model/adam.ts'
 import { writeCheckpoint } from '../model/checkpoint.ts'
 import { writeOnnx } from '../model/onnx.ts'
 import { segresnetParameters } from '../model/segresnet.ts'
@@ -60,13 +60,4 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
       )
   }
   return [...lines, `written: ${resolve(out)}`]
-}
-
-const defaultAdam: AdamOptions = {
-  kind: 'adam',
-  learningRate: 1e-3,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
 }
