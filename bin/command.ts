@@ -1,4 +1,4 @@
-/** What the subcommands share: signals, errors for people and for machines. */
+/** What the subcommands share: what came of them, for people and for machines, and the exit code. */
 
 import { codeOf, messageOf, type ErrorCode } from '../pipeline/errors.ts'
 

@@ -3,6 +3,7 @@
 import { importMmar, reportLines, type ImportedCheckpoint } from '../interop/mmar/import.ts'
 import { showLine, type ReportLine } from '../interop/mmar/report.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
+import { exitCodeOf } from './command.ts'
 
 export interface ImportMmarFlags {
   readonly out?: string
@@ -20,7 +21,7 @@ export interface Printer {
   error(line: string): void
 }
 
-/** Exit codes: 0 all taken, 3 written but incomplete, 2 refused and nothing written, 1 a bug. */
+/** Exit codes: 0 all taken, 3 written but incomplete; nothing written: 2 refused, 1 the folder cannot be written, or a bug. */
 export async function importMmarCommand(
   dir: string,
   flags: ImportMmarFlags,
@@ -35,17 +36,15 @@ export async function importMmarCommand(
     else for (const line of reportLines(report)) print.log(line)
     return exitCode
   } catch (error) {
-    const isRefused = codeOf(error) !== undefined
-    const exitCode = isRefused ? 2 : 1
+    const code = codeOf(error)
+    const exitCode = exitCodeOf(code)
     const lines = error instanceof PipelineError ? ((error.facts['lines'] ?? []) as readonly ReportLine[]) : []
-    const message = isRefused ? messageOf(error) : `internal error: ${messageOf(error)}`
-    if (json)
-      print.log(
-        JSON.stringify({ status: isRefused ? 'refused' : 'failed', exitCode, error: message, files: [], lines }),
-      )
+    const message = code === undefined ? `internal error: ${messageOf(error)}` : messageOf(error)
+    const status = exitCode === 2 ? 'refused' : 'failed'
+    if (json) print.log(JSON.stringify({ status, exitCode, error: message, code, files: [], lines }))
     else for (const line of lines) print.log(showLine(line))
     // Of a bug, whoever reports it needs to know where.
-    print.error(isRefused || !(error instanceof Error) ? message : (error.stack ?? message))
+    print.error(code !== undefined || !(error instanceof Error) ? message : (error.stack ?? message))
     return exitCode
   }
 }

@@ -1,8 +1,7 @@
 /** `export`: weights in a format that other programs read. */
 
 import { extname, resolve } from 'node:path'
-import type { AdamOptions } from '../model/adam.ts'
-import { adamState } from '../model/adam.ts'
+import { adamState, defaultAdam } from '../model/adam.ts'
 import { writeCheckpoint } from '../model/checkpoint.ts'
 import { writeOnnx } from '../model/onnx.ts'
 import { segresnetParameters } from '../model/segresnet.ts'
@@ -34,7 +33,7 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
     )
   const { checkpoint, known } = await readNetwork(path, options.network)
   const { network, from } = known
-  refuseOverwriting([resolve(out)], path, options.force ?? false)
+  refuseOverwriting([resolve(out)], { source: path, force: options.force ?? false, cure: 'name another file to write' })
   const order = segresnetParameters(network).map(({ name }) => name)
   const weights = weightsOnly(checkpoint.tensors)
   const ordered = new Map([
@@ -61,13 +60,4 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
       )
   }
   return [...lines, `written: ${resolve(out)}`]
-}
-
-const defaultAdam: AdamOptions = {
-  kind: 'adam',
-  learningRate: 1e-3,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
 }

@@ -44,7 +44,11 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
     [network, { ...known.network, weights: basename(weights) }],
     ...Object.entries(conf.definitions).map(([task, definition]) => [`${stem}.${task}.json`, definition] as const),
   ])
-  refuseOverwriting([weights, ...files.keys()], path, options.force ?? false)
+  refuseOverwriting([weights, ...files.keys()], {
+    source: path,
+    force: options.force ?? false,
+    cure: 'name another with --out',
+  })
   await writeCheckpoint(weights, checkpoint.tensors, {
     network: known.network,
     ...(optimizer && { optimizer }),
@@ -77,19 +81,16 @@ export async function readImported(path: string): Promise<ImportedCheckpoint> {
   return { tensors: weights, ...(trainConf !== undefined && { trainConf }), notes: [...notes, ...leftOut] }
 }
 
-/** ERR_OUTPUT before anything is written. */
-export function refuseOverwriting(paths: readonly string[], source: string, force: boolean): void {
+/** ERR_OUTPUT before anything is written; `cure` says how another name is given. */
+export function refuseOverwriting(
+  paths: readonly string[],
+  { source, force, cure }: { source: string; force: boolean; cure: string },
+): void {
   for (const path of paths) {
     refuseOtherThanFile(path)
     if (path === resolve(source))
-      throw new PipelineError('ERR_OUTPUT', `${path}: is the file that is read; name another with --out`, { path })
+      throw new PipelineError('ERR_OUTPUT', `${path}: is the file that is read; ${cure}`, { path })
     if (!force && existsSync(path))
-      throw new PipelineError(
-        'ERR_OUTPUT',
-        `${path}: is there already; name another with --out, or allow it with --force`,
-        {
-          path,
-        },
-      )
+      throw new PipelineError('ERR_OUTPUT', `${path}: is there already; ${cure}, or allow it with --force`, { path })
   }
 }

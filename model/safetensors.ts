@@ -31,7 +31,7 @@ interface Entry {
 const maxHeaderBytes = 100_000_000
 
 /**
- * Reads all tensors as float32 (from F32, F16, BF16, F64, I64). ERR_WEIGHTS names the file and what is wrong with it.
+ * Reads all tensors as float32, from any format of model/dtypes.ts. ERR_WEIGHTS names the file and what is wrong with it.
  * `check` may throw before any values are read.
  */
 export async function readSafetensors(

@@ -1,7 +1,7 @@
 /** Writing a file so that whoever reads it finds the old one or the new one, never a half. */
 
 import { randomBytes } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync, type Stats } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -24,15 +24,27 @@ export async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Pr
     await rename(temporary, path)
   } catch (cause) {
     await rm(temporary, { force: true })
-    const isFolderMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = isFolderMissing ? `there is no folder ${dirname(path)}; make it first` : (cause as Error).message
-    throw new PipelineError('ERR_OUTPUT', `${path}: cannot be written: ${why}`, { path }, { cause })
+    const folder = dirname(path)
+    throw notWritable(
+      path,
+      existsSync(folder) ? (cause as Error).message : `there is no folder ${folder}; make it first`,
+      cause,
+    )
   }
 }
 
-/** ERR_OUTPUT where a folder, a device or a pipe is: a file must not take its place. */
+function notWritable(path: string, why: string, cause: unknown): PipelineError {
+  return new PipelineError('ERR_OUTPUT', `${path}: cannot be written: ${why}`, { path }, { cause })
+}
+
+/** ERR_OUTPUT where a folder, a device or a pipe is, whose place a file must not take, and for a path that cannot be. */
 export function refuseOtherThanFile(path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false })
+  let found: Stats | undefined
+  try {
+    found = statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw notWritable(path, (cause as Error).message, cause)
+  }
   if (!found || found.isFile()) return
   const what = found.isDirectory() ? 'a folder' : 'a device or a pipe'
   throw new PipelineError('ERR_OUTPUT', `${path}: expected the name of a file to write, found ${what}`, { path })

@@ -24,7 +24,7 @@ import type { CaseSource } from './section.ts'
 import { readTraining, type Training } from './training.ts'
 import type { Resolved } from './variables.ts'
 import { chooseNetwork, readWeights, weightsName, type WeightsOptions } from './weights.ts'
-import { writeWhole } from './write.ts'
+import { writeFolder } from './write.ts'
 
 export type { ImportedCheckpoint } from './weights.ts'
 
@@ -101,7 +101,7 @@ async function imported(dir: string, options: MmarOptions, report: Report): Prom
     weights: checkpoint ? { tensors: checkpoint.tensors.size, published: isPublished(checkpoint.tensors) } : null,
     lines: report.sorted,
   }
-  await writeWhole(out, files, options.force ?? false, async folder => {
+  await writeFolder(out, files, options.force ?? false, async folder => {
     for (const [name, value] of definitions) await writeFile(join(folder, name), asText(value))
     if (checkpoint)
       await writeCheckpoint(join(folder, weightsName), checkpoint.tensors, {

@@ -9,7 +9,7 @@ import { PipelineError } from '../../pipeline/errors.ts'
  * `fill` writes into a fresh folder beside `out`; its files then take their places in `out`. When anything fails, `out` is
  * as it was. Gives the names. ERR_OUTPUT for files in the way (without `force`) and for what cannot be written.
  */
-export async function writeWhole(
+export async function writeFolder(
   out: string,
   names: readonly string[],
   force: boolean,

@@ -80,6 +80,11 @@ export class ByteCursor {
     return this.#at
   }
 
+  /** Bytes up to the end of the region. */
+  get remaining(): number {
+    return this.#end - this.#at
+  }
+
   byte(): number {
     const from = this.#at - this.#windowAt
     if (from >= this.#window.length) return this.take(1)[0]!
@@ -89,8 +94,8 @@ export class ByteCursor {
 
   /** A view of the next bytes, valid until the next call. */
   take(length: number): Buffer {
-    if (this.#at + length > this.#end)
-      throw damaged(this.file.path, `expected ${length} more bytes at byte ${this.#at}, found ${this.#end - this.#at}`)
+    if (length > this.remaining)
+      throw damaged(this.file.path, `expected ${length} more bytes at byte ${this.#at}, found ${this.remaining}`)
     const from = this.#at - this.#windowAt
     this.#at += length
     if (from + length <= this.#window.length) return this.#window.subarray(from, from + length)

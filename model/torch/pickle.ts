@@ -97,10 +97,16 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
     if (typeof work !== 'function') throw wrong(`${callee.name} is a type or a constant here and is not called`)
     return work(args)
   }
-  const text = (length: number): string => cursor.take(length).toString('utf8')
+  // Before anything is read: a file of holes may well have as many bytes as it claims.
+  const take = (length: number): Buffer => {
+    if (length <= cursor.remaining && cursor.position - begin + length > maxBytes)
+      throw wrong(`longer than ${maxBytes} bytes`)
+    return cursor.take(length)
+  }
+  const text = (length: number): string => take(length).toString('utf8')
   const long = (length: number): number | bigint => {
     if (length > 255) throw wrong(`an integer of ${length} bytes`)
-    return integer(cursor.take(length))
+    return integer(take(length))
   }
 
   for (let opcodes = 0; ; opcodes++) {
@@ -112,7 +118,7 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
         if (cursor.byte() > 5) throw wrong('expected pickle protocol 2 to 5')
         break
       case 0x95: // FRAME: how many bytes follow; the reader is buffered anyway
-        cursor.take(8)
+        take(8)
         break
       case 0x2e: // STOP
         if (stack.length !== 1) throw wrong(`expected one value at the end, found ${stack.length}`)
@@ -134,40 +140,40 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
         push(cursor.byte())
         break
       case 0x4d: // BININT2
-        push(cursor.take(2).readUInt16LE())
+        push(take(2).readUInt16LE())
         break
       case 0x4a: // BININT
-        push(cursor.take(4).readInt32LE())
+        push(take(4).readInt32LE())
         break
       case 0x8a: // LONG1
         push(long(cursor.byte()))
         break
       case 0x8b: // LONG4
-        push(long(cursor.take(4).readUInt32LE()))
+        push(long(take(4).readUInt32LE()))
         break
       case 0x47: // BINFLOAT
-        push(cursor.take(8).readDoubleBE())
+        push(take(8).readDoubleBE())
         break
       case 0x58: // BINUNICODE
-        push(text(cursor.take(4).readUInt32LE()))
+        push(text(take(4).readUInt32LE()))
         break
       case 0x8c: // SHORT_BINUNICODE
         push(text(cursor.byte()))
         break
       case 0x8d: // BINUNICODE8
-        push(text(length64(cursor.take(8))))
+        push(text(length64(take(8))))
         break
       case 0x55: // SHORT_BINSTRING: bytes of Python 2, names in practice
-        push(cursor.take(cursor.byte()).toString('latin1'))
+        push(take(cursor.byte()).toString('latin1'))
         break
       case 0x54: // BINSTRING
-        push(cursor.take(cursor.take(4).readUInt32LE()).toString('latin1'))
+        push(take(take(4).readUInt32LE()).toString('latin1'))
         break
       case 0x43: // SHORT_BINBYTES
-        push(Uint8Array.from(cursor.take(cursor.byte())))
+        push(Uint8Array.from(take(cursor.byte())))
         break
       case 0x42: // BINBYTES
-        push(Uint8Array.from(cursor.take(cursor.take(4).readUInt32LE())))
+        push(Uint8Array.from(take(take(4).readUInt32LE())))
         break
 
       case 0x7d: // EMPTY_DICT
@@ -229,7 +235,7 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
         remember(cursor.byte())
         break
       case 0x72: // LONG_BINPUT
-        remember(cursor.take(4).readUInt32LE())
+        remember(take(4).readUInt32LE())
         break
       case 0x94: // MEMOIZE
         remember(memo.size)
@@ -238,7 +244,7 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
         recall(cursor.byte())
         break
       case 0x6a: // LONG_BINGET
-        recall(cursor.take(4).readUInt32LE())
+        recall(take(4).readUInt32LE())
         break
 
       case 0x63: // GLOBAL

@@ -67,7 +67,20 @@ t.test('refused: what was found so far, the reason, and 2', async t => {
   t.ok(out.some(line => line.includes('{epochs} -> 1260')))
   t.match(errors, [/expected a SegResNet, found "UNet"/])
   const json = await run(dir, { json: true })
-  t.match(JSON.parse(json.out[0]!), { status: 'refused', exitCode: 2, error: /UNet/, files: [] })
+  t.match(JSON.parse(json.out[0]!), {
+    status: 'refused',
+    exitCode: 2,
+    code: 'ERR_DEFINITION',
+    error: /UNet/,
+    files: [],
+  })
+})
+
+t.test('files in the way: 1, as of every subcommand', async t => {
+  const dir = writeMmar(join(t.testdir({ out: { 'train.json': 'mine' } }), 'lesions'))
+  const { code, out } = await run(dir, { out: join(t.testdirName, 'out'), json: true })
+  t.equal(code, 1)
+  t.match(JSON.parse(out[0]!), { status: 'failed', exitCode: 1, code: 'ERR_OUTPUT', error: /--force/, files: [] })
 })
 
 t.test('a bug is told with its place, and 1', async t => {

@@ -100,6 +100,11 @@ t.test('what is there is not written over, and a refused checkpoint leaves nothi
   t.same(readdirSync(folder).toSorted(), ['model.network.json', 'model.pt'])
   await importCheckpoint(at('model.pt'), { force: true })
   await t.rejects(importCheckpoint(at('model.safetensors')), { code: 'ERR_OUTPUT', message: /the file that is read/ })
+  await t.rejects(
+    exportCheckpoint(at('model.pt'), at('model.safetensors')),
+    { code: 'ERR_OUTPUT', message: /is there already; name another file to write, or allow it with --force/ },
+    'export has no --out',
+  )
   await t.rejects(exportCheckpoint(at('model.pt'), at('model.h5')), { code: 'ERR_OUTPUT', message: /\.onnx/ })
   await t.rejects(exportCheckpoint(at('model.pt'), join(folder, 'no', 'x.pt')), { code: 'ERR_OUTPUT' })
   t.notOk(existsSync(join(folder, 'no')))

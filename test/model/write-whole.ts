@@ -51,3 +51,14 @@ t.test('a folder that is missing is named', async t => {
     message: /there is no folder .*none; make it first/,
   })
 })
+
+t.test('a name that no file can have is refused', { skip: process.platform === 'win32' }, async t => {
+  await t.rejects(writeWhole(join(t.testdir({}), 'a'.repeat(300)), []), {
+    code: 'ERR_OUTPUT',
+    message: /cannot be written: ENAMETOOLONG/,
+  })
+})
+
+t.test('a folder that takes no files is not called missing', { skip: process.platform !== 'linux' }, async t => {
+  await t.rejects(writeWhole('/proc/file', []), { code: 'ERR_OUTPUT', message: /cannot be written: ENOENT/ })
+})

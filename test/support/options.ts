@@ -1,6 +1,7 @@
 /** Options for tests of the engine. Loads no TensorFlow.js. */
 
 import type { EngineOptions } from '../../engine/options.ts'
+import { defaultAdam } from '../../model/adam.ts'
 import { publishedSegresnet } from '../../model/segresnet.ts'
 
 /** MONAI's defaults with squared probabilities, as the published model was trained. */
@@ -16,14 +17,7 @@ export const publishedLoss = {
   lambdaCe: 1,
 } as const
 
-export const defaultAdam = {
-  kind: 'adam',
-  learningRate: 1e-3,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-} as const
+export { defaultAdam }
 
 /** A small network on two threads; give what the test is about. */
 export function engineOptions(

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { writeWhole } from '../../../interop/mmar/write.ts'
+import { writeFolder } from '../../../interop/mmar/write.ts'
 
 const names = ['a.json', 'b.json']
 const fill = async (folder: string): Promise<void> => {
@@ -10,8 +10,8 @@ const fill = async (folder: string): Promise<void> => {
 
 t.test('all files appear, also in a folder with others, and nothing is left beside it', async t => {
   const dir = t.testdir({ out: { 'mine.txt': 'mine' } })
-  await writeWhole(join(dir, 'out'), names, false, fill)
-  await writeWhole(join(dir, 'deep/er/out'), names, false, fill)
+  await writeFolder(join(dir, 'out'), names, false, fill)
+  await writeFolder(join(dir, 'deep/er/out'), names, false, fill)
   t.same(readdirSync(dir).toSorted(), ['deep', 'out'])
   t.same(readdirSync(join(dir, 'out')).toSorted(), ['a.json', 'b.json', 'mine.txt'])
   t.same(readdirSync(join(dir, 'deep/er')), ['out'])
@@ -24,8 +24,8 @@ t.test('a failure on the way leaves everything as it was', async t => {
     writeFileSync(join(folder, 'a.json'), 'new')
     throw bug
   }
-  await t.rejects(writeWhole(join(dir, 'out'), names, true, broken), bug)
-  await t.rejects(writeWhole(join(dir, 'fresh'), names, false, broken), bug)
+  await t.rejects(writeFolder(join(dir, 'out'), names, true, broken), bug)
+  await t.rejects(writeFolder(join(dir, 'fresh'), names, false, broken), bug)
   t.same(readdirSync(dir), ['out'])
   t.equal(readFileSync(join(dir, 'out/a.json'), 'utf8'), 'old')
 })
@@ -41,7 +41,7 @@ t.test('a file that cannot take its place brings back those that were replaced',
     writeFileSync(join(dir, 'out/z/theirs'), '')
     writeFileSync(join(folder, '.replaced'), 'in the way')
   }
-  await t.rejects(writeWhole(join(dir, 'out'), names, true, sneaky), {
+  await t.rejects(writeFolder(join(dir, 'out'), names, true, sneaky), {
     code: 'ERR_OUTPUT',
     message: /cannot be written/,
   })
@@ -53,21 +53,21 @@ t.test('files in the way stop it before anything is made, unless they may be rep
   const dir = t.testdir({ out: { 'b.json': 'old' }, file: '', folders: { 'a.json': {} } })
   symlinkSync('/none', join(dir, 'out/a.json'))
   const never = async (): Promise<void> => void t.fail('nothing must be written')
-  await t.rejects(writeWhole(join(dir, 'out'), names, false, never), {
+  await t.rejects(writeFolder(join(dir, 'out'), names, false, never), {
     code: 'ERR_OUTPUT',
     message: /found a.json, b.json; .*--force/,
   })
-  await t.rejects(writeWhole(join(dir, 'file'), names, true, never), { code: 'ERR_OUTPUT', message: /found a file/ })
-  await t.rejects(writeWhole(join(dir, 'folders'), names, true, never), {
+  await t.rejects(writeFolder(join(dir, 'file'), names, true, never), { code: 'ERR_OUTPUT', message: /found a file/ })
+  await t.rejects(writeFolder(join(dir, 'folders'), names, true, never), {
     code: 'ERR_OUTPUT',
     message: /found a.json; .*move it/,
   })
-  await writeWhole(join(dir, 'out'), names, true, fill)
+  await writeFolder(join(dir, 'out'), names, true, fill)
   t.equal(readFileSync(join(dir, 'out/a.json'), 'utf8'), 'new', 'a link is replaced, not followed')
 })
 
 t.test('a place that cannot be written is an error with its cure', async t => {
-  await t.rejects(writeWhole('/proc/none/out', names, false, fill), {
+  await t.rejects(writeFolder('/proc/none/out', names, false, fill), {
     code: 'ERR_OUTPUT',
     message: /\/proc\/none\/out: cannot be written: .*--out/,
   })

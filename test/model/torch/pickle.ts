@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { pickle } from '../../../model/torch/pickle-writer.ts'
@@ -50,6 +50,17 @@ t.test('a message repeats no more than the beginning of a long text', async t =>
       () => t.fail('expected a refusal'),
       (error: Error) => t.ok(error.message.length < 1000, error.message.slice(0, 300)),
     )
+})
+
+t.test('text of a size that no name has is refused before it is read, though the file has as many bytes', async t => {
+  const path = join(t.testdir(), 'holes.pt')
+  const magic = bytesOf('\x80\x02\x8a\x0a', Buffer.from('6cfc9c46f9206aa85019', 'hex'), '.')
+  for (const opcode of ['X', 'B', 'T']) {
+    const long = rawPickle(opcode, Buffer.from('0000002c', 'hex'))
+    writeFileSync(path, bytesOf(magic, pickle(1001), pickle(dict()), long))
+    truncateSync(path, 2 ** 30)
+    await t.rejects(openTorch(path), { code: 'ERR_WEIGHTS', message: /of its pickle: longer than 67108864 bytes/ })
+  }
 })
 
 t.test('integers of any length', async t => {
