@@ -33,8 +33,12 @@ export const readingChecks: readonly Check[] = [
       const { source, native } = references.index
       if (!source || !native) return headers
       const { grid } = await openNifti(references.scan(source.image))
-      const difference = largest([equality(grid.shape, native.shape), maxDifference(grid.affine, native.affine.flat())])
-      return { difference, count: '1 scan' }
+      const difference = largest([
+        headers?.difference ?? 0,
+        equality(grid.shape, native.shape),
+        maxDifference(grid.affine, native.affine.flat()),
+      ])
+      return { difference, count: headers ? `1 scan and ${headers.count}` : '1 scan' }
     },
   },
   {
