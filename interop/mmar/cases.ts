@@ -92,14 +92,10 @@ function inspect(path: string, root: string, at: Place, report: Report): void {
   }
   const sections = ['training', 'validation', 'testing'].flatMap(name => {
     const cases = field(content, name)
-    return Array.isArray(cases) ? [`${cases.length} ${name}`] : []
+    return Array.isArray(cases) && cases.length > 0 ? [`${cases.length} ${name}`] : []
   })
-  report.addOnce(
-    'taken',
-    at,
-    'cases of the list',
-    sections.length === 0 ? 'none in training, validation or testing' : sections.join(', '),
-  )
+  if (sections.length > 0) report.addOnce('taken', at, 'cases of the list', sections.join(', '))
+  else report.addOnce('check', at, 'cases of the list', 'none in training, validation or testing; correct the list')
   const outside = filesOf(content).filter(({ file }) => !isAbsolute(file) && !isInside(root, resolve(root, file)))
   const [first] = outside
   if (first)

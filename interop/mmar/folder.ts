@@ -93,7 +93,7 @@ function readConfiguration(root: string, name: string): JsonFile | undefined {
   if (!isObject(file.value))
     throw new PipelineError(
       'ERR_DEFINITION',
-      `${showPlace(placeIn(file, ''))}: expected an object, found ${Array.isArray(file.value) ? 'a list' : typeof file.value}`,
+      `${showPlace(placeIn(file, ''))}: expected an object, found ${Array.isArray(file.value) ? 'a list' : file.value === null ? 'null' : typeof file.value}`,
       { file: name },
     )
   const bundle = bundleMark(file.value, '')

@@ -19,15 +19,16 @@ export function readInferer(component: Component | undefined, report: Report): J
   args.skip('sw_device', 'device', 'progress', 'cache_roi_weight_map', 'cpu_thresh', 'buffer_steps', 'buffer_dim')
   args.expect('padding_mode', ['constant', 'PytorchPadMode.CONSTANT'], 'small scans are filled up with 0 here')
   args.expect('cval', [0], 'small scans are filled up with 0 here')
-  const window = args.vector3('roi_size')
-  if (!window) {
+  const size = args.vector3('roi_size')
+  if (!size) {
     args.reject('expected a size as "roi_size"; the default window stands in')
     return undefined
   }
   const blend = args.string('constant', 'mode').toLowerCase().replace('blendmode.', '')
   const options: JsonObject = {
-    window,
-    overlap: oneNumber(args, 'overlap', 0.25),
+    // Nothing above 0 is the image's own extent there; here that is 0.
+    window: size.map(extent => Math.max(0, extent)),
+    overlap: perAxis(args, 'overlap', 0.25),
     blend,
     ...(blend === 'gaussian' && { sigma: oneNumber(args, 'sigma_scale', 0.125) }),
     windowBatch: args.number(1, 'sw_batch_size'),
@@ -36,6 +37,14 @@ export function readInferer(component: Component | undefined, report: Report): J
   args.done()
   report.add('taken', component.at, described(component), JSON.stringify(options))
   return options
+}
+
+/** A number for all axes, or a list of three; a list of equal ones is one number. */
+function perAxis(args: Args, name: string, fallback: number): number | readonly number[] {
+  const value = args.value(name)
+  const numbers = Array.isArray(value) && value.length === 3 && value.every(item => typeof item === 'number')
+  if (!numbers || value.every(item => item === value[0])) return oneNumber(args, name, fallback)
+  return value as readonly number[]
 }
 
 /** A number, or a list of equal ones. */

@@ -31,7 +31,7 @@ t.test('damaged configurations are refused with file and line', async t => {
     [whole.slice(0, 900), { code: 'ERR_FILE', message: /config\/config_train.json:\d+:\d+: not valid JSON/ }],
     ['[1, 2]', { code: 'ERR_DEFINITION', message: /config_train.json:1: expected an object, found a list/ }],
     ['"text"', { code: 'ERR_DEFINITION', message: /expected an object, found string/ }],
-    ['null', { code: 'ERR_DEFINITION', message: /expected an object/ }],
+    ['null', { code: 'ERR_DEFINITION', message: /expected an object, found null/ }],
     ['{"train": '.repeat(50_000), { code: 'ERR_FILE', message: /levels of nesting/ }],
     [`{"a": [${'"{x}",'.repeat(30_000)}1], "train": {}}`, { code: 'ERR_DEFINITION', message: /at most 20000 values/ }],
     [`{"a": [${'"{x}",'.repeat(10_000)}1]}`, { code: 'ERR_DEFINITION', message: /more than 5000 things to report/ }],

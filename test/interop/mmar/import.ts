@@ -206,6 +206,14 @@ t.test('a list whose files leave the folder of the data, or that is none, is tol
     )
     t.ok(train)
   }
+  for (const content of ['{"training": 5}', '{"training": [], "testing": []}', '{}']) {
+    const { report } = await imported(t, files => (files['config/dataset_0.json'] = content))
+    const cases = report.lines.filter(({ what }) => what === 'cases of the list')
+    t.ok(
+      cases.length > 0 && cases.every(({ outcome, text }) => outcome === 'check' && text.startsWith('none')),
+      content,
+    )
+  }
   const missing = await imported(t, files => (files['config/dataset_0.json'] = null))
   t.equal(missing.report.complete, true, 'a list that lies elsewhere is for the reader to provide')
   t.ok(
@@ -426,6 +434,17 @@ t.test('other losses, optimisers, schedules and data sets: taken where they exis
           }),
         d => [stage(d, 'train').validate.blend, stage(d, 'train').validate.sigma, stage(d, 'train').validate.overlap],
         ['gaussian', 0.25, 0.5],
+        undefined,
+      ],
+      [
+        'windows with an overlap for each axis, as deep as the image',
+        files =>
+          Object.assign(trainOf(files).validate.inferer.args, { roi_size: [64, 48, -1], overlap: [0.5, 0.25, 0] }),
+        d => [stage(d, 'train').validate.window, stage(d, 'train').validate.overlap],
+        [
+          [64, 48, 0],
+          [0.5, 0.25, 0],
+        ],
         undefined,
       ],
       [
