@@ -189,27 +189,36 @@ function stageProblems({ stages, random }: Definition): Problem[] {
   })
 }
 
-/** Refuses a definition that names files which are not there; `definition` has absolute paths. Cases' files are judged one by one. */
+/**
+ * Refuses a definition that names files or folders which are not there, or one where the other is expected; `definition` has
+ * absolute paths. Cases' files are judged one by one.
+ */
 export function checkFiles({ dataset, network }: Definition): void {
-  const named: readonly (readonly [pointer: string, path: string | undefined])[] = [
-    ['/network/weights', network?.weights],
-    ['/dataset/list', dataset.list],
-    ['/dataset/root', dataset.root],
-    ['/dataset/directory', dataset.directory],
-    ['/dataset/predictions', dataset.predictions],
+  const named: readonly (readonly [pointer: string, path: string | undefined, expected: 'file' | 'folder'])[] = [
+    ['/network/weights', network?.weights, 'file'],
+    ['/dataset/list', dataset.list, 'file'],
+    ['/dataset/root', dataset.root, 'folder'],
+    ['/dataset/directory', dataset.directory, 'folder'],
+    ['/dataset/predictions', dataset.predictions, 'folder'],
   ]
   const missing = named.filter(([, path]) => path !== undefined && !existsSync(path))
-  const folders = named
-    .slice(0, 2)
-    .filter(([, path]) => path !== undefined && existsSync(path) && !statSync(path).isFile())
-  if (missing.length + folders.length === 0) return
+  const others = named.flatMap(([pointer, path, expected]) => {
+    const found = path === undefined || !existsSync(path) ? expected : kindOf(path)
+    return found === expected ? [] : [`  ${pointer}: ${path}: expected a ${expected}, found a ${found}`]
+  })
+  if (missing.length + others.length === 0) return
   const lines = [
     ...missing.map(([pointer, path]) => `  ${pointer}: ${path}: there is no such file or folder`),
-    ...folders.map(([pointer, path]) => `  ${pointer}: ${path}: expected a file, found a folder`),
+    ...others,
   ]
   throw new PipelineError('ERR_DEFINITION', `the definition is refused:\n${lines.join('\n')}`, {
     missing: missing.map(([, path]) => path),
   })
+}
+
+function kindOf(path: string): 'file' | 'folder' | 'device' {
+  const status = statSync(path)
+  return status.isFile() ? 'file' : status.isDirectory() ? 'folder' : 'device'
 }
 
 function absolute(definition: Definition, folder: string): Definition {

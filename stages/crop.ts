@@ -65,10 +65,7 @@ export const crop: Stage<FromSchema<typeof schema>> = {
     const shape = options.size as unknown as Shape3
     const { positive: pos, negative: neg, samples } = options
     if (pos + neg === 0)
-      throw new PipelineError(
-        'ERR_DEFINITION',
-        '/stages (crop): positive and negative are both 0: expected one of them above',
-      )
+      throw new PipelineError('ERR_DEFINITION', 'crop: positive and negative are both 0; expected one of them above')
     // MONAI's rule: a float32 image against a float32 threshold.
     const threshold = Math.fround(options.imageThreshold)
     const prepare = perItemAsync<Sample, Prepared>('crop', options.parallel, async sample => {

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { definitionSchema, loadDefinition, validateDefinition } from '../../pipeline/definition.ts'
+import { checkFiles, definitionSchema, loadDefinition, validateDefinition } from '../../pipeline/definition.ts'
 import { stages } from '../../stages/index.ts'
 import { projectRoot as root } from '../support/shared.ts'
 
@@ -73,6 +73,13 @@ t.test('a mistake is refused with its path, its line, what was expected and the 
   }
 })
 
+t.test('a crop around nothing is refused, with the stage told once', async t => {
+  t.throws(() => loadDefinition(train, ['stages.crop.positive=0', 'stages.crop.negative=0']), {
+    code: 'ERR_DEFINITION',
+    message: /\/stages\/8 \(line \d+\): crop: positive and negative are both 0; expected one of them above/,
+  })
+})
+
 t.test('several mistakes are told at once', async t => {
   t.throws(() => loadDefinition(train, ['seed=-1', 'task=tran', 'outptu=1']), {
     message: /\/seed[^]*\/task[^]*\/outptu|\/outptu[^]*\/task[^]*\/seed|\/outptu[^]*\/seed[^]*\/task/,
@@ -133,4 +140,27 @@ t.test('files that are not definitions', async t => {
     message: /expected object, found \[1\]/,
   })
   t.doesNotThrow(() => loadDefinition(join(dir, 'bom.json')))
+})
+
+t.test('what a definition names must be there, and be a file or a folder as expected', async t => {
+  const dir = t.testdir({ 'a.json': '{}', folder: {} })
+  const definition = validateDefinition(JSON.parse(readFileSync(train, 'utf8')), 'train.json')
+  const check = (dataset: object, weights = join(dir, 'a.json')): void =>
+    checkFiles({ ...definition, dataset, network: { ...definition.network!, weights } })
+  const file = join(dir, 'a.json')
+  const folder = join(dir, 'folder')
+  t.doesNotThrow(() => check({ list: file, root: folder, predictions: folder }))
+  t.doesNotThrow(() => check({ directory: folder }))
+  for (const [dataset, message] of [
+    [{ list: folder }, /\/dataset\/list: .*folder: expected a file, found a folder/],
+    [{ list: file, root: file }, /\/dataset\/root: .*a.json: expected a folder, found a file/],
+    [{ directory: file }, /\/dataset\/directory: .*a.json: expected a folder, found a file/],
+    [{ list: file, predictions: file }, /\/dataset\/predictions: .*a.json: expected a folder, found a file/],
+    [{ list: join(dir, 'none') }, /\/dataset\/list: .*none: there is no such file or folder/],
+    [{ list: folder, root: join(dir, 'none') }, /root: .*no such(.|\n)*list: .*expected a file/],
+  ] as const)
+    t.throws(() => check(dataset), { code: 'ERR_DEFINITION', message }, JSON.stringify(dataset))
+  t.throws(() => check({ list: file }, '/dev/null'), {
+    message: /\/network\/weights: .*expected a file, found a device/,
+  })
 })
