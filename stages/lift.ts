@@ -58,7 +58,7 @@ function isTooLarge(error: unknown): error is RangeError {
 function tooLarge(error: RangeError): PipelineError {
   return new PipelineError(
     'ERR_VOLUME',
-    `the volume does not fit into memory at this spacing (${error.message}); choose a coarser spacing, or mend the header`,
+    `a volume or a window of this size does not fit into memory (${error.message}); choose a coarser spacing or a smaller window, or mend the header`,
     {},
     { cause: error },
   )

@@ -87,6 +87,14 @@ t.test('an image whose own extent does not suit the network is at fault, not the
   await t.rejects(predict({ window: [12, 8, 8] }, volume, engine), { code: 'ERR_DEFINITION' })
 })
 
+t.test('a window that no memory could hold is told with the window among the cures', async t => {
+  const { engine } = thresholding()
+  await t.rejects(predict({ window: [1e9, 8, 8] }, image([8, 8, 8]), engine), {
+    code: 'ERR_VOLUME',
+    message: /does not fit into memory.*smaller window/,
+  })
+})
+
 t.test('what an overlap may be', async t => {
   const validate = new Ajv({ useDefaults: true, allowUnionTypes: true }).compile({
     ...infer.schema,
