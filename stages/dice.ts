@@ -84,8 +84,9 @@ export const dice: Stage<Options> = {
         'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
       sameShape(found, reference)
-      expectClasses(found.voxels, classes, 'the mask')
-      expectClasses(reference.voxels, classes)
+      // Of a case's several files, the one at fault.
+      expectClasses(found.voxels, classes, ('mask' in item ? undefined : item.case.prediction) ?? 'the mask')
+      expectClasses(reference.voxels, classes, item.case.label ?? 'the label')
       const metrics: Metrics[] = []
       for (const each of values) {
         metrics.push(compare(found, reference, each, options))

@@ -48,6 +48,14 @@ t.test('values that are no class, other shapes and missing references are refuse
   })
 })
 
+t.test('of a case with several files, the one with the wrong value is named', async t => {
+  const files = { image: '/scans/a.nii.gz', label: '/labels/a.nii.gz', prediction: '/masks/a.nii.gz' }
+  const run = (prediction: number[], label: number[]): Promise<unknown> =>
+    runStage(dice, { kind: 'dice' }, [sampleWith({ prediction: mask(prediction), label: mask(label) }, files)])
+  await t.rejects(run([2], [1]), { message: /^\/masks\/a\.nii\.gz holds the value 2/ })
+  await t.rejects(run([1], [3]), { message: /^\/labels\/a\.nii\.gz holds the value 3/ })
+})
+
 /** Voxels of 2 x 10 x 5 mm, one after the other along y. */
 const column = (...values: number[]): Volume =>
   residentVolume(
