@@ -1,15 +1,16 @@
 /** `export`: weights in a format that other programs read. */
 
+import { existsSync } from 'node:fs'
 import { extname, resolve } from 'node:path'
 import { adamState, defaultAdam } from '../model/adam.ts'
 import { writeCheckpoint } from '../model/checkpoint.ts'
 import { writeOnnx } from '../model/onnx.ts'
 import { segresnetParameters } from '../model/segresnet.ts'
 import { writeTorch } from '../model/torch/write-torch.ts'
+import { refuseOtherThanFile } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { version } from '../pipeline/version.ts'
 import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
-import { refuseOverwriting } from './import-checkpoint.ts'
 import { trainConfOf } from './segresnet-args.ts'
 
 export interface ExportOptions {
@@ -33,7 +34,7 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
     )
   const { checkpoint, known } = await readNetwork(path, options.network)
   const { network, from } = known
-  refuseOverwriting([resolve(out)], { source: path, force: options.force ?? false, cure: 'name another file to write' })
+  refuseOverwriting(resolve(out), path, options.force ?? false)
   const order = segresnetParameters(network).map(({ name }) => name)
   const weights = weightsOnly(checkpoint.tensors)
   const ordered = new Map([
@@ -60,4 +61,14 @@ export async function exportCheckpoint(path: string, out: string, options: Expor
       )
   }
   return [...lines, `written: ${resolve(out)}`]
+}
+
+/** ERR_OUTPUT before anything is written. */
+function refuseOverwriting(path: string, source: string, force: boolean): void {
+  refuseOtherThanFile(path)
+  const refuse = (why: string): never => {
+    throw new PipelineError('ERR_OUTPUT', `${path}: ${why}`, { path })
+  }
+  if (path === resolve(source)) refuse('is the file that is read; name another file to write')
+  if (!force && existsSync(path)) refuse('is there already; name another file to write, or allow it with --force')
 }

@@ -1,14 +1,14 @@
 /** `import`: a checkpoint of PyTorch's becomes safetensors and the network's definition. */
 
-import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { readCheckpoint, writeCheckpoint } from '../model/checkpoint.ts'
 import { sizeOf } from '../model/parameters.ts'
-import { refuseOtherThanFile, writeWhole } from '../model/write-whole.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { ImportedCheckpoint } from './mmar/import.ts'
 import { optimizerOf, readNetwork, weightsOnly, type KnownNetwork } from './checkpoint-network.ts'
 import { definitionsOf } from './train-conf-definitions.ts'
+import { writeFolder } from './write-folder.ts'
 
 export interface ImportOptions {
   /** The .safetensors file to write; default: beside the checkpoint, with its name. */
@@ -29,7 +29,7 @@ export interface Imported {
   readonly lines: readonly string[]
 }
 
-/** Reads, checks that the weights are the network's, then writes the files. ERR_WEIGHTS, ERR_OUTPUT. */
+/** Reads, checks that the weights are the network's, then writes all files or none. ERR_WEIGHTS, ERR_OUTPUT. */
 export async function importCheckpoint(path: string, options: ImportOptions = {}): Promise<Imported> {
   const name = basename(path).replace(/\.(pt|pth|bin|ckpt|safetensors)$/i, '')
   const weights = resolve(options.out ?? join(dirname(path), `${name}.safetensors`))
@@ -37,6 +37,10 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
   const network = `${stem}.network.json`
   if (extname(weights).toLowerCase() !== '.safetensors')
     throw new PipelineError('ERR_OUTPUT', `${weights}: expected a file that ends with .safetensors`, { path: weights })
+  if (weights === resolve(path))
+    throw new PipelineError('ERR_OUTPUT', `${weights}: is the file that is read; name another with --out`, {
+      path: weights,
+    })
   const { checkpoint, known } = await readNetwork(path, options.network)
   const optimizer = optimizerOf(checkpoint)
   const conf = definitionsOf(checkpoint.trainConf, known.network, basename(weights))
@@ -44,17 +48,16 @@ export async function importCheckpoint(path: string, options: ImportOptions = {}
     [network, { ...known.network, weights: basename(weights) }],
     ...Object.entries(conf.definitions).map(([task, definition]) => [`${stem}.${task}.json`, definition] as const),
   ])
-  refuseOverwriting([weights, ...files.keys()], {
-    source: path,
-    force: options.force ?? false,
-    cure: 'name another with --out',
+  const names = [weights, ...files.keys()].map(file => basename(file))
+  await writeFolder(dirname(weights), names, options.force ?? false, async folder => {
+    await writeCheckpoint(join(folder, basename(weights)), checkpoint.tensors, {
+      network: known.network,
+      ...(optimizer && { optimizer }),
+      imported: basename(path),
+    })
+    for (const [file, content] of files)
+      await writeFile(join(folder, basename(file)), `${JSON.stringify(content, null, 2)}\n`)
   })
-  await writeCheckpoint(weights, checkpoint.tensors, {
-    network: known.network,
-    ...(optimizer && { optimizer }),
-    imported: basename(path),
-  })
-  for (const [file, content] of files) await writeWhole(file, [Buffer.from(`${JSON.stringify(content, null, 2)}\n`)])
   const count = [...weightsOnly(checkpoint.tensors).values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0)
   const definitions = [...files.keys()].slice(1)
   return {
@@ -79,18 +82,4 @@ export async function readImported(path: string): Promise<ImportedCheckpoint> {
   const leftOut =
     weights.size < tensors.size ? [`the optimiser's state is left out: run-pipeline import ${path} takes it`] : []
   return { tensors: weights, ...(trainConf !== undefined && { trainConf }), notes: [...notes, ...leftOut] }
-}
-
-/** ERR_OUTPUT before anything is written; `cure` says how another name is given. */
-export function refuseOverwriting(
-  paths: readonly string[],
-  { source, force, cure }: { source: string; force: boolean; cure: string },
-): void {
-  for (const path of paths) {
-    refuseOtherThanFile(path)
-    if (path === resolve(source))
-      throw new PipelineError('ERR_OUTPUT', `${path}: is the file that is read; ${cure}`, { path })
-    if (!force && existsSync(path))
-      throw new PipelineError('ERR_OUTPUT', `${path}: is there already; ${cure}, or allow it with --force`, { path })
-  }
 }

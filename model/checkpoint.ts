@@ -2,6 +2,7 @@
 
 import type { AdamOptions } from './adam.ts'
 import type { Shapes } from './parameters.ts'
+import { roundingNote } from './dtypes.ts'
 import { readSafetensors, writeSafetensors, type Metadata } from './safetensors.ts'
 import { FileBytes } from './torch/file-bytes.ts'
 import { readTorch } from './torch/state-dict.ts'
@@ -35,10 +36,15 @@ export async function readCheckpoint(path: string, check: (outline: Outline) => 
     const content = await readTorch(path, outline => check({ facts: {}, ...outline }))
     return { format: 'torch', facts: {}, ...content }
   }
-  const { tensors, metadata } = await readSafetensors(path, outline =>
+  const { tensors, metadata, rounded } = await readSafetensors(path, outline =>
     check({ tensors: outline.tensors, facts: factsOf(outline.metadata) }),
   )
-  return { format: 'safetensors', tensors, facts: factsOf(metadata), notes: [`safetensors, ${tensors.size} tensors`] }
+  return {
+    format: 'safetensors',
+    tensors,
+    facts: factsOf(metadata),
+    notes: [`safetensors, ${tensors.size} tensors`, ...roundingNote(rounded)],
+  }
 }
 
 /** Writes safetensors whole or not at all; the facts go into its metadata as JSON. */

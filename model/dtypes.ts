@@ -30,6 +30,12 @@ export function isExactInFloat32(dtype: Dtype): boolean {
   return !['F64', 'I64', 'I32'].includes(dtype)
 }
 
+/** For people: that values were rounded, where they were. */
+export function roundingNote(rounded: readonly string[]): string[] {
+  if (rounded.length === 0) return []
+  return [`rounded to float32: ${rounded.length < 4 ? rounded.join(', ') : `${rounded.length} tensors`}`]
+}
+
 export function isDtype(value: unknown): value is Dtype {
   return typeof value === 'string' && Object.hasOwn(decoders, value)
 }

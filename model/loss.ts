@@ -36,3 +36,16 @@ export const diceCeSchema = {
 
 /** Options with their defaults filled in. */
 export type DiceCeOptions = FromSchema<typeof diceCeSchema>
+
+/** As the published model was trained: MONAI's defaults with squared probabilities. */
+export const publishedLoss: DiceCeOptions = {
+  kind: 'dice-ce',
+  squaredPred: true,
+  includeBackground: true,
+  jaccard: false,
+  batch: false,
+  smoothNr: 1e-5,
+  smoothDr: 1e-5,
+  lambdaDice: 1,
+  lambdaCe: 1,
+}

@@ -7,7 +7,7 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Tensors } from '../pipeline/stage.ts'
-import { decoders, isDtype, littleEndian, type Dtype } from './dtypes.ts'
+import { decoders, isDtype, isExactInFloat32, littleEndian, type Dtype } from './dtypes.ts'
 import { sizeOf, type Shapes } from './parameters.ts'
 import { writeWhole } from './write-whole.ts'
 
@@ -17,6 +17,8 @@ export type Metadata = Readonly<Record<string, string>>
 export interface SafetensorsFile {
   readonly tensors: Tensors
   readonly metadata: Metadata
+  /** Names of the tensors whose format float32 cannot hold: their values are rounded. */
+  readonly rounded: readonly string[]
 }
 
 interface Entry {
@@ -58,7 +60,8 @@ export async function readSafetensors(
       const bytes = await readExactly(file, data + begin, end - begin, path)
       tensors.set(name, { shape, data: decoders[dtype].decode(bytes) })
     }
-    return { tensors, metadata }
+    const rounded = entries.filter(({ dtype }) => !isExactInFloat32(dtype)).map(({ name }) => name)
+    return { tensors, metadata, rounded }
   } finally {
     await file.close()
   }

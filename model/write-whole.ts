@@ -24,6 +24,8 @@ export async function writeWhole(path: string, pieces: Iterable<Uint8Array>): Pr
     await rename(temporary, path)
   } catch (cause) {
     await rm(temporary, { force: true })
+    // Only the file system's errors carry such a code; what the pieces throw is theirs.
+    if (cause instanceof PipelineError || typeof (cause as NodeJS.ErrnoException).code !== 'string') throw cause
     const folder = dirname(path)
     throw notWritable(
       path,

@@ -20,6 +20,7 @@ import { dirname, join, relative } from 'node:path'
 import { PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
 import { takeLock } from './lock.ts'
+import { makeFolder } from './make-folder.ts'
 
 export interface RunFolder {
   /** Where results will be. */
@@ -143,18 +144,6 @@ function inTheWay(path: string, what: string): PipelineError {
     `${path}: ${what} of that name is in the way of the results; move it, or choose another "output"`,
     { path },
   )
-}
-
-/** Parents one by one: Node's own recursive mkdir never returns below /proc. */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return
-  makeFolder(dirname(path))
-  try {
-    mkdirSync(path)
-  } catch (error) {
-    // Another run may have made it meanwhile.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
 }
 
 function filesIn(folder: string): string[] {

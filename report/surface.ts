@@ -62,27 +62,27 @@ export function surfaceDistances(
 
 /**
  * Hausdorff distance in mm: the largest distance, or the `percentile` (0 to 100) of each direction, whichever direction
- * has more; `directed` looks from the prediction only. A percentile of 0 gives the largest distance, as in MONAI.
+ * has more. A percentile of 0 gives the largest distance, as in MONAI.
  */
 export function hausdorff(
   distances: SurfaceDistances,
-  { emptyRule, percentile = 0, directed = false }: { emptyRule: EmptyRule; percentile?: number; directed?: boolean },
+  { emptyRule, percentile = 0 }: { emptyRule: EmptyRule; percentile?: number },
 ): number | null {
   if (!(percentile >= 0 && percentile <= 100)) {
     throw new RangeError(`expected a percentile from 0 to 100, found ${percentile}`)
   }
   if (distances.emptyMasks > 0) return withoutSurface(distances, emptyRule, percentile === 0 ? Infinity : null)
-  const lists = directed ? [distances.toReference] : [distances.toReference, distances.toPrediction]
+  const lists = [distances.toReference, distances.toPrediction]
   return Math.max(...lists.map(list => (percentile === 0 ? list.at(-1)! : quantile(list, percentile / 100))))
 }
 
-/** Mean distance in mm over the edge voxels of both surfaces together, or of the prediction's only. */
+/** Mean distance in mm over the edge voxels of both surfaces together: MONAI's, symmetric. */
 export function averageSurfaceDistance(
   distances: SurfaceDistances,
-  { emptyRule, symmetric = true }: { emptyRule: EmptyRule; symmetric?: boolean },
+  { emptyRule }: { emptyRule: EmptyRule },
 ): number | null {
   if (distances.emptyMasks > 0) return withoutSurface(distances, emptyRule, Infinity)
-  const lists = symmetric ? [distances.toReference, distances.toPrediction] : [distances.toReference]
+  const lists = [distances.toReference, distances.toPrediction]
   let [sum, count] = [0, 0]
   for (const list of lists) {
     for (let i = 0; i < list.length; i++) sum += list[i]!

@@ -1,6 +1,8 @@
 /** The work that whole networks are measured with, ours and others': plain data, so that it crosses to other processes. */
 
 import type { EngineOptions } from '../../engine/options.ts'
+import { defaultAdam } from '../../model/adam.ts'
+import { publishedLoss } from '../../model/loss.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import { rng } from '../../pipeline/random.ts'
 import { networkWith } from '../kernels/layers.ts'
@@ -24,27 +26,6 @@ export function nameOf({ task, initFilters, shape, batch, precision }: Work): st
 
 export const publishedPatch: Shape3 = [224, 224, 32]
 
-export const lossOptions = {
-  kind: 'dice-ce',
-  squaredPred: true,
-  includeBackground: true,
-  jaccard: false,
-  batch: false,
-  smoothNr: 1e-5,
-  smoothDr: 1e-5,
-  lambdaDice: 1,
-  lambdaCe: 1,
-} as const
-
-export const adamOptions = {
-  kind: 'adam',
-  learningRate: 1e-3,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-} as const
-
 export const seed = 0
 
 export function engineOptions({ task, initFilters, precision, threads }: Work): EngineOptions {
@@ -53,7 +34,7 @@ export function engineOptions({ task, initFilters, precision, threads }: Work): 
     precision: precision as EngineOptions['precision'],
     threads,
     network: networkWith(initFilters),
-    ...(task === 'train-step' && { loss: lossOptions, optimizer: adamOptions }),
+    ...(task === 'train-step' && { loss: publishedLoss, optimizer: defaultAdam }),
     seed,
   }
 }

@@ -9,7 +9,8 @@ import { segresnetParameters } from '../../model/segresnet.ts'
 import { writeTorch } from '../../model/torch/write-torch.ts'
 import { version } from '../../pipeline/version.ts'
 import { networkWith } from '../kernels/layers.ts'
-import { adamOptions, sampledVoxels, seed, voxelsOf, type Work } from '../network/work.ts'
+import { defaultAdam } from '../../model/adam.ts'
+import { sampledVoxels, seed, voxelsOf, type Work } from '../network/work.ts'
 
 export interface Inputs {
   /** Of voxels, x fastest. */
@@ -40,7 +41,7 @@ export async function writeInputs(work: Work): Promise<{ inputs: Inputs; remove:
       weights: at('weights.pt'),
       model: at('network.onnx'),
       samples: sampledVoxels(work.shape),
-      learningRate: adamOptions.learningRate,
+      learningRate: defaultAdam.learningRate,
     },
     remove: () => rm(folder, { recursive: true, force: true }),
   }

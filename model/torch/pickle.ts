@@ -31,11 +31,11 @@ export interface PickleOptions {
 }
 
 /** Longest pickle that is read. Weights lie outside of it: PyTorch needs some 200 bytes per tensor. */
-const maxBytes = 64 << 20
+const maxBytes = 16 << 20
 /** Most opcodes of one pickle, and how many containers and remembered values it may make: one byte each could fill any memory. */
-const maxOpcodes = 4_000_000
-const maxContainers = 500_000
-const maxRemembered = 1_000_000
+const maxOpcodes = 1_000_000
+const maxContainers = 300_000
+const maxRemembered = 500_000
 
 const mark = Symbol('mark')
 
@@ -104,8 +104,9 @@ export function unpickle(cursor: ByteCursor, { globals, persistent }: PickleOpti
     return cursor.take(length)
   }
   const text = (length: number): string => take(length).toString('utf8')
+  // Ten bytes are the longest that PyTorch writes, its magic number.
   const long = (length: number): number | bigint => {
-    if (length > 255) throw wrong(`an integer of ${length} bytes`)
+    if (length > 16) throw wrong(`an integer of ${length} bytes`)
     return integer(take(length))
   }
 
@@ -286,11 +287,11 @@ function refusal(name: string): string {
   return `its pickle asks for ${name}, which is not among the names that checkpoints of weights need, and is refused; a whole pickled model, or other objects beside the weights, cannot be read: ${cure}`
 }
 
-/** Two's complement, little-endian; a bigint where a number would not be exact. */
+/** Two's complement, little-endian, at most 16 bytes; a bigint where a number would not be exact. */
 function integer(bytes: Buffer): number | bigint {
-  if (bytes.length === 0) return 0
-  let value = BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`)
-  if (bytes.at(-1)! >= 0x80) value -= 1n << BigInt(8 * bytes.length)
+  const wide = Buffer.alloc(16, bytes.length > 0 && bytes.at(-1)! >= 0x80 ? 0xff : 0)
+  bytes.copy(wide)
+  const value = (wide.readBigInt64LE(8) << 64n) | wide.readBigUInt64LE(0)
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value
 }
 

@@ -196,8 +196,6 @@ function nameOf(head: Buffer): string {
   )
     return 'a tar archive, the format before PyTorch 0.1.10; load it there and save it again'
   if (head[0] === 0x80) return 'a pickle that torch.save did not write'
-  if (head.length > 8 && head[8] === 0x7b && head.readBigUInt64LE() < 1e8)
-    return 'a safetensors file; call it .safetensors'
   if (head.toString('latin1', 0, 8) === '\x89HDF\r\n\x1a\n') return 'an HDF5 file'
   if (head.toString('latin1', 0, 2) === '\x1f\x8b') return 'a gzip file; unpack it first'
   return `the bytes ${head.subarray(0, 8).toString('hex')}`

@@ -3,7 +3,7 @@
 import { PipelineError } from '../../pipeline/errors.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 import { adamState, type AdamOptions } from '../adam.ts'
-import { isExactInFloat32 } from '../dtypes.ts'
+import { isExactInFloat32, roundingNote } from '../dtypes.ts'
 import type { Shapes } from '../parameters.ts'
 import { Opaque } from './globals.ts'
 import { Global, kindOf, shown, type PyValue } from './pickle.ts'
@@ -46,8 +46,7 @@ export async function readTorch(
     const all = new Map([...weights, ...(state?.moments ?? [])])
     checkExpansion(path, file.size, all.values())
     const rounded = [...weights].filter(([, { dtype }]) => !isExactInFloat32(dtype)).map(([name]) => name)
-    if (rounded.length > 0)
-      notes.push(`rounded to float32: ${rounded.length < 4 ? rounded.join(', ') : `${rounded.length} tensors`}`)
+    notes.push(...roundingNote(rounded))
     const tensors = await materialiseTensors(all)
     if (state) tensors.set(adamState.step, { shape: [], data: Float32Array.of(state.step) })
     return { tensors, ...(state?.options && { optimizer: state.options }), ...trainConf, notes }

@@ -138,7 +138,8 @@ Case dice_cross_entropy(Random& random) {
             double loss = 0, dice = 0, cross_entropy = 0;
             int64_t bad = 0;
             kernels.dice_cross_entropy({batch, voxels, classes, squared, background, jaccard, all, 1e-5, 1e-5, 0.7, 1.3,
-                                        logits->get(), labels->get(), dlogits->get(), &loss, &dice, &cross_entropy, &bad});
+                                        nullptr, 0, logits->get(), labels->get(), dlogits->get(), nullptr, &loss, &dice,
+                                        &cross_entropy, &bad});
             (*results)[0] = static_cast<float>(wrong ? 0 : loss);
             (*results)[1] = static_cast<float>(wrong ? 0 : dice);
             (*results)[2] = static_cast<float>(wrong ? 0 : cross_entropy);

@@ -186,7 +186,7 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
   }
   const twice = await runPipeline(['import', at('last.pt'), '--out', at('back.safetensors')])
   t.equal(twice.code, 1)
-  t.match(twice.stderr, /is there already/)
+  t.match(twice.stderr, /found back\.safetensors, back\.network\.json; nothing is written/)
   const wrong = await runPipeline(['import', join(dir, 'train.json'), '--json'])
   t.equal(wrong.code, 2)
   t.match(JSON.parse(wrong.stdout), { status: 'refused', code: 'ERR_WEIGHTS' })

@@ -1,20 +1,10 @@
 import t, { type Test } from 'tap'
+import { publishedLoss } from '../../model/loss.ts'
 import { loadAddon } from '../../native/addon.ts'
 import type { Shape5 } from '../reference/conv3d.ts'
 import { diceCrossEntropy, type DiceCrossEntropyOptions } from '../reference/dice-ce.ts'
 import { conforms, skip, unwritten } from '../support/kernels.ts'
 import { classes as drawClasses, normals } from '../support/numbers.ts'
-
-const published: DiceCrossEntropyOptions = {
-  squaredPred: true,
-  includeBackground: true,
-  jaccard: false,
-  batch: false,
-  smoothNr: 1e-5,
-  smoothDr: 1e-5,
-  lambdaDice: 1,
-  lambdaCe: 1,
-}
 
 const variations: readonly (readonly [name: string, options: Partial<DiceCrossEntropyOptions>])[] = [
   ['as published', {}],
@@ -40,14 +30,14 @@ const shapes: readonly Shape5[] = [
 
 for (const [name, options] of variations) {
   t.test(`Dice + cross-entropy, ${name}`, { skip }, async t => {
-    for (const shape of shapes) compare(t, shape, { ...published, ...options }, 2)
+    for (const shape of shapes) compare(t, shape, { ...publishedLoss, ...options }, 2)
   })
 }
 
-t.test('more voxels than a chunk', { skip }, async t => compare(t, [2, 9, 45, 47, 2], published, 2))
+t.test('more voxels than a chunk', { skip }, async t => compare(t, [2, 9, 45, 47, 2], publishedLoss, 2))
 
 t.test('logits as far apart as a trained network makes them', { skip }, async t =>
-  compare(t, [1, 3, 4, 5, 3], published, 30),
+  compare(t, [1, 3, 4, 5, 3], publishedLoss, 30),
 )
 
 t.test('labels that are no class are counted', { skip }, async t => {

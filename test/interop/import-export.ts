@@ -96,7 +96,10 @@ t.test('what is there is not written over, and a refused checkpoint leaves nothi
   const at = (name: string): string => join(folder, name)
   await writeTorch(at('model.pt'), { tensors: weights })
   writeFileSync(at('model.network.json'), 'mine')
-  await t.rejects(importCheckpoint(at('model.pt')), { code: 'ERR_OUTPUT', message: /is there already/ })
+  await t.rejects(importCheckpoint(at('model.pt')), {
+    code: 'ERR_OUTPUT',
+    message: /found model\.network\.json; nothing is written; .*--force/,
+  })
   t.same(readdirSync(folder).toSorted(), ['model.network.json', 'model.pt'])
   await importCheckpoint(at('model.pt'), { force: true })
   await t.rejects(importCheckpoint(at('model.safetensors')), { code: 'ERR_OUTPUT', message: /the file that is read/ })
@@ -115,8 +118,20 @@ t.test('what is there is not written over, and a refused checkpoint leaves nothi
   mkdirSync(at('folder.safetensors'))
   await t.rejects(importCheckpoint(at('model.pt'), { out: at('folder.safetensors'), force: true }), {
     code: 'ERR_OUTPUT',
-    message: /expected the name of a file to write, found a folder/,
+    message: /found folder\.safetensors; nothing is written; move it/,
   })
+})
+
+t.test('an import whose last file cannot take its place leaves none behind', async t => {
+  const folder = t.testdir()
+  const at = (name: string): string => join(folder, name)
+  await writeTorch(at('model.pt'), { tensors: weights })
+  mkdirSync(at('model.network.json'))
+  await t.rejects(importCheckpoint(at('model.pt'), { force: true }), {
+    code: 'ERR_OUTPUT',
+    message: /found model\.network\.json; nothing is written; move it/,
+  })
+  t.same(readdirSync(folder).toSorted(), ['model.network.json', 'model.pt'])
 })
 
 t.test('weights of another network are refused with every name', async t => {
@@ -163,7 +178,10 @@ t.test('another network is refused before its values are read', async t => {
   const sparse = join(folder, 'sparse.safetensors')
   writeFileSync(sparse, Buffer.concat([length, text]))
   truncateSync(sparse, 128 + 2 ** 40)
-  await t.rejects(importCheckpoint(sparse), { code: 'ERR_WEIGHTS', message: /unexpected \(1\): fc\.weight/ })
+  await t.rejects(importCheckpoint(sparse, { out: join(folder, 'out.safetensors') }), {
+    code: 'ERR_WEIGHTS',
+    message: /unexpected \(1\): fc\.weight/,
+  })
 })
 
 t.test("an optimiser's state that is not whole is refused, by name", async t => {

@@ -1,6 +1,7 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { readCheckpoint } from '../../model/checkpoint.ts'
 import { readSafetensors, writeSafetensors } from '../../model/safetensors.ts'
 import type { Tensors } from '../../pipeline/stage.ts'
 
@@ -63,7 +64,9 @@ t.test('half, bfloat16, double and 64-bit integers become float32', async t => {
     integer: entry('I64', [2], integer),
   }
   await writeFile(path, encode(header, Buffer.concat([half, brain, double, integer])))
-  const { tensors: found } = await readSafetensors(path)
+  const { tensors: found, rounded } = await readSafetensors(path)
+  t.same(rounded, ['double', 'integer'])
+  t.match((await readCheckpoint(path)).notes, ['safetensors, 4 tensors', 'rounded to float32: double, integer'])
   const values = (name: string): number[] => [...found.get(name)!.data]
   t.same(values('half'), [1, -2, 2 ** -24, Infinity, NaN])
   t.same(values('brain'), [1, -3, 0, Infinity])

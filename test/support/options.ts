@@ -2,22 +2,10 @@
 
 import type { EngineOptions } from '../../engine/options.ts'
 import { defaultAdam } from '../../model/adam.ts'
+import { publishedLoss } from '../../model/loss.ts'
 import { publishedSegresnet } from '../../model/segresnet.ts'
 
-/** MONAI's defaults with squared probabilities, as the published model was trained. */
-export const publishedLoss = {
-  kind: 'dice-ce',
-  squaredPred: true,
-  includeBackground: true,
-  jaccard: false,
-  batch: false,
-  smoothNr: 1e-5,
-  smoothDr: 1e-5,
-  lambdaDice: 1,
-  lambdaCe: 1,
-} as const
-
-export { defaultAdam }
+export { defaultAdam, publishedLoss }
 
 /** A small network on two threads; give what the test is about. */
 export function engineOptions(

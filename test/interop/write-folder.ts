@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { writeFolder } from '../../../interop/mmar/write.ts'
+import { writeFolder } from '../../interop/write-folder.ts'
 
 const names = ['a.json', 'b.json']
 const fill = async (folder: string): Promise<void> => {

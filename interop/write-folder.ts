@@ -3,11 +3,12 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { PipelineError } from '../../pipeline/errors.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import { makeFolder } from '../pipeline/make-folder.ts'
 
 /**
- * `fill` writes into a fresh folder beside `out`; its files then take their places in `out`. When anything fails, `out` is
- * as it was. Gives the names. ERR_OUTPUT for files in the way (without `force`) and for what cannot be written.
+ * `fill` writes into a fresh folder in `out`, or beside it where it is not there yet; its files then take their places in
+ * `out`. When anything fails, `out` is as it was. Gives the names. ERR_OUTPUT for files in the way (without `force`) and for what cannot be written.
  */
 export async function writeFolder(
   out: string,
@@ -16,7 +17,9 @@ export async function writeFolder(
   fill: (folder: string) => Promise<void>,
 ): Promise<void> {
   refuseExisting(out, names, force)
-  const staging = join(dirname(out), `.${basename(out)}.${randomBytes(4).toString('hex')}.importing`)
+  // A folder that is there may be written to where its parent may not, such as a home.
+  const beside = existsSync(out) ? out : dirname(out)
+  const staging = join(beside, `.${basename(out)}.${randomBytes(4).toString('hex')}.importing`)
   try {
     makeFolder(staging)
     await fill(staging)
@@ -28,7 +31,7 @@ export async function writeFolder(
     if (typeof code !== 'string') throw error
     throw new PipelineError(
       'ERR_OUTPUT',
-      `${out}: cannot be written: ${message}; choose another folder with --out`,
+      `${out}: cannot be written: ${message}; choose another place with --out`,
       { out },
       { cause: error },
     )
@@ -46,12 +49,16 @@ function refuseExisting(out: string, names: readonly string[], force: boolean): 
       { out },
     )
   const inTheWay = names.filter(name => lstatSync(join(out, name), { throwIfNoEntry: false }))
-  const folders = inTheWay.filter(name => lstatSync(join(out, name)).isDirectory())
-  if (inTheWay.length === 0 || (force && folders.length === 0)) return
-  const cure = folders.length > 0 ? 'move it' : 'choose another folder with --out, or replace them with --force'
+  // Folders, devices and pipes: a file must not take their place, whoever allows it.
+  const others = inTheWay.filter(name => {
+    const status = lstatSync(join(out, name))
+    return !status.isFile() && !status.isSymbolicLink()
+  })
+  if (inTheWay.length === 0 || (force && others.length === 0)) return
+  const cure = others.length > 0 ? 'move it' : 'choose another place with --out, or replace them with --force'
   throw new PipelineError(
     'ERR_OUTPUT',
-    `${out}: expected none of the files of the import, found ${(folders.length > 0 ? folders : inTheWay).join(', ')}; nothing is written; ${cure}`,
+    `${out}: expected none of the files of the import, found ${(others.length > 0 ? others : inTheWay).join(', ')}; nothing is written; ${cure}`,
     { out, inTheWay },
   )
 }
@@ -78,17 +85,6 @@ function publish(staging: string, out: string): void {
     }
     if (!existed) removeIfEmpty(out)
     throw error
-  }
-}
-
-/** Parents one by one: Node's own recursive mkdir never returns below /proc. */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return
-  makeFolder(dirname(path))
-  try {
-    mkdirSync(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 
