@@ -12,12 +12,10 @@
 #include <sys/mman.h>
 #endif
 
-#include <cmath>
-#include <cstdio>
 #include <cstdlib>
-#include <new>
 #include <string>
 
+#include "arguments.h"
 #include "kernels/table.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -26,115 +24,8 @@ namespace {
 
 using ctflow::kernels;
 
-constexpr int64_t kMostElements = int64_t{1} << 40;
 // Tables of some registers for each channel stay small beside any tensor that has so many.
 constexpr int kMostChannels = 1 << 20;
-
-// Nearly as JavaScript writes it.
-std::string written(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.15g", value);
-  return text;
-}
-
-[[noreturn]] void fail(Napi::Env env, const std::string& message) { throw Napi::RangeError::New(env, message); }
-
-// The arguments of one call, read in order; `op` names it in errors.
-class Arguments {
- public:
-  Arguments(const Napi::CallbackInfo& info, const char* op) : info_(info), op_(op) {}
-
-  float* floats(int i, const char* name, int64_t size) const {
-    return static_cast<float*>(array(i, name, size, napi_float32_array, "Float32Array"));
-  }
-  int32_t* integers(int i, const char* name, int64_t size) const {
-    return static_cast<int32_t*>(array(i, name, size, napi_int32_array, "Int32Array"));
-  }
-  double* doubles(int i, const char* name, int64_t size) const {
-    return static_cast<double*>(array(i, name, size, napi_float64_array, "Float64Array"));
-  }
-  bool is_null(int i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
-
-  double number(int i, const char* name) const {
-    if (!info_[i].IsNumber()) fail(info_.Env(), std::string(op_) + ": " + name + " is not a number");
-    return info_[i].As<Napi::Number>().DoubleValue();
-  }
-  std::string text(int i, const char* name) const {
-    if (!info_[i].IsString()) fail(info_.Env(), std::string(op_) + ": " + name + " is not a string");
-    return info_[i].As<Napi::String>().Utf8Value();
-  }
-  bool flag(int i) const { return info_[i].ToBoolean().Value(); }
-  // A whole number in [least, 2^31).
-  int count(int i, const char* name, int least) const {
-    return check(number(i, name), name, least);
-  }
-  // `n` whole numbers from an array.
-  void counts(int i, const char* name, int n, const int* least, int* to) const {
-    if (!info_[i].IsArray() || info_[i].As<Napi::Array>().Length() != static_cast<uint32_t>(n))
-      fail(info_.Env(), std::string(op_) + ": " + name + " is not an array of " + std::to_string(n) + " numbers");
-    const Napi::Array array = info_[i].As<Napi::Array>();
-    for (int k = 0; k < n; k++) {
-      const Napi::Value value = array[static_cast<uint32_t>(k)];
-      if (!value.IsNumber()) fail(info_.Env(), std::string(op_) + ": " + name + " holds something that is not a number");
-      to[k] = check(value.As<Napi::Number>().DoubleValue(), name, least[k]);
-    }
-  }
-  // The product, refused where it leaves what an address can hold.
-  int64_t product(std::initializer_list<int64_t> factors) const {
-    int64_t result = 1;
-    for (const int64_t factor : factors) {
-      if (factor != 0 && result > kMostElements / factor) fail(info_.Env(), std::string(op_) + ": the tensor is too large");
-      result *= factor;
-    }
-    return result;
-  }
-  Napi::Env env() const { return info_.Env(); }
-
- private:
-  int check(double value, const char* name, int least) const {
-    if (!(value >= least && value < 2147483648.0) || std::floor(value) != value)
-      fail(info_.Env(), std::string(op_) + ": " + name + " must be a whole number of at least " + std::to_string(least) +
-                            " and less than 2^31, found " + written(value));
-    return static_cast<int>(value);
-  }
-
-  void* array(int i, const char* name, int64_t size, napi_typedarray_type type, const char* type_name) const {
-    if (!info_[i].IsTypedArray() || info_[i].As<Napi::TypedArray>().TypedArrayType() != type)
-      fail(info_.Env(), std::string(op_) + ": " + name + " is not a " + type_name);
-    size_t length = 0;
-    void* data = nullptr;
-    // Asked of the array itself: memory shared between threads is not an ArrayBuffer, and only that fact is in the way.
-    if (napi_get_typedarray_info(info_.Env(), info_[i], nullptr, &length, &data, nullptr, nullptr) != napi_ok)
-      fail(info_.Env(), std::string(op_) + ": " + name + " cannot be read");
-    if (static_cast<int64_t>(length) != size)
-      fail(info_.Env(), std::string(op_) + ": " + name + " has " + std::to_string(length) + " elements, its shape says " +
-                            std::to_string(size));
-    return data;
-  }
-
-  const Napi::CallbackInfo& info_;
-  const char* op_;
-};
-
-// Runs a binding; whatever C++ throws leaves as a JavaScript error.
-template <class Body>
-Napi::Value guarded(const Napi::CallbackInfo& info, const char* op, Body&& body) {
-  try {
-    // Kernels that do not ask work with as many threads as are set now.
-    ctflow::thread_count();
-    return body(Arguments(info, op));
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const ctflow::ScratchFailure& error) {
-    throw Napi::Error::New(info.Env(), std::string(op) + ": " + error.what());
-  } catch (const std::bad_alloc&) {
-    throw Napi::Error::New(info.Env(), std::string(op) + ": out of memory");
-  } catch (const std::exception& error) {
-    throw Napi::Error::New(info.Env(), std::string(op) + ": " + error.what());
-  }
-}
 
 int64_t elements(const Arguments& a, int batch, const int size[3], int channels) {
   return a.product({batch, size[0], size[1], size[2], channels});

@@ -9,8 +9,9 @@
 // Sums: as in filter-gradient.h. Neither the tasks' cut nor the number of threads changes their order.
 #pragma once
 
+#include "kernels/conv3d/axis.h"
 #include "kernels/conv3d/bfloat16-pairs.h"
-#include "kernels/conv3d/rows.h"
+#include "kernels/conv3d/partial-sums.h"
 
 namespace ctflow {
 namespace {
@@ -82,15 +83,7 @@ class Bfloat16FilterGradient {
       for (int64_t row = rows_ * chunk / chunks_; row < end;) row = segment(t, row, end);
     });
 
-    constexpr int64_t kSlice = 4096;
-    parallel((size_ + kSlice - 1) / kSlice, [&](int64_t slice, int) {
-      const int64_t end = (slice + 1) * kSlice < size_ ? (slice + 1) * kSlice : size_;
-      for (int64_t i = slice * kSlice; i < end; i++) {
-        double sum = 0;
-        for (int64_t chunk = 0; chunk < chunks_; chunk++) sum += partial[chunk * size_ + i];
-        a_.dfilter[i] = static_cast<float>(sum);
-      }
-    });
+    sum_chunks(partial.get(), chunks_, size_, a_.dfilter);
   }
 
  private:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/partial-sums.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -168,15 +169,7 @@ class FilterGradient {
       }
     });
 
-    constexpr int64_t kSlice = 4096;
-    parallel((size_ + kSlice - 1) / kSlice, [&](int64_t slice, int) {
-      const int64_t end = (slice + 1) * kSlice < size_ ? (slice + 1) * kSlice : size_;
-      for (int64_t i = slice * kSlice; i < end; i++) {
-        double sum = 0;
-        for (int64_t chunk = 0; chunk < chunks_; chunk++) sum += partial[chunk * size_ + i];
-        a_.dfilter[i] = static_cast<float>(sum);
-      }
-    });
+    sum_chunks(partial.get(), chunks_, size_, a_.dfilter);
   }
 
  private:
