@@ -21,7 +21,7 @@ export interface ExportOptions {
 }
 
 /** Formats by the ending of the file to write. */
-export const exportFormats = ['.pt', '.pth', '.safetensors', '.onnx'] as const
+const exportFormats = ['.pt', '.pth', '.safetensors', '.onnx'] as const
 
 /** Writes `out` from a checkpoint of ours or PyTorch's; lines for people. ERR_WEIGHTS, ERR_OUTPUT. */
 export async function exportCheckpoint(path: string, out: string, options: ExportOptions = {}): Promise<string[]> {

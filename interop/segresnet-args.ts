@@ -3,7 +3,7 @@
 import type { SegresnetOptions } from '../model/segresnet.ts'
 
 /** What `monai.networks.nets.SegResNet(**args)` takes; from MONAI 0.5 to today. */
-export function segresnetArgs(options: SegresnetOptions): Record<string, unknown> {
+function segresnetArgs(options: SegresnetOptions): Record<string, unknown> {
   return {
     spatial_dims: 3,
     init_filters: options.initFilters,

@@ -1,21 +1,12 @@
 /** What a step costs against voxels and threads, in turns: linear in the one, falling with the other. */
 
-import { resolveThreads } from '../../engine/threads.ts'
 import type { Bench, Comparison } from '../trial.ts'
 import { networkTrial } from './network-trial.ts'
-import { nameOf, publishedPatch, type Work } from './work.ts'
+import { nameOf, publishedStep, type Work } from './work.ts'
 
-const most = resolveThreads('auto')
-const base: Work = {
-  task: 'train-step',
-  initFilters: 8,
-  shape: publishedPatch,
-  batch: 1,
-  precision: 'float32',
-  threads: most,
-}
-const cubes = [64, 96, 128, 160].map((extent): Work => ({ ...base, shape: [extent, extent, extent] }))
-const threads = [1, 2].filter(count => count <= most).map((count): Work => ({ ...base, threads: count }))
+const most = publishedStep.threads
+const cubes = [64, 96, 128, 160].map((extent): Work => ({ ...publishedStep, shape: [extent, extent, extent] }))
+const threads = [1, 2].filter(count => count <= most).map((count): Work => ({ ...publishedStep, threads: count }))
 
 const scalingName = (work: Work): string =>
   `${nameOf(work)}/${work.threads === 1 ? '1-thread' : `${work.threads}-threads`}`
@@ -37,7 +28,7 @@ const perThread: Comparison[] =
     ? []
     : [
         {
-          name: `${nameOf(base)}/1-to-2-threads`,
+          name: `${nameOf(publishedStep)}/1-to-2-threads`,
           unit: 'times as fast',
           of: [scalingName(threads[0]!)],
           over: scalingName(threads[1]!),

@@ -1,6 +1,7 @@
 /** The work that whole networks are measured with, ours and others': plain data, so that it crosses to other processes. */
 
 import type { EngineOptions } from '../../engine/options.ts'
+import { resolveThreads } from '../../engine/threads.ts'
 import { defaultAdam } from '../../model/adam.ts'
 import { publishedLoss } from '../../model/loss.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
@@ -25,6 +26,16 @@ export function nameOf({ task, initFilters, shape, batch, precision }: Work): st
 }
 
 export const publishedPatch: Shape3 = [224, 224, 32]
+
+/** A training step of the published network, with all threads there are. */
+export const publishedStep: Work = {
+  task: 'train-step',
+  initFilters: 8,
+  shape: publishedPatch,
+  batch: 1,
+  precision: 'float32',
+  threads: resolveThreads('auto'),
+}
 
 export const seed = 0
 

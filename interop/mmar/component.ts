@@ -133,7 +133,7 @@ export function componentsAt(
 }
 
 /** JSON's true, and how command lines write it. */
-export function isDisabled(value: Json | undefined): boolean {
+function isDisabled(value: Json | undefined): boolean {
   return value === true || (typeof value === 'string' && value.toLowerCase() === 'true')
 }
 
@@ -251,7 +251,7 @@ function isPlaceholder(value: Json): boolean {
 }
 
 /** "@model", "#@model.parameters()", or a list or object of such. */
-export function isReference(value: Json): boolean {
+function isReference(value: Json): boolean {
   if (typeof value === 'string') return /^#?@[A-Za-z_][\w.]*(\(\))?$/.test(value)
   if (Array.isArray(value)) return value.length > 0 && value.every(isReference)
   return isObject(value) && Object.values(value).length > 0 && Object.values(value).every(isReference)

@@ -14,16 +14,12 @@ import type { Training } from './training.ts'
 export type TaskName = 'train' | 'infer' | 'evaluate'
 
 /** Stages from a scan without a label to a mask on its own grid. */
-export function inferStages(
-  volumes: readonly StageValue[],
-  windows: JsonObject | undefined,
-  invert: boolean,
-): StageValue[] {
+function inferStages(volumes: readonly StageValue[], windows: JsonObject | undefined, invert: boolean): StageValue[] {
   return [...imageOnly(volumes), { kind: 'infer', ...windows, invert }, { kind: 'save' }]
 }
 
 /** Stages from a scan with its label to the Dice of a mask, which is written on the way where that is asked for. */
-export function evaluateStages(
+function evaluateStages(
   volumes: readonly StageValue[],
   windows: JsonObject | undefined,
   { invert, save }: { readonly invert: boolean; readonly save: boolean },

@@ -85,7 +85,7 @@ function below(config: string, root: string): string {
   return config.includes('/') || existsSync(join(root, config)) ? config : `config/${config}`
 }
 
-export const defaultConfig = 'config/config_train.json'
+const defaultConfig = 'config/config_train.json'
 
 function readConfiguration(root: string, name: string): JsonFile | undefined {
   const file = readJsonFile(join(root, name), name)
