@@ -1,15 +1,24 @@
 // The convolution and its gradients for AVX-512.
 #include "kernels/conv3d/filter-gradient.h"
 #include "kernels/conv3d/rows.h"
+#include "kernels/conv3d/winograd-filter-gradient.h"
+#include "kernels/conv3d/winograd.h"
 #include "kernels/simd/avx512.h"
 #include "kernels/table.h"
 
 namespace ctflow {
 
 void conv3d_forward__avx512(const Conv3dForward& a) {
+  if (suits_winograd(a.shape)) return winograd_forward<Avx512>(a);
   if (!forward_by_rows<Avx512>(a)) conv3d_forward__scalar(a);
 }
-void conv3d_input_gradient__avx512(const Conv3dInputGradient& a) { input_gradient_by_rows<Avx512>(a); }
-void conv3d_filter_gradient__avx512(const Conv3dFilterGradient& a) { FilterGradient<Avx512>(a).run(); }
+void conv3d_input_gradient__avx512(const Conv3dInputGradient& a) {
+  if (suits_winograd(a.shape)) return winograd_input_gradient<Avx512>(a);
+  input_gradient_by_rows<Avx512>(a);
+}
+void conv3d_filter_gradient__avx512(const Conv3dFilterGradient& a) {
+  if (suits_winograd(a.shape)) return WinogradFilterGradient<Avx512>(a).run();
+  FilterGradient<Avx512>(a).run();
+}
 
 }  // namespace ctflow

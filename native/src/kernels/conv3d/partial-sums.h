@@ -9,14 +9,15 @@ namespace ctflow {
 namespace {
 
 // to[i] = sum over chunks of partial[chunk * size + i], in the chunks' order whatever thread made them, in double.
-inline void sum_chunks(const float* partial, int64_t chunks, int64_t size, float* to) {
+template <class To>
+static inline void sum_chunks(const float* partial, int64_t chunks, int64_t size, To* to) {
   constexpr int64_t kSlice = 4096;
   parallel((size + kSlice - 1) / kSlice, [&](int64_t slice, int) {
     const int64_t end = (slice + 1) * kSlice < size ? (slice + 1) * kSlice : size;
     for (int64_t i = slice * kSlice; i < end; i++) {
       double sum = 0;
       for (int64_t chunk = 0; chunk < chunks; chunk++) sum += partial[chunk * size + i];
-      to[i] = static_cast<float>(sum);
+      to[i] = static_cast<To>(sum);
     }
   });
 }

@@ -13,6 +13,8 @@ struct Avx512 {
   static constexpr int kTile1 = 28;
   static constexpr int kTile2 = 14;
   static constexpr int kTileFused = 14;
+  static constexpr int kTilePairs = 14;
+  static constexpr int kTilePairsOfRows = 6;
   // Input channels whose filter gradients are summed at once: three taps of each, in 24 registers.
   static constexpr int kGradientChannels = 8;
   using F = __m512;
@@ -63,10 +65,20 @@ struct Avx512 {
   }
   // to[2 i] = a[i], to[2 i + 1] = b[i], i in [0, 8)
   static inline void interleave(const float* a, const float* b, float* to) {
+    interleave(_mm256_loadu_ps(a), _mm256_loadu_ps(b), to);
+  }
+  static inline void interleave(__m256 a, __m256 b, float* to) {
     const __m512i order = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const __m512 first = _mm512_castps256_ps512(_mm256_loadu_ps(a));
-    const __m512 second = _mm512_castps256_ps512(_mm256_loadu_ps(b));
-    _mm512_storeu_ps(to, _mm512_permutex2var_ps(first, order, second));
+    _mm512_storeu_ps(to, _mm512_permutex2var_ps(_mm512_castps256_ps512(a), order, _mm512_castps256_ps512(b)));
+  }
+  // lane 2 i + k is lane i of half k
+  static inline F interleave_halves(F v) {
+    const __m512i order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    return _mm512_permutexvar_ps(order, v);
+  }
+  // {a + b, a - b} of each pair of lanes {a, b}
+  static inline F sums_and_differences(F v) {
+    return _mm512_fmsubadd_ps(_mm512_permute_ps(v, 0xb1), _mm512_set1_ps(1), v);
   }
   // even lanes, then odd lanes
   static inline F deinterleave(F v) {
