@@ -24,8 +24,8 @@ export interface Trial {
   /** What 100 % would be, in the same unit, measured beside the last repetition. */
   readonly peak?: () => number
   /**
-   * Of what is counted as work the share that must be done: a convolution's taps outside the volume are counted by
-   * custom, and may be left out. 1 where absent.
+   * Of what is counted as work the share that must be done. By custom a convolution's taps outside the volume are counted,
+   * and all products of the plain sum where a faster algorithm has fewer. 1 where absent.
    */
   readonly necessary?: number
   /** Peak resident bytes of the whole process that did the work, after the repetitions. */

@@ -31,13 +31,18 @@ export type Precision = 'float32' | 'bfloat16' | 'bfloat16-emulated'
 
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
 export interface Addon {
-  /** shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3] */
+  /**
+   * shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3]. `norm` is (N, 3, ci): mean, scale and shift
+   * of the input, which then is max(0, (x - mean) * scale + shift), in float32; `residual` is added to y.
+   */
   conv3dForward(
     x: Float32Array,
     filter: Float32Array,
     y: Float32Array,
     shape: readonly number[],
     precision?: Precision,
+    norm?: Float32Array | null,
+    residual?: Float32Array | null,
   ): void
   conv3dInputGradient(
     dy: Float32Array,
@@ -52,19 +57,21 @@ export interface Addon {
     dfilter: Float32Array,
     shape: readonly number[],
     precision?: Precision,
+    norm?: Float32Array | null,
   ): void
-  /** shape = [batch, voxels, channels, groups] */
+  /** shape = [batch, voxels, channels, groups]; without y only mean and rstd are computed */
   groupNormForward(
     x: Float32Array,
     gamma: Float32Array,
     beta: Float32Array,
-    y: Float32Array,
+    y: Float32Array | null,
     mean: Float32Array,
     rstd: Float32Array,
     shape: readonly number[],
     epsilon: number,
     relu: boolean,
   ): void
+  /** dx may be dy; `residual` is added to it. */
   groupNormGradient(
     dy: Float32Array,
     x: Float32Array,
@@ -78,6 +85,7 @@ export interface Addon {
     shape: readonly number[],
     epsilon: number,
     relu: boolean,
+    residual?: Float32Array | null,
   ): void
   /** shape = [batch, d, h, w, channels] of the small tensor */
   upsampleForward(x: Float32Array, skip: Float32Array | null, y: Float32Array, shape: readonly number[]): void

@@ -3,7 +3,7 @@
 import type { Addon } from '../../native/addon.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import { noise, type KernelCase, type KernelCall, type Memory } from './kernel-trial.ts'
-import { flopsOf, nameOf, shareInside, voxelsOf, type Convolution } from './layers.ts'
+import { flopsOf, nameOf, shareNeeded, voxelsOf, type Convolution } from './layers.ts'
 
 /** What plain loops do in a moment. */
 const checkedFlops = 1e8
@@ -50,7 +50,7 @@ export function convolutionCases(convolution: Convolution): KernelCase[] {
       name: `${operation.name}/${nameOf(convolution)}/float32`,
       unit: 'GFLOP/s',
       amount: flopsOf(convolution) / 1e9,
-      necessary: shareInside(convolution),
+      necessary: shareNeeded(convolution),
       peak: 'float32',
       // Sums of up to millions of products, in another order.
       tolerance: 1e-4,

@@ -130,23 +130,26 @@ function relativeDifference(found: Float32Array, expected: Float32Array): number
   return difference === 0 ? 0 : difference / largest
 }
 
-/** Arrays that one trial after the other uses, grown to the largest: inputs hold noise, outputs what was last written. */
+/**
+ * Arrays that one trial after the other uses, grown to the largest: inputs hold noise, outputs what was last written. They
+ * come from where the engine's tensors come from, on large pages where the system has them.
+ */
 export class Memory {
   readonly #arrays = new Map<string, Float32Array>()
 
   /** Nobody writes to it. */
   input(slot: string, length: number): Float32Array {
-    return this.#take(`input ${slot}`, length, noise)
+    return this.#take(`input ${slot}`, length, fillWithNoise)
   }
 
   output(slot: string, length: number): Float32Array {
-    return this.#take(`output ${slot}`, length, n => new Float32Array(n))
+    return this.#take(`output ${slot}`, length, values => values)
   }
 
-  #take(slot: string, length: number, make: (length: number) => Float32Array): Float32Array {
+  #take(slot: string, length: number, filled: (values: Float32Array) => Float32Array): Float32Array {
     let array = this.#arrays.get(slot)
     if (array === undefined || array.length < length) {
-      array = make(length)
+      array = filled(new Float32Array(loadAddon().allocate(length * Float32Array.BYTES_PER_ELEMENT)))
       this.#arrays.set(slot, array)
     }
     return array.subarray(0, length)
@@ -155,9 +158,12 @@ export class Memory {
 
 /** In [-0.5, 0.5), the same for every call. */
 export function noise(length: number): Float32Array {
+  return fillWithNoise(new Float32Array(length))
+}
+
+function fillWithNoise(values: Float32Array): Float32Array {
   let state = 1
-  const values = new Float32Array(length)
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < values.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     values[i] = state / 2 ** 32 - 0.5
   }

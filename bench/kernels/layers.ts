@@ -57,10 +57,14 @@ export function flopsOf({ kernel, ci, co, output }: Convolution): number {
   return 2 * kernel ** 3 * ci * co * voxelsOf(output)
 }
 
-/** The share of those FLOPs whose taps lie inside the volume. */
-export function shareInside({ input, output, kernel, stride }: Convolution): number {
+/**
+ * The share of those FLOPs that must be done: taps outside the volume need not, and where rows are filtered with stride 1
+ * and three taps, Winograd's F(2, 3) has two thirds of the products, those at the rows' ends included.
+ */
+export function shareNeeded({ input, output, kernel, stride }: Convolution): number {
   const pad = (kernel - 1) / 2
   return output.reduce((share, extent, axis) => {
+    if (axis === 2 && kernel === 3 && stride === 1) return (share * 2) / 3
     let inside = 0
     for (let o = 0; o < extent; o++)
       for (let tap = 0; tap < kernel; tap++) {

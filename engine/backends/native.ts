@@ -44,6 +44,11 @@ class NativeBackend extends MathBackendCPU implements KernelBackend {
     return { info: this.makeTensorInfo([...shape], 'float32', values), values }
   }
 
+  again(input: TensorInfo): { info: TensorInfo; values: Float32Array } {
+    this.incRef(input.dataId)
+    return { info: { ...input }, values: this.data.get(input.dataId).values as Float32Array }
+  }
+
   /** A copy where the memory will be used again: what a caller holds must not change under his hands. */
   override readSync(dataId: object): ReturnType<MathBackendCPU['readSync']> {
     const values = super.readSync(dataId)

@@ -7,7 +7,7 @@ import { operation, runKernel } from './kernel.ts'
 type Shape5 = [number, number, number, number, number]
 
 /** Half a kernel of zeros on both sides, as PyTorch pads; 'same' would put them all at the end for stride 2. */
-function padding(filterShape: readonly number[]): never {
+export function padding(filterShape: readonly number[]): never {
   return ((filterShape[0]! - 1) / 2) as never // tfjs' types do not know the number that its kernels take
 }
 

@@ -13,12 +13,15 @@ export interface NormOptions {
   readonly relu: boolean
 }
 
-export interface Normalised {
-  readonly y: Tensor5D
+export interface Statistics {
   /** (N, groups). */
   readonly mean: Tensor2D
   /** 1 / sqrt(variance + epsilon), (N, groups). */
   readonly rstd: Tensor2D
+}
+
+export interface Normalised extends Statistics {
+  readonly y: Tensor5D
 }
 
 /** The network's norms: epsilon is PyTorch's default. */
@@ -47,24 +50,39 @@ export function normalise(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, options:
   })
 }
 
-/** Gradients [dx, dgamma, dbeta] of `normalise`; what the ReLU let through is found again from x. Not differentiable. */
+/** Mean and rstd alone: one pass over x. Not differentiable. */
+export function statisticsOf(x: Tensor5D, { groups, epsilon }: NormOptions): Statistics {
+  if (hasKernel('GroupNormStatistics')) {
+    const [mean, rstd] = runKernel('GroupNormStatistics', { x }, { groups, epsilon })
+    return { mean: mean as Tensor2D, rstd: rstd as Tensor2D }
+  }
+  return tf.tidy(() => {
+    const { mean, variance } = tf.moments(x.reshape(groupedShape(x, groups)), [1, 3])
+    return { mean: mean as Tensor2D, rstd: variance.add(epsilon).rsqrt() as Tensor2D }
+  })
+}
+
+/**
+ * Gradients [dx, dgamma, dbeta] of `normalise`; what the ReLU let through is found again from x. A `residual` is added to
+ * dx. Takes `dy`: it is overwritten or freed. Not differentiable.
+ */
 export function normaliseGradient(
   dy: Tensor5D,
   x: Tensor5D,
   gamma: Tensor1D,
   beta: Tensor1D,
-  statistics: { mean: Tensor2D; rstd: Tensor2D },
+  statistics: Statistics,
   options: NormOptions,
+  residual?: Tensor5D,
 ): [dx: Tensor5D, dgamma: Tensor1D, dbeta: Tensor1D] {
   const { mean, rstd } = statistics
   if (hasKernel('GroupNormReluGrad')) {
-    return runKernel('GroupNormReluGrad', { dy, x, gamma, beta, mean, rstd }, { ...options }) as [
-      Tensor5D,
-      Tensor1D,
-      Tensor1D,
-    ]
+    const inputs = { dy, x, gamma, beta, mean, rstd, ...(residual && { residual }) }
+    const gradients = runKernel('GroupNormReluGrad', inputs, { ...options, inPlace: true })
+    dy.dispose()
+    return gradients as [Tensor5D, Tensor1D, Tensor1D]
   }
-  return tf.tidy(() => {
+  const gradients = tf.tidy(() => {
     const shape = groupedShape(x, options.groups)
     const wide: [number, number, number, number] = [shape[0], 1, options.groups, 1]
     const scale = rstd.reshape(wide)
@@ -77,11 +95,13 @@ export function normaliseGradient(
       .sub(normed.mul(dnormed.mul(normed).mean([1, 3], true)))
       .mul(scale)
     return [
-      dx.reshape(x.shape),
+      residual ? dx.reshape(x.shape).add(residual) : dx.reshape(x.shape),
       dscaled.mul(normed).sum([0, 1]).reshape(gamma.shape),
       dscaled.sum([0, 1]).reshape(beta.shape),
     ] as [Tensor5D, Tensor1D, Tensor1D]
   })
+  dy.dispose()
+  return gradients
 }
 
 /** `normalise` as an operation; saves x and recomputes the rest. */
@@ -94,9 +114,8 @@ export function groupNormRelu(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, opti
     },
     (dy, saved: Tensor[]) => {
       const [input, scale, shift] = saved as [Tensor5D, Tensor1D, Tensor1D]
-      const { y, ...statistics } = normalise(input, scale, shift, options)
-      y.dispose()
-      return normaliseGradient(dy, input, scale, shift, statistics, options)
+      // The tape's dy may be somebody else's too: only a copy can be overwritten.
+      return normaliseGradient(dy.mul(1), input, scale, shift, statisticsOf(input, options), options)
     },
   )
 }

@@ -1,10 +1,10 @@
-/** The end of the network: conv1(relu(GN(x))) + bias as one operation that saves only x. */
+/** The end of the network: conv1(relu(GN(x))) + bias as one operation that saves x and its statistics. */
 
 import * as tf from '@tensorflow/tfjs'
-import type { Tensor1D, Tensor5D } from '@tensorflow/tfjs'
-import { conv3d, conv3dFilterGradient, conv3dInputGradient } from './conv3d.ts'
-import { normalise, normaliseGradient, normRelu } from './group-norm-relu.ts'
+import type { Tensor1D, Tensor2D, Tensor5D } from '@tensorflow/tfjs'
+import { normRelu, statisticsOf } from './group-norm-relu.ts'
 import { operation } from './kernel.ts'
+import { normConv3d, normConv3dGradient } from './norm-conv3d.ts'
 
 export interface HeadParameters {
   /** (C). */
@@ -19,26 +19,22 @@ export interface HeadParameters {
 /** x (N, D, H, W, C) to logits (N, D, H, W, classes). */
 export function head(x: Tensor5D, parameters: HeadParameters, groups: number): Tensor5D {
   const { gamma, beta, filter, bias } = parameters
-  const options = normRelu(groups)
   return operation(
     [x, gamma, beta, filter, bias],
     save => {
-      save([x, gamma, beta, filter])
-      const { y } = normalise(x, gamma, beta, options)
-      const product = conv3d(y, filter, 1)
-      y.dispose()
-      return product.add(bias) as Tensor5D
+      const { mean, rstd } = statisticsOf(x, normRelu(groups))
+      const product = normConv3d(x, { mean, rstd }, parameters, groups)
+      save([x, gamma, beta, filter, mean, rstd])
+      const logits = product.add(bias) as Tensor5D
+      tf.dispose([mean, rstd, product])
+      return logits
     },
     (dy, saved) => {
-      const [x, gamma, beta, filter] = saved as unknown as [Tensor5D, Tensor1D, Tensor1D, Tensor5D]
-      const { y, mean, rstd } = normalise(x, gamma, beta, options)
-      const dfilter = conv3dFilterGradient(y, dy, filter.shape, 1)
-      y.dispose()
+      const [x, gamma, beta, filter, mean, rstd] = saved as unknown as Saved
       const dbias = dy.sum([0, 1, 2, 3])
-      const dnormed = conv3dInputGradient(dy, filter, x.shape, 1)
-      const [dx, dgamma, dbeta] = normaliseGradient(dnormed, x, gamma, beta, { mean, rstd }, options)
-      tf.dispose([dnormed, mean, rstd])
-      return [dx, dgamma, dbeta, dfilter, dbias]
+      return [...normConv3dGradient(dy, x, { mean, rstd }, { gamma, beta, filter }, groups), dbias]
     },
   )
 }
+
+type Saved = [Tensor5D, Tensor1D, Tensor1D, Tensor5D, Tensor2D, Tensor2D]

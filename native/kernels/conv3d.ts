@@ -1,8 +1,11 @@
-/** tfjs' three Conv3D kernels; `pad` may be a number, which pads all sides, as PyTorch does. */
+/**
+ * tfjs' three Conv3D kernels; `pad` may be a number, which pads all sides, as PyTorch does. And two with group norm + ReLU
+ * in front, applied to the input's rows as they are read.
+ */
 
-import { backend_util } from '@tensorflow/tfjs'
+import { backend_util, type TensorInfo } from '@tensorflow/tfjs'
 import { loadAddon, type Precision } from '../addon.ts'
-import { check, checkShape, floats, kernel, type KernelBackend } from './kernel.ts'
+import { check, checkShape, floats, kernel, type Call, type KernelBackend } from './kernel.ts'
 
 type Shape5 = [number, number, number, number, number]
 type Strides = number | [number, number, number]
@@ -104,3 +107,72 @@ export const conv3dFilterGradient = kernel('Conv3DBackpropFilterV2', ({ inputs: 
   loadAddon().conv3dFilterGradient(floats(backend, x!), floats(backend, dy!), values, flat, precisionOf(backend, flat))
   return info
 })
+
+/** {x, filter, mean, rstd, gamma, beta, residual?} -> conv3d(relu(GN(x))) + residual; mean and rstd are (N, groups). */
+export const normReluConv3d = kernel('NormReluConv3D', call => {
+  const name = 'NormReluConv3D'
+  const { x, filter, residual } = call.inputs as Record<string, TensorInfo> & { x: TensorInfo; filter: TensorInfo }
+  const { backend, attrs } = call
+  const { flat, outShape } = geometry(name, x.shape, filter.shape, attrs)
+  if (residual) checkShape(name, 'residual', residual, outShape)
+  const norm = normTable(name, call)
+  const { info, values } = backend.output(outShape)
+  loadAddon().conv3dForward(
+    floats(backend, x),
+    floats(backend, filter),
+    values,
+    flat,
+    precisionOf(backend, flat),
+    norm,
+    residual ? floats(backend, residual) : null,
+  )
+  return info
+})
+
+/** {x, dy, mean, rstd, gamma, beta} -> gradient of the filter in `NormReluConv3D` */
+export const normReluConv3dFilterGradient = kernel('NormReluConv3DBackpropFilter', call => {
+  const name = 'NormReluConv3DBackpropFilter'
+  const { x, dy } = call.inputs as Record<string, TensorInfo> & { x: TensorInfo; dy: TensorInfo }
+  const { backend, attrs } = call
+  const filterShape = attrs['filterShape'] as number[]
+  const { flat, outShape } = geometry(name, x.shape, filterShape, attrs)
+  checkShape(name, 'dy', dy, outShape)
+  const norm = normTable(name, call)
+  const { info, values } = backend.output(filterShape)
+  loadAddon().conv3dFilterGradient(
+    floats(backend, x),
+    floats(backend, dy),
+    values,
+    flat,
+    precisionOf(backend, flat),
+    norm,
+  )
+  return info
+})
+
+/** (N, 3, C): mean, gamma rstd and beta of each channel. */
+function normTable(name: string, { inputs, backend }: Call): Float32Array {
+  const [x, mean, rstd, gamma, beta] = ['x', 'mean', 'rstd', 'gamma', 'beta'].map(key => inputs[key]!) as [
+    TensorInfo,
+    TensorInfo,
+    TensorInfo,
+    TensorInfo,
+    TensorInfo,
+  ]
+  const [batch, channels, groups] = [x.shape[0]!, x.shape.at(-1)!, mean.shape.at(-1)!]
+  check(channels % groups === 0, name, `expected groups that divide the ${channels} channels, found ${groups}`)
+  checkShape(name, 'mean', mean, [batch, groups])
+  checkShape(name, 'rstd', rstd, [batch, groups])
+  checkShape(name, 'gamma', gamma, [channels])
+  checkShape(name, 'beta', beta, [channels])
+  const [means, rstds, gammas, betas] = [mean, rstd, gamma, beta].map(tensor => floats(backend, tensor))
+  const table = new Float32Array(batch * 3 * channels)
+  for (let n = 0; n < batch; n++)
+    for (let c = 0; c < channels; c++) {
+      const group = n * groups + Math.floor(c / (channels / groups))
+      table[n * 3 * channels + c] = means![group]!
+      table[(n * 3 + 1) * channels + c] = gammas![c]! * rstds![group]!
+      table[(n * 3 + 2) * channels + c] = betas![c]!
+    }
+  return table
+}

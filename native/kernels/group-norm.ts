@@ -10,11 +10,16 @@ function flatShape(shape: readonly number[], groups: number): number[] {
   return [shape[0]!, shape.slice(1, -1).reduce((product, n) => product * n, 1), channels, groups]
 }
 
-function checkInputs(name: string, x: TensorInfo, gamma: TensorInfo, beta: TensorInfo, groups: number): void {
+function checkGroups(name: string, x: TensorInfo, groups: number): void {
   checkVolumes(name, 'x', x)
   const channels = x.shape.at(-1)!
   const divides = Number.isInteger(groups) && groups > 0 && channels % groups === 0
   check(divides, name, `expected groups that divide the ${channels} channels, found ${groups}`)
+}
+
+function checkInputs(name: string, x: TensorInfo, gamma: TensorInfo, beta: TensorInfo, groups: number): void {
+  checkGroups(name, x, groups)
+  const channels = x.shape.at(-1)!
   checkShape(name, 'gamma', gamma, [channels])
   checkShape(name, 'beta', beta, [channels])
 }
@@ -40,17 +45,40 @@ export const groupNormRelu = kernel('GroupNormRelu', ({ inputs: { x, gamma, beta
   return [y.info, mean.info, rstd.info]
 })
 
-/** {dy, x, gamma, beta, mean, rstd} -> [dx, dgamma, dbeta] */
+/** {x} -> [mean (N, groups), rstd (N, groups)] */
+export const groupNormStatistics = kernel('GroupNormStatistics', ({ inputs: { x }, backend, attrs }) => {
+  const name = 'GroupNormStatistics'
+  const groups = attrs['groups'] as number
+  checkGroups(name, x!, groups)
+  const mean = backend.output([x!.shape[0]!, groups])
+  const rstd = backend.output([x!.shape[0]!, groups])
+  const unused = new Float32Array(x!.shape.at(-1)!)
+  loadAddon().groupNormForward(
+    floats(backend, x!),
+    unused,
+    unused,
+    null,
+    mean.values,
+    rstd.values,
+    flatShape(x!.shape, groups),
+    attrs['epsilon'] as number,
+    false,
+  )
+  return [mean.info, rstd.info]
+})
+
+/** {dy, x, gamma, beta, mean, rstd, residual?} -> [dx + residual, dgamma, dbeta]; with `inPlace`, dx takes dy's memory. */
 export const groupNormReluGrad = kernel(
   'GroupNormReluGrad',
-  ({ inputs: { dy, x, gamma, beta, mean, rstd }, backend, attrs }) => {
+  ({ inputs: { dy, x, gamma, beta, mean, rstd, residual }, backend, attrs }) => {
     const name = 'GroupNormReluGrad'
     const groups = attrs['groups'] as number
     checkInputs(name, x!, gamma!, beta!, groups)
     checkShape(name, 'dy', dy!, x!.shape)
     checkShape(name, 'mean', mean!, [x!.shape[0]!, groups])
     checkShape(name, 'rstd', rstd!, [x!.shape[0]!, groups])
-    const dx = backend.output(x!.shape)
+    if (residual) checkShape(name, 'residual', residual, x!.shape)
+    const dx = attrs['inPlace'] ? backend.again(dy!) : backend.output(x!.shape)
     const dgamma = backend.output(gamma!.shape)
     const dbeta = backend.output(beta!.shape)
     loadAddon().groupNormGradient(
@@ -66,6 +94,7 @@ export const groupNormReluGrad = kernel(
       flatShape(x!.shape, groups),
       attrs['epsilon'] as number,
       attrs['relu'] as boolean,
+      residual ? floats(backend, residual) : null,
     )
     return [dx.info, dgamma.info, dbeta.info]
   },

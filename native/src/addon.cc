@@ -72,13 +72,15 @@ void with_precision(const Arguments& a, int i, Body&& body) {
   body(*native);
 }
 
-// (x, filter, y, shape, precision)
+// (x, filter, y, shape, precision, norm or null, residual or null)
 Napi::Value conv3d_forward(const Napi::CallbackInfo& info) {
   return guarded(info, "conv3d", [&](const Arguments& a) {
     const auto s = conv3d_shape(a, 3);
     const ctflow::Conv3dForward call{s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)),
                                      a.floats(1, "filter", filter_elements(a, s)),
-                                     a.floats(2, "y", elements(a, s.batch, s.out, s.co))};
+                                     a.floats(2, "y", elements(a, s.batch, s.out, s.co)),
+                                     a.is_null(5) ? nullptr : a.floats(5, "norm", a.product({s.batch, 3, s.ci})),
+                                     a.is_null(6) ? nullptr : a.floats(6, "residual", elements(a, s.batch, s.out, s.co))};
     with_precision(a, 4, [&](const auto& variant) { variant.conv3d_forward(call); });
     return a.env().Undefined();
   });
@@ -96,13 +98,14 @@ Napi::Value conv3d_input_gradient(const Napi::CallbackInfo& info) {
   });
 }
 
-// (x, dy, dfilter, shape, precision)
+// (x, dy, dfilter, shape, precision, norm or null)
 Napi::Value conv3d_filter_gradient(const Napi::CallbackInfo& info) {
   return guarded(info, "conv3d's filter gradient", [&](const Arguments& a) {
     const auto s = conv3d_shape(a, 3);
     const ctflow::Conv3dFilterGradient call{s, a.floats(0, "x", elements(a, s.batch, s.in, s.ci)),
                                             a.floats(1, "dy", elements(a, s.batch, s.out, s.co)),
-                                            a.floats(2, "dfilter", filter_elements(a, s))};
+                                            a.floats(2, "dfilter", filter_elements(a, s)),
+                                            a.is_null(5) ? nullptr : a.floats(5, "norm", a.product({s.batch, 3, s.ci}))};
     with_precision(a, 4, [&](const auto& variant) { variant.conv3d_filter_gradient(call); });
     return a.env().Undefined();
   });
@@ -124,7 +127,7 @@ Napi::Value group_norm_forward(const Napi::CallbackInfo& info) {
     const auto s = group_norm_shape(a, 6, 7, 8);
     const int64_t size = a.product({s.batch, s.voxels, s.channels});
     kernels().group_norm_forward({s, a.floats(0, "x", size), a.floats(1, "gamma", s.channels), a.floats(2, "beta", s.channels),
-                                  a.floats(3, "y", size), a.floats(4, "mean", s.batch * s.groups),
+                                  a.is_null(3) ? nullptr : a.floats(3, "y", size), a.floats(4, "mean", s.batch * s.groups),
                                   a.floats(5, "rstd", s.batch * s.groups)});
     return a.env().Undefined();
   });
@@ -137,7 +140,8 @@ Napi::Value group_norm_gradient(const Napi::CallbackInfo& info) {
     kernels().group_norm_gradient(
         {s, a.floats(0, "dy", size), a.floats(1, "x", size), a.floats(2, "gamma", s.channels), a.floats(3, "beta", s.channels),
          a.floats(4, "mean", s.batch * s.groups), a.floats(5, "rstd", s.batch * s.groups), a.floats(6, "dx", size),
-         a.floats(7, "dgamma", s.channels), a.floats(8, "dbeta", s.channels)});
+         a.floats(7, "dgamma", s.channels), a.floats(8, "dbeta", s.channels),
+         a.is_null(12) ? nullptr : a.floats(12, "residual", size)});
     return a.env().Undefined();
   });
 }

@@ -60,11 +60,14 @@ Case conv3d(Random& random) {
   const int64_t outputs = static_cast<int64_t>(s.batch) * s.out[0] * s.out[1] * s.out[2] * s.co;
   const int64_t taps = static_cast<int64_t>(s.kernel[0]) * s.kernel[1] * s.kernel[2];
   std::shared_ptr<Floats> x = floats(random, inputs), filter = floats(random, taps * s.ci * s.co), dy = floats(random, outputs);
-  return {text(s), [=](const Kernels& kernels) {
+  const bool normed = random.chance(2), added = random.chance(2);
+  std::shared_ptr<Floats> norm = floats(random, static_cast<int64_t>(s.batch) * 3 * s.ci), residual = floats(random, outputs);
+  return {text(s) + (normed ? ", norm" : "") + (added ? ", residual" : ""), [=](const Kernels& kernels) {
             const auto y = unwritten(outputs), dx = unwritten(inputs), dfilter = unwritten(taps * s.ci * s.co);
-            kernels.conv3d_forward({s, x->get(), filter->get(), y->get()});
+            const float* of_input = normed ? norm->get() : nullptr;
+            kernels.conv3d_forward({s, x->get(), filter->get(), y->get(), of_input, added ? residual->get() : nullptr});
             kernels.conv3d_input_gradient({s, dy->get(), filter->get(), dx->get()});
-            kernels.conv3d_filter_gradient({s, x->get(), dy->get(), dfilter->get()});
+            kernels.conv3d_filter_gradient({s, x->get(), dy->get(), dfilter->get(), of_input});
             // A sum of n products at random is about sqrt(n) / 3; what rounding leaves is relative to that.
             const auto size = [](int64_t n) { return std::sqrt(static_cast<double>(n)) / 3; };
             return Outputs{output("y", *y, 2e-6, size(taps * s.ci)), output("dx", *dx, 2e-6, size(taps * s.co)),

@@ -75,13 +75,17 @@ t.test('a batch that is written past the caches equals its samples, bit for bit'
   for (let i = 0; i < x!.length; i++) x![i] = Math.fround(Math.sin(i))
   const sample = (values: Float32Array, i: number): Float32Array =>
     values.subarray(i * voxels * 8, (i + 1) * voxels * 8)
-  for (const precision of ['float32', ...precisions()] as const) {
-    whole!.fill(NaN)
-    addon.conv3dForward(x!, filter, whole!, [batch, ...shape], precision)
-    for (let i = 0; i < batch; i++)
-      addon.conv3dForward(sample(x!, i), filter, sample(parts!, i), [1, ...shape], precision)
-    t.ok(Buffer.from(whole!.buffer).equals(Buffer.from(parts!.buffer)), precision)
-  }
+  for (const precision of ['float32', ...precisions()] as const)
+    for (const residual of [null, x!]) {
+      whole!.fill(NaN)
+      addon.conv3dForward(x!, filter, whole!, [batch, ...shape], precision, null, residual)
+      for (let i = 0; i < batch; i++) {
+        const added = residual && sample(residual, i)
+        addon.conv3dForward(sample(x!, i), filter, sample(parts!, i), [1, ...shape], precision, null, added)
+      }
+      const same = Buffer.from(whole!.buffer).equals(Buffer.from(parts!.buffer))
+      t.ok(same, residual ? `${precision}, with a residual` : precision)
+    }
 })
 
 t.test('numbers are rounded to the nearest, ties to even', { skip }, async t => {

@@ -45,10 +45,13 @@ function conv3d(draw: Rng): Call {
   const x = numbers(draw, count([batch, ...input, ci]))
   const filter = numbers(draw, count([...kernel, ci, co]))
   const dy = numbers(draw, count([batch, ...out, co]))
+  const norm = draw.integer(2) === 0 ? null : numbers(draw, batch * 3 * ci)
+  const residual = draw.integer(2) === 0 ? null : numbers(draw, dy.length)
+  const forward = [x, filter, empty(dy.length), shape, 'float32', norm, residual]
   return pick<Call>(draw, [
-    { name: 'conv3dForward', args: [x, filter, empty(dy.length), shape], outputs: [2] },
+    { name: 'conv3dForward', args: forward, outputs: [2] },
     { name: 'conv3dInputGradient', args: [dy, filter, empty(x.length), shape], outputs: [2] },
-    { name: 'conv3dFilterGradient', args: [x, dy, empty(filter.length), shape], outputs: [2] },
+    { name: 'conv3dFilterGradient', args: [x, dy, empty(filter.length), shape, 'float32', norm], outputs: [2] },
   ])
 }
 

@@ -22,7 +22,8 @@ constexpr int64_t kOtherFloats = 3 << 16;
 template <class A>
 class Bfloat16FilterGradient {
  public:
-  explicit Bfloat16FilterGradient(const Conv3dFilterGradient& a) : a_(a), s_(a.shape), by_taps_(s_.kernel[2] == 3 && s_.stride[2] == 1), by_eight_(by_taps_ && s_.co == 8) {
+  explicit Bfloat16FilterGradient(const Conv3dFilterGradient& a)
+      : a_(a), s_(a.shape), norm_(a.norm, a.shape.batch, a.shape.ci), by_taps_(s_.kernel[2] == 3 && s_.stride[2] == 1), by_eight_(by_taps_ && s_.co == 8) {
     for (int i = 0; i < 2; i++)
       axes_[i] = by_taps_ ? Axis{s_.in[i], s_.out[i], s_.kernel[i], s_.stride[i], s_.pad[i], true}
                           : Axis{s_.out[i], s_.in[i], s_.kernel[i], s_.stride[i], s_.pad[i], false};
@@ -63,6 +64,8 @@ class Bfloat16FilterGradient {
     Scratch<float> packed(of_thread * threads);
     Scratch<int64_t> tags(held * threads);
     Scratch<RowTriple> lists(static_cast<int64_t>(threads) * segment_);
+    const int64_t line = norm_.is_there() ? scratch_elements({s_.in[2], s_.ci}) : 0;
+    Scratch<float> lines(scratch_elements({threads, line}));
 
     parallel(chunks_ * groups, [&](int64_t task, int thread) {
       const int64_t chunk = task / groups;
@@ -75,6 +78,7 @@ class Bfloat16FilterGradient {
       t.other = t.zeros + other_floats;
       t.tags = tags.get() + held * thread;
       t.list = lists.get() + static_cast<int64_t>(thread) * segment_;
+      t.line = lines.get() + thread * line;
       for (int64_t i = 0; i < held; i++) t.tags[i] = -1;
       for (int64_t i = 0; i < other_floats; i++) t.zeros[i] = 0;
       for (int64_t tap = 0; tap < taps_; tap++)
@@ -97,6 +101,7 @@ class Bfloat16FilterGradient {
     float* other;
     int64_t* tags;
     RowTriple* list;
+    float* line;  // a normalised row of x, before it is packed
     const float* ahead;  // read with each pair of the next tile, to have it in a cache
     int64_t ahead_step;
   };
@@ -233,7 +238,7 @@ class Bfloat16FilterGradient {
 
   void pack_main(const Task& t, const Place& at, float* to) const {
     if (by_taps_)
-      pack_pairs_of_row<A>({x_row(at.sample, at.z, at.y) + t.first, s_.in[2], s_.ci, t.channels, 0, 2, 1, pairs_, t.channels}, to);
+      pack_pairs_of_row<A>({seen_row(t, at.sample, at.z, at.y) + t.first, s_.in[2], s_.ci, t.channels, 0, 2, 1, pairs_, t.channels}, to);
     else
       pack_pairs_of_row<A>({dy_row(at.sample, at.z, at.y), s_.out[2], s_.co, s_.co, 0, 2, 1, pairs_, dy_lanes_}, to);
   }
@@ -251,7 +256,7 @@ class Bfloat16FilterGradient {
     if (by_taps_)
       pack_pairs_of_row<A>({dy_row(at.sample, z, y), s_.out[2], s_.co, s_.co, s_.pad[2] - 2, 1, 1, other_count_, dy_lanes_}, to);
     else
-      pack_pairs_of_row<A>({x_row(at.sample, z, y) + t.first, s_.in[2], s_.ci, t.channels, -s_.pad[2], 1, s_.stride[2], other_count_, t.channels}, to);
+      pack_pairs_of_row<A>({seen_row(t, at.sample, z, y) + t.first, s_.in[2], s_.ci, t.channels, -s_.pad[2], 1, s_.stride[2], other_count_, t.channels}, to);
     return to;
   }
 
@@ -279,6 +284,13 @@ class Bfloat16FilterGradient {
     for (int64_t i = floats * p / planes; i < floats * (p + 1) / planes; i += 16) __builtin_prefetch(row + i, 0, 2);
   }
 
+  // The row of x as the convolution sees it, until the next one is asked for.
+  const float* seen_row(const Task& t, int64_t sample, int z, int y) const {
+    const float* row = x_row(sample, z, y);
+    if (!norm_.is_there()) return row;
+    norm_.apply(sample, row, static_cast<int64_t>(s_.in[2]) * s_.ci, t.line);
+    return t.line;
+  }
   const float* x_row(int64_t sample, int z, int y) const {
     return a_.x + ((sample * s_.in[0] + z) * s_.in[1] + y) * s_.in[2] * s_.ci;
   }
@@ -288,6 +300,7 @@ class Bfloat16FilterGradient {
 
   const Conv3dFilterGradient& a_;
   const Conv3dShape& s_;
+  const InputNorm<typename A::Float32> norm_;
   const bool by_taps_;   // main rows are x's
   const bool by_eight_;  // and eight output channels share a register with another tap
   Axis axes_[2];         // D and H: main rows see others

@@ -44,6 +44,13 @@ static inline void gradient_tile_of_pairs(const RowPair* rows, int row_count, in
   }
 }
 
+// An input row and two output rows that see it through different rows of taps.
+struct RowTriple {
+  const float* x;
+  const float* a;
+  const float* b;
+};
+
 // For eight output channels, two rows of taps (kd, kh) at once: {tap 1, tap 0} of row a, of row b, and tap 2 of both. With
 // each pair it asks for a piece of a row that will be packed next.
 template <class A, int C>

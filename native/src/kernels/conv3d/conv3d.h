@@ -25,6 +25,11 @@ struct Conv3dForward {
   const float* x;
   const float* filter;
   float* y;
+  // (N, 3, ci): mean, scale and shift. The input is then max(0, (x - mean) * scale + shift), group norm and ReLU; null
+  // for x itself.
+  const float* norm = nullptr;
+  // Added to y; null for nothing.
+  const float* residual = nullptr;
 };
 
 struct Conv3dInputGradient {
@@ -39,6 +44,8 @@ struct Conv3dFilterGradient {
   const float* x;
   const float* dy;
   float* dfilter;
+  // As in Conv3dForward.
+  const float* norm = nullptr;
 };
 
 }  // namespace ctflow

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/partial-sums.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
@@ -62,76 +63,21 @@ static inline void gradient_tile(const RowPair* rows, int row_count, int count, 
   }
 }
 
-// Two rows of taps (kd, kh) at once for eight output channels, three taps along x, stride 1, padding 1: the sixteen
-// lanes hold {tap 1, tap 0} of row a, {tap 1, tap 0} of row b, and {tap 2 of a, tap 2 of b}.
-struct RowTriple {
-  const float* x;
-  const float* a;
-  const float* b;
-};
-
-template <class A, int C>
-static inline void gradient_tile_8(const RowTriple* rows, int row_count, int width, int64_t x_step, float* to_a, float* to_b,
-                                   int64_t to_tap, int64_t to_channel) {
-  using F = typename A::F;
-  F sum_a[C], sum_b[C], sum_2[C];
-  CTFLOW_UNROLL
-  for (int c = 0; c < C; c++) sum_a[c] = sum_b[c] = sum_2[c] = A::zero();
-  const auto low = A::first(8);
-  for (int r = 0; r < row_count; r++) {
-    const float* x = rows[r].x;
-    const float* a = rows[r].a;
-    const float* b = rows[r].b;
-    F before = A::zero();
-    for (int i = 0; i + 1 < width; i++, x += x_step, a += 8, b += 8) {
-      const F here_a = A::load(a);
-      const F here_b = A::load(b);
-      CTFLOW_UNROLL
-      for (int c = 0; c < C; c++) {
-        const F value = A::set(x[c]);
-        sum_a[c] = A::fma(value, here_a, sum_a[c]);
-        sum_b[c] = A::fma(value, here_b, sum_b[c]);
-        sum_2[c] = A::fma(value, before, sum_2[c]);
-      }
-      before = A::join_low(here_a, b);
-    }
-    const F here_a = A::load(low, a);
-    const F here_b = A::load(low, b);
-    CTFLOW_UNROLL
-    for (int c = 0; c < C; c++) {
-      const F value = A::set(x[c]);
-      sum_a[c] = A::fma(value, here_a, sum_a[c]);
-      sum_b[c] = A::fma(value, here_b, sum_b[c]);
-      sum_2[c] = A::fma(value, before, sum_2[c]);
-    }
-  }
-  CTFLOW_UNROLL
-  for (int c = 0; c < C; c++) {
-    float* pa = to_a + c * to_channel;
-    float* pb = to_b + c * to_channel;
-    A::add_halves(pa + to_tap, pa, sum_a[c]);
-    A::add_halves(pb + to_tap, pb, sum_b[c]);
-    A::add_halves(pa + 2 * to_tap, pb + 2 * to_tap, sum_2[c]);
-  }
-}
-
 template <class A>
 class FilterGradient {
  public:
-  explicit FilterGradient(const Conv3dFilterGradient& a) : a_(a), s_(a.shape) {
+  explicit FilterGradient(const Conv3dFilterGradient& a)
+      : a_(a), s_(a.shape), norm_(a.norm, a.shape.batch, a.shape.ci), x_(a.x) {
     taps_ = static_cast<int64_t>(s_.kernel[0]) * s_.kernel[1] * s_.kernel[2];
     size_ = taps_ * s_.ci * s_.co;
     rows_ = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1];
-    by_eight_ = A::kPairs && s_.co == 8 && s_.kernel[2] == 3 && s_.pad[2] == 1 && s_.stride[2] == 1 &&
-                s_.out[2] == s_.in[2] && s_.stride[0] == 1 && s_.stride[1] == 1;
-    if (by_eight_) rows_ = static_cast<int64_t>(s_.batch) * s_.in[0] * s_.in[1];
+    one_tap_ = taps_ == 1 && s_.stride[0] * s_.stride[1] * s_.stride[2] == 1 && s_.pad[0] + s_.pad[1] + s_.pad[2] == 0;
     int64_t chunks = rows_ * s_.out[2] / kVoxelsOfChunk;
     if (chunks > kMostChunks) chunks = kMostChunks;
     if (chunks > kMostPartialFloats / size_) chunks = kMostPartialFloats / size_;
     if (chunks > rows_) chunks = rows_;
     chunks_ = chunks < 1 ? 1 : chunks;
-    // By eight, one row is met by many others: it stays in the first cache when it goes alone.
-    segment_ = (by_eight_ ? kVoxelsInRegisters / 2 : kVoxelsInRegisters) / s_.out[2];
+    segment_ = kVoxelsInRegisters / s_.out[2];
     if (segment_ < 1) segment_ = 1;
   }
 
@@ -139,10 +85,21 @@ class FilterGradient {
     constexpr int C = A::kGradientChannels;
     const int groups = (s_.ci + C - 1) / C;
     const int threads = thread_count();
+    const int64_t line = static_cast<int64_t>(s_.in[2]) * s_.ci;
     Scratch<float> partial(chunks_ * size_);
-    Scratch<RowTriple> lists(static_cast<int64_t>(threads) * segment_);
-    Scratch<float> zeros(by_eight_ ? static_cast<int64_t>(s_.out[2]) * 8 + 8 : 1);
-    for (int64_t i = 0; by_eight_ && i < static_cast<int64_t>(s_.out[2]) * 8 + 8; i++) zeros[i] = 0;
+    Scratch<RowPair> lists(scratch_elements({threads, segment_}));
+    // Where there is one tap each row is met once, and normalised then. Otherwise all are, before.
+    const bool row_by_row = norm_.is_there() && one_tap_;
+    const bool whole = norm_.is_there() && !one_tap_;
+    Scratch<float> lines(row_by_row ? scratch_elements({threads, segment_, line}) : 1);
+    const int64_t input_rows = static_cast<int64_t>(s_.batch) * s_.in[0] * s_.in[1];
+    Scratch<float> normalised(whole ? scratch_elements({input_rows, line}) : 1);
+    if (whole) {
+      parallel(input_rows, [&](int64_t row, int) {
+        norm_.apply(row / s_.in[0] / s_.in[1], a_.x + row * line, line, normalised.get() + row * line);
+      });
+      x_ = normalised.get();
+    }
 
     parallel(chunks_ * groups, [&](int64_t task, int thread) {
       const int64_t chunk = task / groups;
@@ -152,19 +109,25 @@ class FilterGradient {
       for (int64_t tap = 0; tap < taps_; tap++)
         std::memset(to + (tap * s_.ci + first) * s_.co, 0, sizeof(float) * channels * s_.co);
       const int64_t end = rows_ * (chunk + 1) / chunks_;
-      RowTriple* list = lists.get() + static_cast<int64_t>(thread) * segment_;
+      RowPair* list = lists.get() + static_cast<int64_t>(thread) * segment_;
       for (int64_t row = rows_ * chunk / chunks_; row < end; row += segment_) {
         const int64_t stop = row + segment_ < end ? row + segment_ : end;
+        const float* seen = nullptr;
+        if (row_by_row) {
+          float* rows = lines.get() + static_cast<int64_t>(thread) * segment_ * line;
+          for (int64_t r = row; r < stop; r++) norm_.apply(r / s_.in[0] / s_.in[1], x_ + r * line, line, rows + (r - row) * line);
+          seen = rows;
+        }
         for (int c = first; c < first + channels;) {
           const int left = first + channels - c;
           if (left >= 8 && C >= 8)
-            segment<8>(row, stop, c, to, list, zeros.get()), c += 8;
+            segment<8>(row, stop, seen, c, to, list), c += 8;
           else if (left >= 4)
-            segment<4>(row, stop, c, to, list, zeros.get()), c += 4;
+            segment<4>(row, stop, seen, c, to, list), c += 4;
           else if (left >= 2)
-            segment<2>(row, stop, c, to, list, zeros.get()), c += 2;
+            segment<2>(row, stop, seen, c, to, list), c += 2;
           else
-            segment<1>(row, stop, c, to, list, zeros.get()), c += 1;
+            segment<1>(row, stop, seen, c, to, list), c += 1;
         }
       }
     });
@@ -173,18 +136,15 @@ class FilterGradient {
   }
 
  private:
-  // Rows [row, stop) for input channels [c, c + C), all taps and output channels.
+  // Rows [row, stop) for input channels [c, c + C), all taps and output channels; `seen` are these rows where they lie
+  // apart, or null.
   template <int C>
-  void segment(int64_t row, int64_t stop, int c, float* to, RowTriple* list, const float* zeros) const {
-    if constexpr (A::kPairs) {
-      if (by_eight_) return segment_by_eight<C>(row, stop, c, to, list, zeros);
-    }
-    RowPair* pairs = reinterpret_cast<RowPair*>(list);
+  void segment(int64_t row, int64_t stop, const float* seen, int c, float* to, RowPair* pairs) const {
     for (int kd = 0; kd < s_.kernel[0]; kd++)
       for (int kh = 0; kh < s_.kernel[1]; kh++) {
         int n = 0;
         for (int64_t r = row; r < stop; r++) {
-          const float* x = input_row(r, kd, kh);
+          const float* x = seen == nullptr ? input_row(r, kd, kh) : seen + (r - row) * s_.in[2] * s_.ci;
           if (x != nullptr) pairs[n++] = RowPair{x + c, a_.dy + r * s_.out[2] * s_.co};
         }
         if (n > 0) taps_of_row<C>(pairs, n, to + (static_cast<int64_t>(kd) * s_.kernel[1] + kh) * s_.kernel[2] * s_.ci * s_.co + c * s_.co);
@@ -238,65 +198,22 @@ class FilterGradient {
     }
   }
 
-  // Here the rows are input rows; taps (kd, kh) meet them two by two.
-  template <int C>
-  void segment_by_eight(int64_t row, int64_t stop, int c, float* to, RowTriple* list, const float* zeros) const {
-    const int planes = s_.kernel[0] * s_.kernel[1];
-    const int64_t per_plane = static_cast<int64_t>(3) * s_.ci * 8;
-    float dump[3 * 8 * 8];
-    for (int p = 0; p < planes; p += 2) {
-      const bool two = p + 1 < planes;
-      int n = 0;
-      for (int64_t r = row; r < stop; r++) {
-        const float* a = output_row(r, p);
-        const float* b = two ? output_row(r, p + 1) : nullptr;
-        if (a == nullptr && b == nullptr) continue;
-        list[n++] = RowTriple{a_.x + r * s_.in[2] * s_.ci + c, a == nullptr ? zeros : a, b == nullptr ? zeros : b};
-      }
-      if (n == 0) continue;
-      float* to_a = to + p * per_plane + c * 8;
-      if (two) {
-        gradient_tile_8<A, C>(list, n, s_.in[2], s_.ci, to_a, to_a + per_plane, static_cast<int64_t>(s_.ci) * 8, 8);
-      } else {
-        // The last row has no partner; its partner's sums are sums of zeros, kept out of the result.
-        gradient_tile_8_alone<C>(list, n, to_a, dump);
-      }
-    }
-  }
-
-  template <int C>
-  void gradient_tile_8_alone(const RowTriple* list, int n, float* to_a, float* dump) const {
-    const int64_t tap = static_cast<int64_t>(s_.ci) * 8;
-    float a[3 * C * 8];
-    for (int i = 0; i < 3 * C * 8; i++) a[i] = dump[i] = 0;
-    gradient_tile_8<A, C>(list, n, s_.in[2], s_.ci, a, dump, C * 8, 8);
-    for (int k = 0; k < 3; k++)
-      for (int i = 0; i < C * 8; i++) to_a[k * tap + i] += a[k * C * 8 + i];
-  }
-
   // The input row that output row r sees through taps (kd, kh, .), or null.
   const float* input_row(int64_t r, int kd, int kh) const {
     const int y = static_cast<int>(r % s_.out[1]) * s_.stride[1] - s_.pad[1] + kh;
     const int z = static_cast<int>(r / s_.out[1] % s_.out[0]) * s_.stride[0] - s_.pad[0] + kd;
     if (y < 0 || y >= s_.in[1] || z < 0 || z >= s_.in[0]) return nullptr;
     const int64_t sample = r / s_.out[1] / s_.out[0];
-    return a_.x + ((sample * s_.in[0] + z) * s_.in[1] + y) * s_.in[2] * s_.ci;
-  }
-
-  // The output row that sees input row r through the taps of plane p, or null; stride 1.
-  const float* output_row(int64_t r, int p) const {
-    const int y = static_cast<int>(r % s_.in[1]) + s_.pad[1] - p % s_.kernel[1];
-    const int z = static_cast<int>(r / s_.in[1] % s_.in[0]) + s_.pad[0] - p / s_.kernel[1];
-    if (y < 0 || y >= s_.out[1] || z < 0 || z >= s_.out[0]) return nullptr;
-    const int64_t sample = r / s_.in[1] / s_.in[0];
-    return a_.dy + ((sample * s_.out[0] + z) * s_.out[1] + y) * s_.out[2] * 8;
+    return x_ + ((sample * s_.in[0] + z) * s_.in[1] + y) * s_.in[2] * s_.ci;
   }
 
   const Conv3dFilterGradient& a_;
   const Conv3dShape& s_;
+  const InputNorm<A> norm_;
+  const float* x_;
   int64_t taps_, size_, rows_, chunks_;
   int segment_;
-  bool by_eight_;
+  bool one_tap_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "kernels/conv3d/axis.h"
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -48,8 +49,9 @@ class RowConvolution {
   // `filter_out` and `filter_in` are the steps, in floats, from one output or input channel to the next in the filter
   // (taps, ci, co): the input gradient swaps them.
   RowConvolution(int batch, const Axis axes[3], int channels_in, int channels_out, const float* x, const float* filter,
-                 int64_t filter_in, int64_t filter_out, float* y)
+                 int64_t filter_in, int64_t filter_out, float* y, const float* norm = nullptr, const float* residual = nullptr)
       : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter), filter_in_(filter_in), filter_out_(filter_out), y_(y),
+        norm_(norm, batch, channels_in), residual_(residual),
         pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)), slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
         lanes_(A::V), blocks_in_((slots_in_ + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
         classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
@@ -82,13 +84,15 @@ class RowConvolution {
     Scratch<float> packed_rows(scratch_elements({threads, held, row_floats}));
     Scratch<int64_t> tags(scratch_elements({threads, held}));
     Scratch<RowTaps> lists(scratch_elements({threads, most, group}));
+    const int64_t line = norm_.is_there() ? scratch_elements({w_.inputs, ci_}) : 0;
+    Scratch<float> lines(scratch_elements({threads, line}));
 
     parallel(static_cast<int64_t>(batch_) * z_blocks * y_blocks, [&](int64_t task, int thread) {
       const int y_block = static_cast<int>(task % y_blocks);
       const int z_block = static_cast<int>(task / y_blocks % z_blocks);
       const int sample = static_cast<int>(task / y_blocks / z_blocks);
       Cache cache{packed_rows.get() + static_cast<int64_t>(thread) * held * row_floats, tags.get() + static_cast<int64_t>(thread) * held,
-                  row_floats, window, held / window};
+                  row_floats, window, held / window, lines.get() + thread * line};
       for (int i = 0; i < held; i++) cache.tags[i] = -1;
       RowTaps* list = lists.get() + static_cast<int64_t>(thread) * most * group;
       const int y = y_block * group;
@@ -115,6 +119,7 @@ class RowConvolution {
     int64_t row_floats;
     int planes;
     int rows_of_plane;
+    float* line;  // a normalised row, before it is packed
   };
 
   void make_classes() {
@@ -238,6 +243,7 @@ class RowConvolution {
                   k.taps,
                   offsets_.get() + k.first_tap,
                   y_ + voxel * co_ + block.channel,
+                  residual_ == nullptr ? nullptr : residual_ + voxel * co_ + block.channel,
                   static_cast<int64_t>(k.step) * co_,
                   k.count,
                   left < block.registers * lanes_ ? left : block.registers * lanes_,
@@ -271,6 +277,10 @@ class RowConvolution {
     if (cache.tags[place] == tag) return to;
     cache.tags[place] = tag;
     const float* from = x_ + ((static_cast<int64_t>(sample) * d_.inputs + z) * h_.inputs + y) * w_.inputs * ci_;
+    if (norm_.is_there()) {
+      norm_.apply(sample, from, static_cast<int64_t>(w_.inputs) * ci_, cache.line);
+      from = cache.line;
+    }
     const int most = slots_ * Slots::kValues;
     for (int block = 0; block < blocks_in_; block++) {
       const int channels = ci_ - block * most < most ? ci_ - block * most : most;
@@ -340,6 +350,8 @@ class RowConvolution {
   const float* const filter_;
   const int64_t filter_in_, filter_out_;
   float* const y_;
+  const InputNorm<typename A::Float32> norm_;
+  const float* const residual_;
   const bool pairs_;
   const int slots_;  // of a block of input channels
   const int slots_in_;
@@ -365,7 +377,7 @@ static bool forward_by_rows(const Conv3dForward& a) {
   if (s.stride[2] > 2) return false;
   Axis axes[3];
   for (int i = 0; i < 3; i++) axes[i] = Axis{s.out[i], s.in[i], s.kernel[i], s.stride[i], s.pad[i], false};
-  RowConvolution<A, Slots>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
+  RowConvolution<A, Slots>(s.batch, axes, s.ci, s.co, a.x, a.filter, s.co, 1, a.y, a.norm, a.residual).run();
   return true;
 }
 

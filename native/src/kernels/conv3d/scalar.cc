@@ -8,6 +8,14 @@ namespace {
 
 inline int64_t voxels(const int size[3]) { return static_cast<int64_t>(size[0]) * size[1] * size[2]; }
 
+// The input as the convolution sees it.
+inline float seen(const float* norm, int ci, int64_t sample, int channel, float value) {
+  if (norm == nullptr) return value;
+  const float* mean = norm + sample * 3 * ci + channel;
+  const float y = (value - mean[0]) * mean[ci] + mean[2 * ci];
+  return y < 0 ? 0 : y;
+}
+
 // Calls visit(input voxel, tap) for each input voxel that output voxel (z, y, x) of a sample sees.
 template <class Visit>
 inline void for_each_tap(const Conv3dShape& s, int z, int y, int x, Visit&& visit) {
@@ -33,17 +41,19 @@ void conv3d_forward__scalar(const Conv3dForward& a) {
   parallel(static_cast<int64_t>(s.batch) * s.out[0] * s.out[1], [&](int64_t row, int) {
     const int y = static_cast<int>(row % s.out[1]);
     const int z = static_cast<int>(row / s.out[1] % s.out[0]);
-    const float* x_sample = a.x + row / s.out[1] / s.out[0] * voxels(s.in) * s.ci;
+    const int64_t sample = row / s.out[1] / s.out[0];
+    const float* x_sample = a.x + sample * voxels(s.in) * s.ci;
     for (int x = 0; x < s.out[2]; x++) {
       float* to = a.y + (row * s.out[2] + x) * s.co;
       for (int o = 0; o < s.co; o++) to[o] = 0;
       for_each_tap(s, z, y, x, [&](int64_t voxel, int tap) {
         for (int i = 0; i < s.ci; i++) {
-          const float value = x_sample[voxel * s.ci + i];
+          const float value = seen(a.norm, s.ci, sample, i, x_sample[voxel * s.ci + i]);
           const float* w = a.filter + (static_cast<int64_t>(tap) * s.ci + i) * s.co;
           for (int o = 0; o < s.co; o++) to[o] += value * w[o];
         }
       });
+      for (int o = 0; a.residual != nullptr && o < s.co; o++) to[o] += a.residual[(row * s.out[2] + x) * s.co + o];
     }
   });
 }
@@ -83,7 +93,7 @@ void conv3d_filter_gradient__scalar(const Conv3dFilterGradient& a) {
         for (int y = 0; y < s.out[1]; y++)
           for (int x = 0; x < s.out[2]; x++, dy += s.co)
             for_each_tap(s, z, y, x, [&](int64_t voxel, int tap) {
-              const double value = x_sample[voxel * s.ci + i];
+              const double value = seen(a.norm, s.ci, sample, static_cast<int>(i), x_sample[voxel * s.ci + i]);
               double* to = sums.get() + (static_cast<int64_t>(tap) * s.ci + i) * s.co;
               for (int o = 0; o < s.co; o++) to[o] += value * dy[o];
             });

@@ -43,6 +43,7 @@ struct RowJob {
   int taps;          // along x
   const int* shift;  // of each tap, in floats of a packed row
   float* y;          // first output voxel of the row
+  const float* residual;  // added to them, or null
   int64_t step;      // from one output voxel to the next, in floats
   int count;         // output voxels
   int channels;      // output channels of this block, at most the lanes
@@ -59,10 +60,31 @@ static inline void fetch_ahead(const RowJob& job, int at, int outputs) {
   for (; from < end; from += 16) __builtin_prefetch(from, 0, 2);
 }
 
+// The end of a tile: `sum` goes to y[at], with the residual if there is one; all lanes, or those of the mask.
+template <class A>
+static inline void put(const RowJob& job, int64_t at, typename A::F sum) {
+  if (job.residual != nullptr) sum = A::add(sum, A::load(job.residual + at));
+  A::store(job.y + at, sum);
+}
+template <class A>
+static inline void put(const RowJob& job, int64_t at, typename A::Mask mask, typename A::F sum) {
+  if (job.residual != nullptr) sum = A::add(sum, A::load(mask, job.residual + at));
+  A::store(mask, job.y + at, sum);
+}
+
+// Asks for the residual of `count` voxels at the start of their tile: it is there at the end.
+static inline void expect_residual(const RowJob& job, int at, int count) {
+  if (job.residual == nullptr) return;
+  const float* first = job.residual + at * job.step;
+  const float* last = first + (count - 1) * job.step + job.channels;
+  for (const float* p = first; p < last; p += 16) __builtin_prefetch(p);
+}
+
 // T voxels x B registers.
 template <class A, int S, int SX, int T, int B>
 static inline void plain_tile(const RowJob& job, int at) {
   using F = typename A::F;
+  expect_residual(job, at, T);
   F total[T * B], sum[T * B];
   CTFLOW_UNROLL
   for (int i = 0; i < T * B; i++) total[i] = sum[i] = A::zero();
@@ -86,12 +108,11 @@ static inline void plain_tile(const RowJob& job, int at) {
     }
     if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
   }
-  float* y = job.y + at * job.step;
   const auto last = A::first(job.channels - (B - 1) * A::V);
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) {
-    if (B == 2) A::store(y + t * job.step, total[t * B]);
-    A::store(last, y + t * job.step + (B - 1) * A::V, total[t * B + B - 1]);
+    if (B == 2) put<A>(job, (at + t) * job.step, total[t * B]);
+    put<A>(job, (at + t) * job.step + (B - 1) * A::V, last, total[t * B + B - 1]);
   }
 }
 
@@ -99,6 +120,7 @@ static inline void plain_tile(const RowJob& job, int at) {
 template <class A, int S, int T>
 static inline void fused_tile(const RowJob& job, int at) {
   using F = typename A::F;
+  expect_residual(job, at, T);
   F total[T], sum[T];
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
@@ -120,10 +142,9 @@ static inline void fused_tile(const RowJob& job, int at) {
     }
     flush<A>(total, sum);  // each row: the totals have registers of their own
   }
-  float* y = job.y + at * job.step;
   const auto mask = A::first(job.channels);
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) A::store(mask, y + t * job.step, total[t]);
+  for (int t = 0; t < T; t++) put<A>(job, (at + t) * job.step, mask, total[t]);
 }
 
 // Pairs, for at most eight output channels in sixteen lanes: lane 2 c + v is channel c of voxel 2 t + v. A packed row
@@ -132,23 +153,21 @@ static inline void fused_tile(const RowJob& job, int at) {
 template <class A>
 static inline void store_pairs(const RowJob& job, int at, int t, typename A::F sum) {
   const typename A::F both = A::deinterleave(sum);
-  float* y = job.y + (at + 2 * t) * job.step;
+  const int64_t y = (at + 2 * t) * job.step;
   const bool second = at + 2 * t + 1 < job.count;
   if (job.step == 8 && job.channels == 8 && second) {
-    if (job.stream)
-      A::stream(y, both);
-    else
-      A::store(y, both);
-    return;
+    if (!job.stream) return put<A>(job, y, both);
+    return A::stream(job.y + y, job.residual == nullptr ? both : A::add(both, A::load(job.residual + y)));
   }
   const auto mask = A::first(job.channels);
-  A::store(mask, y, both);
-  if (second) A::store(mask, y + job.step, A::high_half(both));
+  put<A>(job, y, mask, both);
+  if (second) put<A>(job, y + job.step, mask, A::high_half(both));
 }
 
 template <class A, int S, int SX, int T>
 static inline void pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
+  expect_residual(job, at, 2 * T);
   F total[T], sum[T];
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
@@ -172,6 +191,7 @@ static inline void pair_tile(const RowJob& job, int at) {
 template <class A, int S, int T>
 static inline void fused_pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
+  expect_residual(job, at, 2 * T);
   F total[T], sum[T];
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();

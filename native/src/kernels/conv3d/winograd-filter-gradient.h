@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/partial-sums.h"
 #include "kernels/conv3d/winograd-planes.h"
 #include "kernels/simd/unroll.h"
@@ -105,6 +106,7 @@ class WinogradFilterGradient {
   explicit WinogradFilterGradient(const Conv3dFilterGradient& a)
       : a_(a),
         s_(a.shape),
+        norm_(a.norm, a.shape.batch, a.shape.ci),
         pairs_(A::kPairs && s_.co == 8),
         lanes_(pairs_ ? 8 : A::V),
         out_blocks_((s_.co + lanes_ - 1) / lanes_),
@@ -128,6 +130,8 @@ class WinogradFilterGradient {
     Scratch<float> partial(scratch_elements({chunks_, size_}));
     Scratch<double> sums(size_);
     Scratch<float> packed(scratch_elements({threads, planes_.plane_floats}));
+    const int64_t line = norm_.is_there() ? scratch_elements({s_.in[2], s_.ci}) : 0;
+    Scratch<float> lines(scratch_elements({threads, line}));
     const int64_t row_floats = static_cast<int64_t>(s_.out[2]) * s_.co;
     Scratch<float> zeros(row_floats);
     for (int64_t i = 0; i < row_floats; i++) zeros[i] = 0;
@@ -141,7 +145,7 @@ class WinogradFilterGradient {
         std::memset(to + i * tap_floats_ + static_cast<int64_t>(block) * planes_.slots * A::V, 0, planes_.slots * A::V * sizeof(float));
       const int64_t end = units_ * (chunk + 1) / chunks_;
       for (int64_t i = units_ * chunk / chunks_; i < end; i++)
-        unit(i, block, packed.get() + thread * planes_.plane_floats, zeros.get(), to + static_cast<int64_t>(block) * planes_.slots * A::V);
+        unit(i, block, lines.get() + thread * line, packed.get() + thread * planes_.plane_floats, zeros.get(), to + static_cast<int64_t>(block) * planes_.slots * A::V);
     });
 
     sum_chunks(partial.get(), chunks_, size_, sums.get());
@@ -150,14 +154,20 @@ class WinogradFilterGradient {
 
  private:
   // Some rows of an input plane; planes of the same rows follow each other, since they meet the same output planes.
-  void unit(int64_t i, int block, float* packed, const float* zeros, float* to) const {
+  void unit(int64_t i, int block, float* line, float* packed, const float* zeros, float* to) const {
     const int z = static_cast<int>(i % s_.in[0]);
     const int y = static_cast<int>(i / s_.in[0] % row_groups_) * kRowsOfWinogradUnit;
     const int64_t sample = i / s_.in[0] / row_groups_;
     const int rows = s_.in[1] - y < kRowsOfWinogradUnit ? s_.in[1] - y : kRowsOfWinogradUnit;
-    const float* x = a_.x + (((sample * s_.in[0] + z) * s_.in[1] + y) * s_.in[2]) * s_.ci + block * planes_.slots;
     const int channels = s_.ci - block * planes_.slots < planes_.slots ? s_.ci - block * planes_.slots : planes_.slots;
-    for (int row = 0; row < rows; row++) planes_.pack_block(x + static_cast<int64_t>(row) * s_.in[2] * s_.ci, s_.ci, channels, packed + row * planes_.row_floats);
+    for (int row = 0; row < rows; row++) {
+      const float* x = a_.x + ((sample * s_.in[0] + z) * s_.in[1] + y + row) * s_.in[2] * s_.ci;
+      if (norm_.is_there()) {
+        norm_.apply(sample, x, static_cast<int64_t>(s_.in[2]) * s_.ci, line);
+        x = line;
+      }
+      planes_.pack_block(x + block * planes_.slots, s_.ci, channels, packed + row * planes_.row_floats);
+    }
     for (int kd = 0; kd < s_.kernel[0]; kd++) {
       const int out_z = z + s_.pad[0] - kd;
       if (out_z < 0 || out_z >= s_.out[0]) continue;
@@ -245,6 +255,7 @@ class WinogradFilterGradient {
 
   const Conv3dFilterGradient& a_;
   const Conv3dShape& s_;
+  const InputNorm<A> norm_;
   const bool pairs_;  // two points of eight output channels share a register
   const int lanes_;   // output channels of a block
   const int out_blocks_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/winograd-planes.h"
 #include "kernels/simd/unroll.h"
 #include "scratch.h"
@@ -113,7 +114,7 @@ class WinogradConvolution {
   // Of `sizes` in and out along D, H, W; `pad` in front. `transposed` is the input gradient: taps go backwards. Steps
   // from one output or input channel to the next in the filter (taps, ci, co) are in floats.
   WinogradConvolution(int batch, const int in[3], const int out[3], const int kernel[3], const int pad[3], bool transposed, int channels_in, int channels_out,
-                      const float* x, const float* filter, int64_t filter_in, int64_t filter_out, float* y)
+                      const float* x, const float* filter, int64_t filter_in, int64_t filter_out, float* y, const float* norm = nullptr, const float* residual = nullptr)
       : batch_(batch),
         ci_(channels_in),
         co_(channels_out),
@@ -122,6 +123,8 @@ class WinogradConvolution {
         filter_in_(filter_in),
         filter_out_(filter_out),
         y_(y),
+        norm_(norm, batch, channels_in),
+        residual_(residual),
         transposed_(transposed),
         pairs_(A::kPairs && channels_out <= 8),
         registers_(channels_out > A::V ? 2 : 1),
@@ -157,6 +160,8 @@ class WinogradConvolution {
     Scratch<float> packed(scratch_elements({threads, kernel_[0], planes.plane_floats}));
     Scratch<int> tags(scratch_elements({threads, kernel_[0]}));
     Scratch<WinogradRow> lists(scratch_elements({threads, planes.parts, most_rows}));
+    const int64_t line = norm_.is_there() ? scratch_elements({in_[2], ci_}) : 0;
+    Scratch<float> lines(scratch_elements({threads, line}));
 
     parallel(static_cast<int64_t>(batch_) * z_blocks * y_blocks, [&](int64_t task, int thread) {
       const int sample = static_cast<int>(task / y_blocks / z_blocks);
@@ -165,7 +170,7 @@ class WinogradConvolution {
       const int z = static_cast<int>(task / y_blocks % z_blocks) * planes_of_block;
       const int z_end = out_[0] - z < planes_of_block ? out_[0] : z + planes_of_block;
       Group group{planes, sample, y, rows, packed.get() + static_cast<int64_t>(thread) * kernel_[0] * planes.plane_floats,
-                  tags.get() + static_cast<int64_t>(thread) * kernel_[0], lists.get() + static_cast<int64_t>(thread) * planes.parts * most_rows};
+                  tags.get() + static_cast<int64_t>(thread) * kernel_[0], lists.get() + static_cast<int64_t>(thread) * planes.parts * most_rows, lines.get() + thread * line};
       for (int i = 0; i < kernel_[0]; i++) group.tags[i] = -1;
       for (int at = z; at < z_end; at++) plane(group, at, filters.get(), filter_floats);
       if constexpr (A::kPairs) {
@@ -184,6 +189,19 @@ class WinogradConvolution {
     float* packed;  // an input plane z lies at z % kernel
     int* tags;
     WinogradRow* lists;
+    float* line;  // a normalised row, before it is packed
+  };
+
+  // What all tiles of a group share.
+  struct Outputs {
+    const WinogradRow* lists;
+    int64_t most_rows;
+    int row_count;
+    float* y;  // first voxel of the group's first row
+    int channels;
+    int64_t row_floats;  // of packed inputs, and from one row of taps to the next in the filter
+    int64_t filter_row_floats;
+    const float* ahead;  // the input row below the group's first one that will be packed next, or null
   };
 
   // As many rows as cost least: full tiles of registers against input rows that two groups both pack.
@@ -285,6 +303,14 @@ class WinogradConvolution {
     for (; from < end; from += 16) __builtin_prefetch(from, 0, 2);
   }
 
+  // Asks for the residual of so many tiles when they begin: it is there when they end.
+  void expect_residual(const Outputs& outputs, int64_t at, int tiles) const {
+    if (residual_ == nullptr) return;
+    const float* from = residual_ + (outputs.y - y_) + (at / tiles_ * out_[2] + at % tiles_ * 2) * co_;
+    const float* end = from + tiles * 2 * co_;
+    for (; from < end; from += 16) __builtin_prefetch(from);
+  }
+
   void pack_plane(Group& group, int z) const {
     const int place = z % kernel_[0];
     if (group.tags[place] == z) return;
@@ -292,21 +318,13 @@ class WinogradConvolution {
     for (int row = 0; row < group.rows + kernel_[1] - 1; row++) {
       const int y = group.y - pad_[1] + row;
       const float* from = y < 0 || y >= in_[1] ? nullptr : x_ + (((static_cast<int64_t>(group.sample) * in_[0] + z) * in_[1] + y) * in_[2]) * ci_;
+      if (norm_.is_there() && from != nullptr) {
+        norm_.apply(group.sample, from, static_cast<int64_t>(in_[2]) * ci_, group.line);
+        from = group.line;
+      }
       group.planes.pack(from, row, group.packed + place * group.planes.plane_floats);
     }
   }
-
-  // What all tiles of a group share.
-  struct Outputs {
-    const WinogradRow* lists;
-    int64_t most_rows;
-    int row_count;
-    float* y;  // first voxel of the group's first row
-    int channels;
-    int64_t row_floats;  // of packed inputs, and from one row of taps to the next in the filter
-    int64_t filter_row_floats;
-    const float* ahead;  // the input row below the group's first one that will be packed next, or null
-  };
 
   template <int S>
   void tiles_of_group(const Group& group, const Outputs& outputs) const {
@@ -351,7 +369,10 @@ class WinogradConvolution {
   void tile_of_rows(const Outputs& outputs, int64_t at) const {
     constexpr int kFloats = R * T * A::V;
     alignas(64) float sums[2 * kFloats];
-    for (int j = 0; j < R; j++) fetch_ahead(outputs.ahead, at + static_cast<int64_t>(j) * tiles_, T);
+    for (int j = 0; j < R; j++) {
+      fetch_ahead(outputs.ahead, at + static_cast<int64_t>(j) * tiles_, T);
+      expect_residual(outputs, at + static_cast<int64_t>(j) * tiles_, T);
+    }
     for (int part = 0; part < 2; part++)
       winograd_products_of_rows<A, S, T, R>(outputs.lists + part * outputs.most_rows, outputs.row_count, at, outputs.row_floats, outputs.filter_row_floats, sums + part * kFloats);
     const int64_t row = at / tiles_;
@@ -371,6 +392,7 @@ class WinogradConvolution {
     constexpr int kParts = kPairs ? 2 : kWinogradPoints;
     alignas(64) float sums[kParts * kFloats];
     fetch_ahead(outputs.ahead, at, T);
+    expect_residual(outputs, at, T);
     for (int part = 0; part < kParts; part++)
       winograd_products<A, kPairs, S, T, B>(outputs.lists + part * outputs.most_rows, outputs.row_count, at, sums + part * kFloats);
     int64_t row = at / tiles_;
@@ -391,14 +413,15 @@ class WinogradConvolution {
     for (int b = 0; b < B && b * A::V < channels; b++, sums += A::V, y += A::V) {
       const auto m1 = A::load(sums + part_floats), m2 = A::load(sums + 2 * part_floats);
       const auto mask = A::first(channels - b * A::V);
-      A::store(mask, y, A::add(A::load(sums), A::add(m1, m2)));
-      if (second) A::store(mask, y + co_, A::add(A::load(sums + 3 * part_floats), A::sub(m1, m2)));
+      put(mask, A::add(A::load(sums), A::add(m1, m2)), y);
+      if (second) put(mask, A::add(A::load(sums + 3 * part_floats), A::sub(m1, m2)), y + co_);
     }
   }
 
   void store_pair(typename A::F interleaved, int channels, bool second, float* y) const {
-    const auto both = A::deinterleave(interleaved);
+    auto both = A::deinterleave(interleaved);
     if (co_ == 8 && second) {
+      if (residual_ != nullptr) both = A::add(both, A::load(residual_ + (y - y_)));
       if (streams())
         A::stream(y, both);
       else
@@ -406,8 +429,13 @@ class WinogradConvolution {
       return;
     }
     const auto mask = A::first(channels);
-    A::store(mask, y, both);
-    if (second) A::store(mask, y + co_, A::high_half(both));
+    put(mask, both, y);
+    if (second) put(mask, A::high_half(both), y + co_);
+  }
+
+  void put(typename A::Mask mask, typename A::F value, float* y) const {
+    if (residual_ != nullptr) value = A::add(value, A::load(mask, residual_ + (y - y_)));
+    A::store(mask, y, value);
   }
 
   // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
@@ -423,6 +451,8 @@ class WinogradConvolution {
   const float* const filter_;
   const int64_t filter_in_, filter_out_;
   float* const y_;
+  const InputNorm<A> norm_;
+  const float* const residual_;
   const bool transposed_;
   const bool pairs_;
   bool by_rows_ = false;
@@ -443,7 +473,7 @@ static inline bool suits_winograd(const Conv3dShape& s) {
 template <class A>
 static void winograd_forward(const Conv3dForward& a) {
   const Conv3dShape& s = a.shape;
-  WinogradConvolution<A>(s.batch, s.in, s.out, s.kernel, s.pad, false, s.ci, s.co, a.x, a.filter, s.co, 1, a.y).run();
+  WinogradConvolution<A>(s.batch, s.in, s.out, s.kernel, s.pad, false, s.ci, s.co, a.x, a.filter, s.co, 1, a.y, a.norm, a.residual).run();
 }
 
 template <class A>

@@ -15,7 +15,7 @@ struct GroupNormShape {
   bool relu;
 };
 
-// y = relu(gamma * (x - mean) * rstd + beta); mean and rstd are (N, groups).
+// y = relu(gamma * (x - mean) * rstd + beta); mean and rstd are (N, groups). Without y only these two are computed.
 struct GroupNormForward {
   GroupNormShape shape;
   const float* x;
@@ -27,7 +27,7 @@ struct GroupNormForward {
 };
 
 // With u = dy where y > 0 (or everywhere without ReLU) and xh = (x - mean) * rstd: dbeta = sum u, dgamma = sum u xh,
-// dx = rstd * (gamma u - m1 - xh m2), m1 and m2 the group's means of gamma u and gamma u xh.
+// dx = rstd * (gamma u - m1 - xh m2), m1 and m2 the group's means of gamma u and gamma u xh. dx may lie where dy lies.
 struct GroupNormGradient {
   GroupNormShape shape;
   const float* dy;
@@ -39,6 +39,8 @@ struct GroupNormGradient {
   float* dx;
   float* dgamma;
   float* dbeta;
+  // Added to dx; null for nothing.
+  const float* residual = nullptr;
 };
 
 }  // namespace ctflow

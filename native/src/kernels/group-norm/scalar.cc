@@ -11,7 +11,7 @@ void group_norm_forward__scalar(const GroupNormForward& a) {
   Scratch<double> sums(s.batch * 2 * s.channels);
   parallel(s.batch, [&](int64_t n, int) {
     const float* x = a.x + n * s.voxels * s.channels;
-    float* y = a.y + n * s.voxels * s.channels;
+    float* y = a.y == nullptr ? nullptr : a.y + n * s.voxels * s.channels;
     double* sum = sums.get() + n * 2 * s.channels;
     double* squares = sum + s.channels;
     for (int64_t c = 0; c < 2 * s.channels; c++) sum[c] = 0;
@@ -24,7 +24,7 @@ void group_norm_forward__scalar(const GroupNormForward& a) {
     float* mean = a.mean + n * s.groups;
     float* rstd = a.rstd + n * s.groups;
     group_statistics(s, sum, squares, x, mean, rstd);
-    for (int64_t i = 0; i < s.voxels * s.channels; i++) {
+    for (int64_t i = 0; y != nullptr && i < s.voxels * s.channels; i++) {
       const int64_t c = i % s.channels;
       const int64_t g = c / (s.channels / s.groups);
       const float value = a.gamma[c] * rstd[g] * (x[i] - mean[g]) + a.beta[c];
@@ -65,6 +65,7 @@ void group_norm_gradient__scalar(const GroupNormGradient& a) {
         for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) {
           const int64_t i = v * s.channels + c;
           dx[i] = rstd[g] * (a.gamma[c] * passed(i) - m1 - (x[i] - mean[g]) * rstd[g] * m2);
+          if (a.residual != nullptr) dx[i] += a.residual[n * size + i];
         }
     }
   });

@@ -128,11 +128,13 @@ struct GroupNormVector {
       float* mean = a.mean + n * s.groups;
       float* rstd = a.rstd + n * s.groups;
       group_statistics(s, sum, sum + s.channels, a.x + n * sample, mean, rstd);
+      if (a.y == nullptr) continue;
       float* table = tables.get() + n * 3 * p;
       period.fill(table, s.channels, [&](int64_t c) { return mean[group(c)]; });
       period.fill(table + p, s.channels, [&](int64_t c) { return a.gamma[c] * rstd[group(c)]; });
       period.fill(table + 2 * p, s.channels, [&](int64_t c) { return a.beta[c]; });
     }
+    if (a.y == nullptr) return;
     parallel(s.batch * chunks, [&](int64_t task, int) {
       const int64_t n = task / chunks;
       const int64_t begin = task % chunks * chunk;
@@ -218,13 +220,15 @@ struct GroupNormVector {
       const float* x = a.x + n * sample;
       const float* dy = a.dy + n * sample;
       float* dx = a.dx + n * sample;
+      const float* residual = a.residual == nullptr ? nullptr : a.residual + n * sample;
       const float* table = tables.get() + n * 6 * p;
       for_each(begin, begin + chunk < sample ? begin + chunk : sample, [&](int64_t at, int64_t i, int lanes) {
         F centred;
         const F u = passed(dy, x, table, at, i, lanes, &centred);
         const F scaled = A::mul(u, A::load(table + p + i));
         const F drift = A::fma(centred, A::load(table + 5 * p + i), A::load(table + 4 * p + i));
-        store(dx + at, A::sub(scaled, drift), lanes);
+        const F result = A::sub(scaled, drift);
+        store(dx + at, residual == nullptr ? result : A::add(result, load(residual + at, lanes)), lanes);
       });
     });
   }

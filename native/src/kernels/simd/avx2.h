@@ -6,6 +6,7 @@
 namespace ctflow {
 
 struct Avx2 {
+  using Float32 = Avx2;  // whose products are of float32
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
   // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 16 registers.

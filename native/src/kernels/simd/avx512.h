@@ -6,6 +6,7 @@
 namespace ctflow {
 
 struct Avx512 {
+  using Float32 = Avx512;  // whose products are of float32
   static constexpr int V = 16;
   // Two voxels of eight channels share a register: see Pairs in conv3d/tiles.h.
   static constexpr bool kPairs = true;

@@ -9,6 +9,7 @@
 namespace ctflow {
 
 struct Neon {
+  using Float32 = Neon;  // whose products are of float32
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
   // Outputs of a convolution's tile, in voxels of a row: with one and with two times eight channels, of 32 registers. GCC

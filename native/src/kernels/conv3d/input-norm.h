@@ -1,0 +1,43 @@
+// Group norm and ReLU of a convolution's input, applied to each row as it is read, so that the normalised tensor need not
+// exist: the same operations in the same order as group-norm/vector.h, hence the same bits.
+#pragma once
+
+#include "kernels/simd/channels.h"
+#include "scratch.h"
+
+namespace ctflow {
+namespace {
+
+template <class A>
+class InputNorm {
+ public:
+  // `norm` is (N, 3, C): mean, scale and shift of each channel; null where there is no norm.
+  InputNorm(const float* norm, int batch, int channels)
+      : period_(channels), tables_(norm == nullptr ? 1 : scratch_elements({batch, 3, period_.floats})), is_there_(norm != nullptr) {
+    for (int64_t i = 0; is_there_ && i < int64_t{3} * batch; i++)
+      period_.fill(tables_.get() + i * period_.floats, channels, [&](int64_t c) { return norm[i * channels + c]; });
+  }
+
+  bool is_there() const { return is_there_; }
+
+  // to = max(0, (x - mean) * scale + shift) for `count` floats that begin with channel 0.
+  void apply(int64_t sample, const float* x, int64_t count, float* to) const {
+    const int64_t p = period_.floats;
+    const float* mean = tables_.get() + sample * 3 * p;
+    int64_t i = 0;
+    for (int64_t at = 0; at < count; at += A::V) {
+      const auto mask = A::first(static_cast<int>(count - at < A::V ? count - at : A::V));
+      const auto centred = A::sub(A::load(mask, x + at), A::load(mean + i));
+      A::store(mask, to + at, A::max(A::zero(), A::fma(centred, A::load(mean + p + i), A::load(mean + 2 * p + i))));
+      i = i + A::V == p ? 0 : i + A::V;
+    }
+  }
+
+ private:
+  const ChannelPeriod<A> period_;
+  Scratch<float> tables_;
+  const bool is_there_;
+};
+
+}  // namespace
+}  // namespace ctflow
