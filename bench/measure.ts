@@ -1,5 +1,6 @@
 /** Runs benches: in turns where asked, again where others were in the way, and one trial's failure is not another's. */
 
+import { setTimeout as pause } from 'node:timers/promises'
 import { messageOf } from '../pipeline/errors.ts'
 import { watchUsage, type Usage } from './contention.ts'
 import { medianOf, pairwiseRatios, spreadOf } from './statistics.ts'
@@ -9,6 +10,9 @@ import type { Bench, Compared, Comparison, Measured, Result, Trial } from './tri
 const mostContention = 0.05
 /** How often, by how long it takes: a busy machine must not make a benchmark endless. */
 const attemptsFor = (seconds: number): number => (seconds < 0.5 ? 6 : seconds < 5 ? 2 : 1)
+
+/** Threads of OpenMP spin for 0.2 s after their work, and would do so beside the next process's. */
+const settlingMs = 400
 
 /** A trial under way. */
 interface Course {
@@ -93,6 +97,7 @@ async function repeat({ trial, values, shares, usages }: Course, warmUp: boolean
   let best: { value: number; share: number | undefined; usage: Usage | undefined } | undefined
   let most = 1
   for (let tried = 0; tried < most; tried++) {
+    if (trial.pid) await pause(settlingMs)
     const started = performance.now()
     const watch = watchUsage(trial.pid?.() ?? process.pid)
     const value = await trial.run()

@@ -11,6 +11,8 @@ export interface SampleWork {
   readonly forward: (x: Tensor5D, firstSample: number) => Tensor5D
   /** A tensor's values as they lie in memory. */
   readonly values: (tensor: Tensor) => Float32Array
+  /** Memory for a sample's labels, which is used again: fresh memory costs more than all else that is done to them. */
+  readonly labelMemory: (length: number) => Int32Array
 }
 
 /**
@@ -26,13 +28,15 @@ export function batchGradients(
   shape: [number, number, number, number],
   trainable: Variable[],
   options: DiceCeOptions,
-  { forward, values }: SampleWork,
+  { forward, values, labelMemory }: SampleWork,
 ): { loss: number; gradients: Tensor[] } {
   const size = image.length / count
-  const inputs = (n: number): [Tensor5D, Tensor4D] => [
-    tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]),
-    tf.tensor4d(new Int32Array(label.subarray(n * size, (n + 1) * size)), shape, 'int32'),
-  ]
+  const labels = labelMemory(size)
+  /** Of one sample at a time. */
+  const inputs = (n: number): [Tensor5D, Tensor4D] => {
+    labels.set(label.subarray(n * size, (n + 1) * size))
+    return [tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]), tf.tensor4d(labels, shape, 'int32')]
+  }
 
   let batchSums: BatchSums | undefined
   if (options.batch && count > 1) {

@@ -54,6 +54,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   let stepsDone = 0
   let learningRate = optimizer?.learningRate ?? 0
   let peakBytes = 0
+  let labels = new Int32Array(0)
 
   const forward = (x: Tensor5D, at?: Training): Tensor5D => {
     const logits = segresnet(ops, parameters, x, network, at)
@@ -86,6 +87,10 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         batchGradients(batch, shape, trainable, training.lossOptions, {
           forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
           values: backend.values,
+          labelMemory(length) {
+            if (labels.length !== length) labels = new Int32Array(length)
+            return labels
+          },
         }),
       )
       try {

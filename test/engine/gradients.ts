@@ -45,6 +45,7 @@ function found(
   const work = {
     forward: (x: tf.Tensor5D) => segresnet(ops, parameters, x, network),
     values: (tensor: tf.Tensor) => tensor.dataSync<'float32'>(),
+    labelMemory: (length: number) => new Int32Array(length),
   }
   const some = {
     image: image.subarray(begin * voxels, end * voxels),
