@@ -11,7 +11,7 @@ const mostContention = 0.05
 /** How often, by how long it takes: a busy machine must not make a benchmark endless. */
 const attemptsFor = (seconds: number): number => (seconds < 0.5 ? 6 : seconds < 5 ? 2 : 1)
 
-/** Threads of OpenMP spin for 0.2 s after their work, and would do so beside the next process's. */
+/** Threads of OpenMP spin for 0.2 s after their work, and would do so beside the next process's: twice that, to be sure. */
 const settlingMs = 400
 
 /** A trial under way. */

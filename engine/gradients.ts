@@ -11,7 +11,10 @@ export interface SampleWork {
   readonly forward: (x: Tensor5D, firstSample: number) => Tensor5D
   /** A tensor's values as they lie in memory. */
   readonly values: (tensor: Tensor) => Float32Array
-  /** Memory for a sample's labels, which is used again: fresh memory costs more than all else that is done to them. */
+  /**
+   * Memory for a sample's labels, the same each time: fresh memory costs more than all else that is done to them. The label
+   * tensor lies in it and must be gone before the next sample.
+   */
   readonly labelMemory: (length: number) => Int32Array
 }
 
@@ -31,11 +34,11 @@ export function batchGradients(
   { forward, values, labelMemory }: SampleWork,
 ): { loss: number; gradients: Tensor[] } {
   const size = image.length / count
-  const labels = labelMemory(size)
+  const memory = labelMemory(size)
   /** Of one sample at a time. */
   const inputs = (n: number): [Tensor5D, Tensor4D] => {
-    labels.set(label.subarray(n * size, (n + 1) * size))
-    return [tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]), tf.tensor4d(labels, shape, 'int32')]
+    memory.set(label.subarray(n * size, (n + 1) * size))
+    return [tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]), tf.tensor4d(memory, shape, 'int32')]
   }
 
   let batchSums: BatchSums | undefined

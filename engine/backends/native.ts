@@ -44,9 +44,10 @@ class NativeBackend extends MathBackendCPU implements KernelBackend {
     return { info: this.makeTensorInfo([...shape], 'float32', values), values }
   }
 
-  again(input: TensorInfo): { info: TensorInfo; values: Float32Array } {
-    this.incRef(input.dataId)
-    return { info: { ...input }, values: this.data.get(input.dataId).values as Float32Array }
+  overwriting({ dataId, shape, dtype }: TensorInfo): { info: TensorInfo; values: Float32Array } {
+    if (this.refCount(dataId) !== 1) return this.output(shape)
+    this.incRef(dataId)
+    return { info: { dataId, shape, dtype }, values: this.data.get(dataId).values as Float32Array }
   }
 
   /** A copy where the memory will be used again: what a caller holds must not change under his hands. */

@@ -35,18 +35,23 @@ export function normalise(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, options:
     const [y, mean, rstd] = runKernel('GroupNormRelu', { x, gamma, beta }, { ...options })
     return { y: y as Tensor5D, mean: mean as Tensor2D, rstd: rstd as Tensor2D }
   }
+  const statistics = statisticsOf(x, options)
+  return { y: applyNorm(x, statistics, gamma, beta, options), ...statistics }
+}
+
+/** `normalise` with statistics that are known, in TensorFlow.js' own operations. Not differentiable. */
+export function applyNorm(
+  x: Tensor5D,
+  { mean, rstd }: Statistics,
+  gamma: Tensor1D,
+  beta: Tensor1D,
+  { groups, relu }: NormOptions,
+): Tensor5D {
   return tf.tidy(() => {
-    const grouped = x.reshape(groupedShape(x, options.groups)) // (N, voxels, G, C/G)
-    const mean = grouped.mean([1, 3], true) // (N, 1, G, 1)
-    const centred = grouped.sub(mean)
-    const rstd = centred.square().mean([1, 3], true).add(options.epsilon).rsqrt()
-    const scaled = centred.mul(rstd).mul(perGroup(gamma, options.groups)).add(perGroup(beta, options.groups))
-    const statistics: [number, number] = [x.shape[0], options.groups]
-    return {
-      y: (options.relu ? scaled.relu() : scaled).reshape(x.shape) as Tensor5D,
-      mean: mean.reshape(statistics) as Tensor2D,
-      rstd: rstd.reshape(statistics) as Tensor2D,
-    }
+    const wide: [number, number, number, number] = [x.shape[0], 1, groups, 1]
+    const normed = x.reshape(groupedShape(x, groups)).sub(mean.reshape(wide)).mul(rstd.reshape(wide)) // (N, voxels, G, C/G)
+    const scaled = normed.mul(perGroup(gamma, groups)).add(perGroup(beta, groups))
+    return (relu ? scaled.relu() : scaled).reshape(x.shape) as Tensor5D
   })
 }
 
@@ -64,7 +69,7 @@ export function statisticsOf(x: Tensor5D, { groups, epsilon }: NormOptions): Sta
 
 /**
  * Gradients [dx, dgamma, dbeta] of `normalise`; what the ReLU let through is found again from x. A `residual` is added to
- * dx. Takes `dy`: it is overwritten or freed. Not differentiable.
+ * dx. Takes `dy`, which the caller must hold alone: dx may lie in its memory. Not differentiable.
  */
 export function normaliseGradient(
   dy: Tensor5D,

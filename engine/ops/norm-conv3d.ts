@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor1D, Tensor5D } from '@tensorflow/tfjs'
 import { conv3d, conv3dFilterGradient, conv3dInputGradient, padding } from './conv3d.ts'
-import { normalise, normaliseGradient, normRelu, type Statistics } from './group-norm-relu.ts'
+import { applyNorm, normaliseGradient, normRelu, type Statistics } from './group-norm-relu.ts'
 import { hasKernel, runKernel } from './kernel.ts'
 
 /** Scale and shift (C), and the filter (k, k, k, C, Co) behind them. */
@@ -29,7 +29,7 @@ export function normConv3d(
     return runKernel('NormReluConv3D', inputs, { strides: [1, 1, 1], pad: padding(filter.shape) })[0] as Tensor5D
   }
   return tf.tidy(() => {
-    const product = conv3d(normalise(x, gamma, beta, normRelu(groups)).y, filter, 1)
+    const product = conv3d(applyNorm(x, { mean, rstd }, gamma, beta, normRelu(groups)), filter, 1)
     return residual ? product.add(residual) : product
   })
 }
@@ -59,5 +59,7 @@ function filterGradient(
     const attrs = { strides: [1, 1, 1], pad: padding(filter.shape), filterShape: filter.shape }
     return runKernel('NormReluConv3DBackpropFilter', { x, dy, mean, rstd, gamma, beta }, attrs)[0] as Tensor5D
   }
-  return tf.tidy(() => conv3dFilterGradient(normalise(x, gamma, beta, normRelu(groups)).y, dy, filter.shape, 1))
+  return tf.tidy(() =>
+    conv3dFilterGradient(applyNorm(x, { mean, rstd }, gamma, beta, normRelu(groups)), dy, filter.shape, 1),
+  )
 }

@@ -67,7 +67,7 @@ export const groupNormStatistics = kernel('GroupNormStatistics', ({ inputs: { x 
   return [mean.info, rstd.info]
 })
 
-/** {dy, x, gamma, beta, mean, rstd, residual?} -> [dx + residual, dgamma, dbeta]; with `inPlace`, dx takes dy's memory. */
+/** {dy, x, gamma, beta, mean, rstd, residual?} -> [dx + residual, dgamma, dbeta]; with `inPlace`, dx takes dy's memory if nobody else holds it. */
 export const groupNormReluGrad = kernel(
   'GroupNormReluGrad',
   ({ inputs: { dy, x, gamma, beta, mean, rstd, residual }, backend, attrs }) => {
@@ -78,9 +78,9 @@ export const groupNormReluGrad = kernel(
     checkShape(name, 'mean', mean!, [x!.shape[0]!, groups])
     checkShape(name, 'rstd', rstd!, [x!.shape[0]!, groups])
     if (residual) checkShape(name, 'residual', residual, x!.shape)
-    const dx = attrs['inPlace'] ? backend.again(dy!) : backend.output(x!.shape)
     const dgamma = backend.output(gamma!.shape)
     const dbeta = backend.output(beta!.shape)
+    const dx = attrs['inPlace'] ? backend.overwriting(dy!) : backend.output(x!.shape)
     loadAddon().groupNormGradient(
       floats(backend, dy!),
       floats(backend, x!),

@@ -11,8 +11,8 @@ export interface KernelBackend {
   readonly data: { get(dataId: object): { values?: unknown } }
   /** A tensor over pooled memory that is not cleared. */
   output(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array }
-  /** Another tensor on an input's memory, to be overwritten: for inputs that nobody reads again. */
-  again(input: TensorInfo): { readonly info: TensorInfo; readonly values: Float32Array }
+  /** An output on an input's memory, for an input that its owner gives up; on memory of its own where others hold it too. */
+  overwriting(input: TensorInfo): { readonly info: TensorInfo; readonly values: Float32Array }
   /** Gives back an output that nobody will get. */
   disposeIntermediateTensorInfo(info: TensorInfo): void
 }

@@ -29,15 +29,15 @@ Conv3dShape conv3d_shape(Random& random) {
     s.batch = random.chance(3) ? random.between(2, 3) : 1;
     s.ci = channels(random);
     s.co = channels(random);
-    const bool usual = random.chance(2);
+    const bool usual = random.chance(2), one_tap = random.chance(5);
     const int stride = random.between(1, 2);
     int64_t work = static_cast<int64_t>(s.batch) * s.ci * s.co;
     bool fits = true;
     for (int k = 0; k < 3; k++) {
       s.in[k] = length(random, k == 2 ? 61 : 7);
-      s.kernel[k] = usual ? 3 : random.between(1, 5);
-      s.stride[k] = usual ? stride : random.between(1, 3);
-      s.pad[k] = usual ? 1 : random.between(0, s.kernel[k] + 1);
+      s.kernel[k] = usual ? 3 : one_tap ? 1 : random.between(1, 5);
+      s.stride[k] = usual ? stride : one_tap ? 1 : random.between(1, 3);
+      s.pad[k] = usual ? 1 : one_tap ? 0 : random.between(0, s.kernel[k] + 1);
       const int room = s.in[k] + 2 * s.pad[k] - s.kernel[k];
       // Padding behind follows from the output: now and then it is not that in front.
       s.out[k] = room < 0 ? 0 : room / s.stride[k] + 1 + (random.chance(6) ? random.between(-1, 1) : 0);
@@ -64,10 +64,10 @@ Case conv3d(Random& random) {
   std::shared_ptr<Floats> norm = floats(random, static_cast<int64_t>(s.batch) * 3 * s.ci), residual = floats(random, outputs);
   return {text(s) + (normed ? ", norm" : "") + (added ? ", residual" : ""), [=](const Kernels& kernels) {
             const auto y = unwritten(outputs), dx = unwritten(inputs), dfilter = unwritten(taps * s.ci * s.co);
-            const float* of_input = normed ? norm->get() : nullptr;
-            kernels.conv3d_forward({s, x->get(), filter->get(), y->get(), of_input, added ? residual->get() : nullptr});
+            const float* table = normed ? norm->get() : nullptr;
+            kernels.conv3d_forward({s, x->get(), filter->get(), y->get(), table, added ? residual->get() : nullptr});
             kernels.conv3d_input_gradient({s, dy->get(), filter->get(), dx->get()});
-            kernels.conv3d_filter_gradient({s, x->get(), dy->get(), dfilter->get(), of_input});
+            kernels.conv3d_filter_gradient({s, x->get(), dy->get(), dfilter->get(), table});
             // A sum of n products at random is about sqrt(n) / 3; what rounding leaves is relative to that.
             const auto size = [](int64_t n) { return std::sqrt(static_cast<double>(n)) / 3; };
             return Outputs{output("y", *y, 2e-6, size(taps * s.ci)), output("dx", *dx, 2e-6, size(taps * s.co)),
@@ -97,13 +97,18 @@ Case group_norm(Random& random) {
   const bool close = std::any_of(before->get(), before->get() + size, [](float v) { return std::fabs(v) < 1e-5f; });
   if (close) s.relu = false;
   const double steepest = *std::max_element(rstd->get(), rstd->get() + rstd->size());
+  const bool alone = random.chance(2), in_place = random.chance(2), added = random.chance(2);
+  std::shared_ptr<Floats> residual = floats(random, size);
   return {list({s.batch, s.voxels, s.channels}) + ", groups " + std::to_string(s.groups) + (s.relu ? ", ReLU" : ""),
           [=](const Kernels& kernels) {
             const auto y = unwritten(size), dx = unwritten(size), dgamma = unwritten(s.channels), dbeta = unwritten(s.channels),
                        own_mean = unwritten(s.batch * s.groups), own_rstd = unwritten(s.batch * s.groups);
             kernels.group_norm_forward({s, x->get(), gamma->get(), beta->get(), y->get(), own_mean->get(), own_rstd->get()});
-            kernels.group_norm_gradient({s, dy->get(), x->get(), gamma->get(), beta->get(), mean->get(), rstd->get(), dx->get(),
-                                         dgamma->get(), dbeta->get()});
+            if (alone) kernels.group_norm_forward({s, x->get(), gamma->get(), beta->get(), nullptr, own_mean->get(), own_rstd->get()});
+            const float* gradient = in_place ? dx->get() : dy->get();
+            if (in_place) std::copy(dy->get(), dy->get() + size, dx->get());
+            kernels.group_norm_gradient({s, gradient, x->get(), gamma->get(), beta->get(), mean->get(), rstd->get(), dx->get(),
+                                         dgamma->get(), dbeta->get(), added ? residual->get() : nullptr});
             const double sum = std::sqrt(static_cast<double>(s.batch * s.voxels));
             return Outputs{output("y", *y, 3e-6, 1), output("mean", *own_mean, 1e-6, 1), output("rstd", *own_rstd, 2e-5),
                            output("dx", *dx, 3e-6, steepest), output("dgamma", *dgamma, 3e-6, sum),

@@ -1,7 +1,7 @@
 /**
- * Convolutions with bfloat16 products against float64 on the same rounded numbers. Products of bfloat16 are exact in
- * float32, so what is left is the rounding of float32 sums; avx512_bf16 adds in an order and with roundings of its own,
- * which the tolerance covers.
+ * Convolutions with bfloat16 products against float64 on the same rounded numbers. What is left is the rounding of float32:
+ * of sums in avx512_bf16, which adds in an order and with roundings of its own, of the kernels' transforms and sums in the
+ * emulation.
  */
 
 import t, { type Test } from 'tap'

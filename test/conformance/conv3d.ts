@@ -82,6 +82,55 @@ t.test('convolutions of awkward shapes', { skip }, async t => {
   for (const c of table.filter(fits)) compare(t, c)
 })
 
+/** Three taps along x with other kernels along y and z, and other paddings. */
+const filtered: readonly (readonly [kernel: Triple, pad: Triple])[] = [
+  [
+    [1, 1, 3],
+    [0, 0, 1],
+  ],
+  [
+    [2, 4, 3],
+    [1, 2, 0],
+  ],
+  [
+    [3, 5, 3],
+    [1, 2, 2],
+  ],
+  [
+    [3, 3, 3],
+    [1, 1, 4],
+  ],
+  [
+    [3, 3, 3],
+    [0, 2, 1],
+  ],
+]
+
+t.test('three taps along x, whatever the others', { skip }, async t => {
+  const stride = cube(1)
+  for (const [i, [kernel, pad]] of filtered.entries()) {
+    for (const [ci, co] of [
+      [8, 8],
+      [1, 5],
+      [9, 24],
+      [16, 40],
+    ] as const)
+      compare(t, { batch: 2, size: [3 + (i % 2), 4, 13 + i], ci, co, kernel, stride, pad })
+  }
+})
+
+t.test('rows and planes that take several registers, groups and blocks', { skip }, async t => {
+  for (const [ci, co, size] of [
+    [8, 8, [2, 19, 111]],
+    [8, 8, [5, 37, 26]],
+    [16, 16, [1, 19, 56]],
+    [16, 16, [2, 37, 55]],
+    [16, 33, [1, 3, 113]],
+    [1, 16, [1, 2, 225]],
+  ] as const)
+    compare(t, { batch: 1, size, ci, co, kernel: cube(3), stride: cube(1), pad: cube(1) })
+})
+
 t.test('every width of a row, eight channels', { skip }, async t => {
   for (const width of widths)
     compare(t, { batch: 1, size: [2, 3, width], ci: 8, co: 8, kernel: cube(3), stride: cube(1), pad: cube(1) })

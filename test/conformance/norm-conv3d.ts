@@ -137,6 +137,30 @@ t.test('bfloat16: at once and one after the other give the same bits, whatever t
   addon.setIsa(before.isa)
 })
 
+t.test('one tap and another number of rows out than in', { skip }, async t => {
+  const addon = loadAddon()
+  const before = addon.isa()
+  // The padding behind follows from the output's size: rows are cut off, or see nothing.
+  for (const [rows, out] of [
+    [5, 4],
+    [4, 6],
+  ] as const) {
+    const shape = [1, 2, rows, 9, 8, 1, 1, 1, 2, out, 9, 2, 1, 1, 1, 0, 0, 0]
+    const [x, dy, norm] = [normals(2 * rows * 72, 'x'), normals(2 * out * 18, 'dy'), normals(24, 'norm')]
+    const expected = unwritten(16)
+    addon.setIsa('scalar')
+    addon.conv3dFilterGradient(x, dy, expected, shape, 'float32', norm)
+    for (const isa of addon.isas()) {
+      addon.setIsa(isa)
+      const found = unwritten(16)
+      addon.conv3dFilterGradient(x, dy, found, shape, 'float32', norm)
+      const away = Math.max(...found.map((value, i) => Math.abs(value - expected[i]!)))
+      t.ok(away < 1e-4, `${isa}: ${rows} to ${out} rows: ${away}`)
+    }
+  }
+  addon.setIsa(before)
+})
+
 t.test('what does not fit is refused', { skip }, async t => {
   const addon = loadAddon()
   const [x, filter] = [new Float32Array(27 * 8), new Float32Array(27 * 64)]

@@ -42,10 +42,11 @@ function found(
   begin = 0,
   end = count,
 ): { loss: number; gradients: Float32Array[] } {
+  const labelMemory = new Int32Array(voxels)
   const work = {
     forward: (x: tf.Tensor5D) => segresnet(ops, parameters, x, network),
     values: (tensor: tf.Tensor) => tensor.dataSync<'float32'>(),
-    labelMemory: (length: number) => new Int32Array(length),
+    labelMemory: () => labelMemory,
   }
   const some = {
     image: image.subarray(begin * voxels, end * voxels),

@@ -217,3 +217,43 @@ const kernelNames = new Map<unknown, string>([
 function count(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1)
 }
+
+onNative('what a norm in front of a convolution does not fit is refused', t => {
+  const x = tf.zeros([1, 2, 2, 4, 8])
+  const filter = tf.zeros([3, 3, 3, 8, 8])
+  const [statistics, perChannel] = [tf.ones([1, 4]), tf.ones([8])]
+  const inputs = { x, filter, mean: statistics, rstd: statistics, gamma: perChannel, beta: perChannel }
+  const attrs = { strides: [1, 1, 1], pad: 1 }
+  const forward = (changed: object): unknown => runKernel('NormReluConv3D', { ...inputs, ...changed }, attrs)
+  const gradient = (changed: object): unknown =>
+    runKernel(
+      'NormReluConv3DBackpropFilter',
+      { x, dy: x, mean: statistics, rstd: statistics, gamma: perChannel, beta: perChannel, ...changed },
+      { ...attrs, filterShape: filter.shape },
+    )
+  forward({})
+  gradient({})
+  for (const run of [forward, gradient]) {
+    t.throws(() => run({ mean: tf.ones([1, 3]) }), { message: /groups that divide the 8 channels, found 3/ })
+    t.throws(() => run({ rstd: tf.ones([1, 8]) }), { message: /rstd/ })
+    t.throws(() => run({ gamma: tf.ones([4]) }), { message: /gamma/ })
+  }
+  t.throws(() => forward({ residual: tf.ones([1, 2, 2, 3, 8]) }), { message: /residual/ })
+  t.throws(() => gradient({ dy: tf.ones([1, 2, 2, 3, 8]) }), { message: /dy/ })
+  t.throws(() => runKernel('GroupNormStatistics', { x }, { groups: 3, epsilon: 1e-5 }), { message: /groups/ })
+})
+
+onNative('a gradient that somebody else holds too is not overwritten', t => {
+  const x = tf.tensor(normals(size, 'x'), [1, 4, 32, 64, 8]) as tf.Tensor5D
+  const [statistics, perChannel] = [tf.ones([1, 4]), tf.ones([8])]
+  const inputs = { x, mean: statistics, rstd: statistics, gamma: perChannel, beta: perChannel }
+  const attrs = { groups: 4, epsilon: 1e-5, relu: true, inPlace: true }
+  const dy = tf.mul(x, 2)
+  const before = dy.dataSync().slice()
+  const shared = dy.reshape([size])
+  const [dx] = runKernel('GroupNormReluGrad', { ...inputs, dy }, attrs)
+  t.same(shared.dataSync(), before, 'values as they were')
+  const alone = tf.mul(x, 2)
+  const [same] = runKernel('GroupNormReluGrad', { ...inputs, dy: alone }, attrs)
+  t.same(same!.dataSync(), dx!.dataSync(), 'in place or not, the same gradient')
+})

@@ -1,5 +1,5 @@
-// Mixed precision on any processor: what is multiplied is rounded to bfloat16 first, then the float32 kernels do the rest;
-// their products of such numbers are exact. As fast as float32 at best; what the variants with such instructions must equal.
+// Mixed precision on any processor: what is multiplied is rounded to bfloat16 first, then the float32 kernels do the rest,
+// within their own rounding. As fast as float32 at best; what the variants with such instructions must equal within that.
 #include <cmath>
 
 #include "kernels/conv3d/bfloat16.h"

@@ -28,7 +28,7 @@ struct Conv3dForward {
   // (N, 3, ci): mean, scale and shift. The input is then max(0, (x - mean) * scale + shift), group norm and ReLU; null
   // for x itself.
   const float* norm = nullptr;
-  // Added to y; null for nothing.
+  // Added to y; null for nothing. Not y itself: some voxels are computed twice.
   const float* residual = nullptr;
 };
 

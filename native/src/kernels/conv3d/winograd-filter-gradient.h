@@ -35,26 +35,40 @@ struct WinogradGradientRow {
   const float* dy[R];
 };
 
+// Which output channels of a block there are: all of a register's, or the first ones. A mask takes a register of its own.
+template <class A, bool kWhole>
+struct WinogradChannels {
+  explicit WinogradChannels(int count) : mask(A::first(count)) {}
+  typename A::F load(const float* p) const { return A::load(mask, p); }
+  typename A::Mask mask;
+};
+template <class A>
+struct WinogradChannels<A, true> {
+  explicit WinogradChannels(int) {}
+  typename A::F load(const float* p) const { return A::load(p); }
+};
+
 // What part `kPart` of the packed inputs is multiplied with, of the two voxels at dy; only the first one is there if `half`.
-template <class A, bool kPairs, int kPart>
-static inline typename A::F winograd_gradient_of_tile(const float* dy, int64_t step, typename A::Mask mask, bool half) {
+template <class A, bool kPairs, int kPart, bool kWhole>
+static inline typename A::F winograd_gradient_of_tile(const float* dy, int64_t step, const WinogradChannels<A, kWhole>& channels,
+                                                      bool half) {
   if constexpr (kPairs) {
     const typename A::F both = A::interleave_halves(half ? A::load(A::first(8), dy) : A::load(dy));
     return kPart == 0 ? both : A::sums_and_differences(both);
   } else {
-    if (half) return kPart == 3 ? A::zero() : A::load(mask, dy);
-    if (kPart == 0) return A::load(mask, dy);
-    if (kPart == 3) return A::load(mask, dy + step);
-    const typename A::F first = A::load(mask, dy), second = A::load(mask, dy + step);
+    if (half) return kPart == 3 ? A::zero() : channels.load(dy);
+    if (kPart == 0) return channels.load(dy);
+    if (kPart == 3) return channels.load(dy + step);
+    const typename A::F first = channels.load(dy), second = channels.load(dy + step);
     return kPart == 1 ? A::add(first, second) : A::sub(first, second);
   }
 }
 
 // to[tap along y][channel] += the sums of C channels over all tiles of the rows. Packed voxels have S slots; `x_at` and
 // `dy_at` say where in the rows the part, the channels and the block of outputs begin.
-template <class A, bool kPairs, int kPart, int S, int C, int R>
-static inline void winograd_gradient_sums(const WinogradGradientRow<R>* rows, int row_count, int64_t x_at, int64_t dy_at, int outputs, int64_t step,
-                                          typename A::Mask mask, float* to, int64_t to_tap) {
+template <class A, bool kPairs, int kPart, int S, int C, int R, bool kWhole>
+static inline void winograd_gradient_sums(const WinogradGradientRow<R>* rows, int row_count, int64_t x_at, int64_t dy_at, int outputs,
+                                          int64_t step, const WinogradChannels<A, kWhole>& channels, float* to, int64_t to_tap) {
   using F = typename A::F;
   constexpr int kStep = kPairs ? 2 : 1;
   F sum[R][C];
@@ -72,7 +86,7 @@ static inline void winograd_gradient_sums(const WinogradGradientRow<R>* rows, in
       F gradient[R];
       CTFLOW_UNROLL
       for (int k = 0; k < R; k++) {
-        gradient[k] = winograd_gradient_of_tile<A, kPairs, kPart>(dy[k], step, mask, half);
+        gradient[k] = winograd_gradient_of_tile<A, kPairs, kPart, kWhole>(dy[k], step, channels, half);
         dy[k] += 2 * step;
       }
       CTFLOW_UNROLL
@@ -142,10 +156,12 @@ class WinogradFilterGradient {
       const int block = static_cast<int>(task % in_blocks_);
       float* to = partial.get() + chunk * size_;
       for (int64_t i = 0; i < size_ / tap_floats_; i++)
-        std::memset(to + i * tap_floats_ + static_cast<int64_t>(block) * planes_.slots * A::V, 0, planes_.slots * A::V * sizeof(float));
+        std::memset(to + i * tap_floats_ + static_cast<int64_t>(block) * planes_.slots * A::V, 0,
+                    planes_.slots * A::V * sizeof(float));
       const int64_t end = units_ * (chunk + 1) / chunks_;
       for (int64_t i = units_ * chunk / chunks_; i < end; i++)
-        unit(i, block, lines.get() + thread * line, packed.get() + thread * planes_.plane_floats, zeros.get(), to + static_cast<int64_t>(block) * planes_.slots * A::V);
+        unit(i, block, lines.get() + thread * line, packed.get() + thread * planes_.plane_floats, zeros.get(),
+             to + static_cast<int64_t>(block) * planes_.slots * A::V);
     });
 
     sum_chunks(partial.get(), chunks_, size_, sums.get());
@@ -175,7 +191,8 @@ class WinogradFilterGradient {
       if (s_.kernel[1] == 3)
         rows_of_taps<3>(packed, y, rows, dy, zeros, 0, to + kd * 3 * tap_floats_);
       else
-        for (int kh = 0; kh < s_.kernel[1]; kh++) rows_of_taps<1>(packed, y, rows, dy, zeros, kh, to + (kd * s_.kernel[1] + kh) * tap_floats_);
+        for (int kh = 0; kh < s_.kernel[1]; kh++)
+          rows_of_taps<1>(packed, y, rows, dy, zeros, kh, to + (kd * s_.kernel[1] + kh) * tap_floats_);
     }
   }
 
@@ -226,11 +243,20 @@ class WinogradFilterGradient {
 
   template <bool kPairs, int kPart, int S, int R>
   void part(const WinogradGradientRow<R>* list, int count, int block, float* to) const {
-    constexpr int C = S < A::kGradientChannels ? S : A::kGradientChannels;
     const int left = s_.co - block * lanes_;
-    for (int c = 0; c < S; c += C)
-      winograd_gradient_sums<A, kPairs, kPart, S, C, R>(list, count, kPart * planes_.part_floats + c * planes_.values, static_cast<int64_t>(block) * A::V, s_.out[2],
-                                                        s_.co, A::first(left < A::V ? left : A::V), to + c * A::V, tap_floats_);
+    if (left >= A::V || kPairs)
+      return sums<kPairs, kPart, S>(list, count, block, WinogradChannels<A, true>(A::V), to);
+    sums<kPairs, kPart, S>(list, count, block, WinogradChannels<A, false>(left), to);
+  }
+
+  template <bool kPairs, int kPart, int S, int R, bool kWhole>
+  void sums(const WinogradGradientRow<R>* list, int count, int block, const WinogradChannels<A, kWhole>& channels, float* to) const {
+    constexpr int C = S < A::kGradientChannels ? S : A::kGradientChannels;
+    for (int c = 0; c < S; c += C) {
+      const int64_t x_at = kPart * planes_.part_floats + c * planes_.values;
+      winograd_gradient_sums<A, kPairs, kPart, S, C, R, kWhole>(list, count, x_at, static_cast<int64_t>(block) * A::V, s_.out[2], s_.co,
+                                                                channels, to + c * A::V, tap_floats_);
+    }
   }
 
   void points_to_taps(const double* sums) const {
@@ -243,8 +269,10 @@ class WinogradFilterGradient {
           const double* m = sums + (o / lanes_ * planes_.parts * taps_ + tap) * tap_floats_ + static_cast<int64_t>(i) * A::V;
           const int lane = o % lanes_;
           // Pairs lie side by side: {M0, M3}, {M1, M2}.
-          const double m0 = pairs_ ? m[2 * lane] : m[lane], m3 = pairs_ ? m[2 * lane + 1] : m[3 * part_floats + lane];
-          const double m1 = m[part_floats + (pairs_ ? 2 * lane : lane)], m2 = pairs_ ? m[part_floats + 2 * lane + 1] : m[2 * part_floats + lane];
+          const double m0 = m[pairs_ ? 2 * lane : lane];
+          const double m1 = m[part_floats + (pairs_ ? 2 * lane : lane)];
+          const double m2 = pairs_ ? m[part_floats + 2 * lane + 1] : m[2 * part_floats + lane];
+          const double m3 = pairs_ ? m[2 * lane + 1] : m[3 * part_floats + lane];
           to[o] = static_cast<float>(m0 + (m1 + m2) / 2);
           to[step + o] = static_cast<float>((m1 - m2) / 2);
           to[2 * step + o] = static_cast<float>(m3 + (m1 + m2) / 2);

@@ -8,6 +8,9 @@
 //   v3 = d3 - d1    u3 = g2
 //
 // With m_p the sum of v_p u_p over rows of taps and input channels: y0 = m0 + (m1 + m2), y1 = m3 + (m1 - m2).
+//
+// What rounding leaves is relative to the largest of a tile's inputs and taps, where the plain sum's is relative to the terms
+// that an output sees: a voxel of 1e8 beside voxels of 1 takes digits from a neighbour whose own taps do not reach it.
 // Here: the v of some rows of an input plane, which all rows of taps and output channels then share.
 #pragma once
 
@@ -56,7 +59,8 @@ class WinogradPlanes {
   // Packs one row of all channels; a row outside of the volume is null.
   void pack(const float* from, int row, float* plane) const {
     for (int block = 0; block < blocks; block++)
-      pack_block(from == nullptr ? nullptr : from + block * slots, channels_, channels_of(block), plane + block * block_floats + row * row_floats);
+      pack_block(from == nullptr ? nullptr : from + block * slots, channels_, channels_of(block),
+                 plane + block * block_floats + row * row_floats);
   }
 
   // Packs one row of a block: `channels` of it, `step` floats from one voxel to the next.
@@ -113,7 +117,8 @@ class WinogradPlanes {
   void pack_channel(const float* from, float* to) const {
     const auto voxel = [&](int x) { return x >= 0 && x < width_ ? from[x] : 0.0f; };
     // Where the points of a tile lie: {v0, v3}, {v1, v2} or one after the other.
-    const int64_t place[kWinogradPoints] = {0, part_floats, values == 2 ? part_floats + 1 : 2 * part_floats, values == 2 ? 1 : 3 * part_floats};
+    const int64_t place[kWinogradPoints] = {0, part_floats, values == 2 ? part_floats + 1 : 2 * part_floats,
+                                            values == 2 ? 1 : 3 * part_floats};
     float d0 = voxel(-pad_), d1 = voxel(1 - pad_);
     for (int t = 0; t < tiles; t++, to += values) {
       const int x = 2 * t + 2 - pad_;

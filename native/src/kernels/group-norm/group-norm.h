@@ -39,7 +39,7 @@ struct GroupNormGradient {
   float* dx;
   float* dgamma;
   float* dbeta;
-  // Added to dx; null for nothing.
+  // Added to dx; null for nothing. Not where dx or dy lies.
   const float* residual = nullptr;
 };
 

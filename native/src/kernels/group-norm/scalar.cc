@@ -64,8 +64,8 @@ void group_norm_gradient__scalar(const GroupNormGradient& a) {
       for (int64_t v = 0; v < s.voxels; v++)
         for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) {
           const int64_t i = v * s.channels + c;
-          dx[i] = rstd[g] * (a.gamma[c] * passed(i) - m1 - (x[i] - mean[g]) * rstd[g] * m2);
-          if (a.residual != nullptr) dx[i] += a.residual[n * size + i];
+          const float added = a.residual == nullptr ? 0 : a.residual[n * size + i];
+          dx[i] = rstd[g] * (a.gamma[c] * passed(i) - m1 - (x[i] - mean[g]) * rstd[g] * m2) + added;
         }
     }
   });
