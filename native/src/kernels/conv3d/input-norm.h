@@ -51,5 +51,31 @@ class InputNorm {
   const bool is_there_;
 };
 
+// The same for kernels that take a voxel's channels a register at a time; lanes behind the last channel become 0.
+template <class A>
+class RegisterNorm {
+ public:
+  RegisterNorm(const float* norm, int batch, int channels)
+      : registers_((channels + A::V - 1) / A::V), tables_(norm == nullptr ? 1 : scratch_elements({batch, registers_, kStep})) {
+    for (int64_t i = 0; norm != nullptr && i < batch * registers_ * kStep; i++) {
+      const int64_t row = i / (registers_ * kStep) * 3 + i / A::V % 3;
+      const int64_t channel = i / kStep % registers_ * A::V + i % A::V;
+      tables_[i] = channel < channels ? norm[row * channels + channel] : 0.0f;
+    }
+  }
+
+  // From one register's table to the next.
+  static constexpr int64_t kStep = 3 * A::V;
+  const float* first_of(int64_t sample) const { return tables_.get() + sample * registers_ * kStep; }
+
+  static inline typename A::F apply(const float* table, typename A::F x) {
+    return normalised<A>(x, table, table + A::V, table + 2 * A::V);
+  }
+
+ private:
+  const int64_t registers_;  // of a voxel
+  const Scratch<float> tables_;  // [sample][register][mean, scale, shift][lane]
+};
+
 }  // namespace
 }  // namespace ctflow
