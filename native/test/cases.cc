@@ -29,15 +29,16 @@ Conv3dShape conv3d_shape(Random& random) {
     s.batch = random.chance(3) ? random.between(2, 3) : 1;
     s.ci = channels(random);
     s.co = channels(random);
-    const bool usual = random.chance(2), one_tap = random.chance(5);
+    const bool usual = random.chance(2);
+    const bool pointwise = random.chance(5);
     const int stride = random.between(1, 2);
     int64_t work = static_cast<int64_t>(s.batch) * s.ci * s.co;
     bool fits = true;
     for (int k = 0; k < 3; k++) {
       s.in[k] = length(random, k == 2 ? 61 : 7);
-      s.kernel[k] = usual ? 3 : one_tap ? 1 : random.between(1, 5);
-      s.stride[k] = usual ? stride : one_tap ? 1 : random.between(1, 3);
-      s.pad[k] = usual ? 1 : one_tap ? 0 : random.between(0, s.kernel[k] + 1);
+      s.kernel[k] = pointwise ? 1 : usual ? 3 : random.between(1, 5);
+      s.stride[k] = pointwise ? 1 : usual ? stride : random.between(1, 3);
+      s.pad[k] = pointwise ? 0 : usual ? 1 : random.between(0, s.kernel[k] + 1);
       const int room = s.in[k] + 2 * s.pad[k] - s.kernel[k];
       // Padding behind follows from the output: now and then it is not that in front.
       s.out[k] = room < 0 ? 0 : room / s.stride[k] + 1 + (random.chance(6) ? random.between(-1, 1) : 0);

@@ -136,6 +136,81 @@ t.test('every width of a row, eight channels', { skip }, async t => {
     compare(t, { batch: 1, size: [2, 3, width], ci: 8, co: 8, kernel: cube(3), stride: cube(1), pad: cube(1) })
 })
 
+/** Up to four channels out, up to eight, one register, two, more; sums of one part and of some. */
+const pointwise: readonly (readonly [ci: number, co: number])[] = [
+  [8, 1],
+  [8, 2],
+  [16, 3],
+  [13, 4],
+  [100, 2],
+  [2, 8],
+  [40, 6],
+  [33, 16],
+  [64, 32],
+  [97, 35],
+  [70, 65],
+]
+
+t.test('kernels of one tap, around the voxels of a group, a tile and a task', { skip }, async t => {
+  for (const [i, [ci, co]] of pointwise.entries())
+    for (const width of [1, 7, 8, 9, 13, 28, 61])
+      compare(t, {
+        batch: 1 + (width % 2),
+        size: [1, 1 + ((i + width) % 5) * 7, width],
+        ci,
+        co,
+        kernel: cube(1),
+        stride: cube(1),
+        pad: cube(0),
+      })
+})
+
+t.test('outputs that pass by the caches are those of their parts', { skip }, async t => {
+  const addon = loadAddon()
+  const before = addon.isa()
+  const [voxels, parts] = [95326 * 11, 11]
+  const [dy, filter] = [normals(voxels * 2, 'dy'), normals(16, 'filter')]
+  const shape = (batch: number): number[] => [
+    batch,
+    1,
+    1,
+    voxels / parts,
+    8,
+    1,
+    1,
+    1,
+    1,
+    1,
+    voxels / parts,
+    2,
+    1,
+    1,
+    1,
+    0,
+    0,
+    0,
+  ]
+  for (const isa of addon.isas()) {
+    addon.setIsa(isa)
+    // Such outputs must lie at a line of memory.
+    const [whole, apart] = [1, 2].map(() => new Float32Array(addon.allocate(voxels * 8 * 4)).fill(NaN)) as [
+      Float32Array,
+      Float32Array,
+    ]
+    addon.conv3dInputGradient(dy, filter, whole, shape(parts))
+    const [dyStep, dxStep] = [dy.length / parts, whole.length / parts]
+    for (let i = 0; i < parts; i++)
+      addon.conv3dInputGradient(
+        dy.subarray(i * dyStep, (i + 1) * dyStep),
+        filter,
+        apart.subarray(i * dxStep, (i + 1) * dxStep),
+        shape(1),
+      )
+    t.ok(Buffer.from(whole.buffer).equals(Buffer.from(apart.buffer)), isa)
+  }
+  addon.setIsa(before)
+})
+
 t.test('sixty shapes at random', { skip }, async t => {
   const draw = rng(2024, 0, 0, 'conv3d')
   for (let i = 0; i < 60; i++) {

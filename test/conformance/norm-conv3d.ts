@@ -17,6 +17,9 @@ const cases: readonly Case[] = [
   [1, [5, 3, 13], 32, 32, 3, 1],
   [2, [3, 5, 7], 64, 64, 3, 1],
   [2, [2, 3, 31], 8, 2, 1, 1],
+  [2, [3, 2, 5], 19, 1, 1, 1],
+  [2, [2, 5, 29], 33, 4, 1, 1],
+  [2, [3, 3, 19], 72, 17, 1, 1],
   [1, [3, 4, 9], 16, 8, 3, 1],
   [2, [4, 4, 12], 8, 16, 3, 2],
   [1, [4, 7, 10], 8, 4, 3, 3],
@@ -36,33 +39,50 @@ t.test('thirty shapes at random', { skip }, async t => {
     compare(t, [up(3), [up(4), up(9), up(33)], up(18), up(18), draw.integer(2) * 2 + 1, up(2)])
 })
 
+const atOnce = [
+  [8, 8, 3],
+  [16, 16, 3],
+  [24, 24, 3],
+  [8, 2, 1],
+  [40, 3, 1],
+  [16, 8, 1],
+  [72, 24, 1],
+] as const
+
 t.test('at once and one after the other give the same bits', { skip }, async t => {
   const addon = loadAddon()
   const before = addon.isa()
   for (const isa of addon.isas()) {
     addon.setIsa(isa)
-    for (const channels of [8, 16, 24]) {
-      const [voxels, flat] = [3 * 10 * 29, [2, 3 * 10 * 29, channels, 8]]
-      const shape = [2, 3, 10, 29, channels, 3, 3, 3, 3, 10, 29, channels, 1, 1, 1, 1, 1, 1]
-      const size = 2 * voxels * channels
-      const [x, residual, dy] = [normals(size, 'x'), normals(size, 'residual'), normals(size, 'dy')]
+    for (const [channels, co, kernel] of atOnce) {
+      const what = `${isa}, ${channels} to ${co} channels, kernel ${kernel}`
+      const [voxels, flat, pad] = [3 * 10 * 29, [2, 3 * 10 * 29, channels, 8], (kernel - 1) / 2]
+      const shape = [2, 3, 10, 29, channels, kernel, kernel, kernel, 3, 10, 29, co, 1, 1, 1, pad, pad, pad]
+      const [size, outputs] = [2 * voxels * channels, 2 * voxels * co]
+      const [x, residual, dy] = [normals(size, 'x'), normals(outputs, 'residual'), normals(outputs, 'dy')]
       const [gamma, beta] = [normals(channels, 'gamma'), normals(channels, 'beta')]
-      const filter = normals(27 * channels ** 2, 'filter')
-      const [y, apart, together] = [unwritten(size), unwritten(size), unwritten(size)]
+      const filter = normals(kernel ** 3 * channels * co, 'filter')
+      const [y, apart, together] = [unwritten(size), unwritten(outputs), unwritten(outputs)]
       const [mean, rstd, mean2, rstd2] = [unwritten(16), unwritten(16), unwritten(16), unwritten(16)] // 2 samples x 8 groups
       addon.groupNormForward(x, gamma, beta, y, mean, rstd, flat, 1e-5, true)
       addon.groupNormForward(x, gamma, beta, null, mean2, rstd2, flat, 1e-5, true)
-      t.same([mean2, rstd2], [mean, rstd], `${isa}, ${channels} channels: statistics alone`)
+      t.same([mean2, rstd2], [mean, rstd], `${what}: statistics alone`)
       addon.conv3dForward(y, filter, apart, shape)
-      addon.elementwise(0, size, size, apart, residual, apart)
+      addon.elementwise(0, outputs, outputs, apart, residual, apart)
       const norm = tableOf(2, mean, rstd, gamma, beta)
       addon.conv3dForward(x, filter, together, shape, 'float32', norm, residual)
-      t.ok(sameBits(apart, together), `${isa}, ${channels} channels: forward`)
+      t.ok(sameBits(apart, together), `${what}: forward`)
       const [of, fused] = [unwritten(filter.length), unwritten(filter.length)]
       addon.conv3dFilterGradient(y, dy, of, shape)
       addon.conv3dFilterGradient(x, dy, fused, shape, 'float32', norm)
-      t.ok(sameBits(of, fused), `${isa}, ${channels} channels: filter gradient`)
-
+      t.ok(sameBits(of, fused), `${what}: filter gradient`)
+    }
+    for (const channels of [8, 16, 24]) {
+      const [size, flat] = [2 * 3 * 10 * 29 * channels, [2, 3 * 10 * 29, channels, 8]]
+      const [x, residual, dy] = [normals(size, 'x'), normals(size, 'residual'), normals(size, 'dy')]
+      const [gamma, beta] = [normals(channels, 'gamma'), normals(channels, 'beta')]
+      const [mean, rstd] = [unwritten(16), unwritten(16)]
+      addon.groupNormForward(x, gamma, beta, null, mean, rstd, flat, 1e-5, true)
       const [dx, dgamma, dbeta] = [unwritten(size), unwritten(channels), unwritten(channels)]
       addon.groupNormGradient(dy, x, gamma, beta, mean, rstd, dx, dgamma, dbeta, flat, 1e-5, true)
       addon.elementwise(0, size, size, dx, residual, dx)

@@ -7,6 +7,7 @@
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/partial-sums.h"
+#include "kernels/conv3d/pointwise-product.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -71,7 +72,7 @@ class FilterGradient {
     taps_ = static_cast<int64_t>(s_.kernel[0]) * s_.kernel[1] * s_.kernel[2];
     size_ = taps_ * s_.ci * s_.co;
     rows_ = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1];
-    one_tap_ = taps_ == 1 && s_.stride[0] * s_.stride[1] == 1 && s_.pad[0] + s_.pad[1] == 0 && s_.in[0] == s_.out[0] && s_.in[1] == s_.out[1];
+    one_tap_ = suits_pointwise(s_);
     int64_t chunks = rows_ * s_.out[2] / kVoxelsOfChunk;
     if (chunks > kMostChunks) chunks = kMostChunks;
     if (chunks > kMostPartialFloats / size_) chunks = kMostPartialFloats / size_;

@@ -7,8 +7,10 @@ namespace ctflow {
 
 struct Avx2 {
   using Float32 = Avx2;  // whose products are of float32
+  using EightLanes = Avx2;
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
+  static constexpr bool kStreams = true;
   // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 16 registers.
   static constexpr int kTile1 = 12;
   static constexpr int kTile2 = 6;
@@ -24,6 +26,9 @@ struct Avx2 {
   static inline F load(Mask m, const float* p) { return _mm256_maskload_ps(p, m); }
   static inline void store(float* p, F v) { _mm256_storeu_ps(p, v); }
   static inline void store(Mask m, float* p, F v) { _mm256_maskstore_ps(p, m, v); }
+  // Past the caches, to an aligned p; others see it after finish_stream.
+  static inline void stream(float* p, F v) { _mm256_stream_ps(p, v); }
+  static inline void finish_stream() { _mm_sfence(); }
   static inline Mask first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
@@ -38,6 +43,12 @@ struct Avx2 {
   static inline F min(F a, F b) { return _mm256_min_ps(a, b); }
   // a * b + c
   static inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  // lane i is the sum of v[i]'s lanes
+  static inline F sums_of_lanes(const F (&v)[8]) {
+    const F low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const F high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+  }
   // v where gate > 0 or NaN, else 0
   static inline F where_positive(F gate, F v) {
     return _mm256_and_ps(_mm256_cmp_ps(gate, _mm256_setzero_ps(), _CMP_NLE_UQ), v);

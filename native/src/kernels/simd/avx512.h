@@ -5,9 +5,46 @@
 
 namespace ctflow {
 
+// Half a register, where sixteen lanes would be too many.
+struct Avx512Half {
+  using Float32 = Avx512Half;
+  using EightLanes = Avx512Half;
+  static constexpr int V = 8;
+  static constexpr bool kStreams = true;
+  static constexpr int kTile1 = 12;
+  static constexpr int kTile2 = 6;
+  using F = __m256;
+  using Mask = __mmask8;
+
+  static inline F zero() { return _mm256_setzero_ps(); }
+  static inline F set(float v) { return _mm256_set1_ps(v); }
+  static inline F load(const float* p) { return _mm256_loadu_ps(p); }
+  static inline F load(Mask m, const float* p) { return _mm256_maskz_loadu_ps(m, p); }
+  static inline void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+  static inline void store(Mask m, float* p, F v) { _mm256_mask_storeu_ps(p, m, v); }
+  // Past the caches, to an aligned p; others see it after finish_stream.
+  static inline void stream(float* p, F v) { _mm256_stream_ps(p, v); }
+  static inline void finish_stream() { _mm_sfence(); }
+  static inline Mask first(int n) { return static_cast<Mask>(n >= 8 ? 0xff : (1u << n) - 1); }
+  static inline F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  // b where either is NaN
+  static inline F max(F a, F b) { return _mm256_max_ps(a, b); }
+  // a * b + c
+  static inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  // lane i is the sum of v[i]'s lanes
+  static inline F sums_of_lanes(const F (&v)[8]) {
+    const F low = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const F high = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+  }
+};
+
 struct Avx512 {
   using Float32 = Avx512;  // whose products are of float32
+  using EightLanes = Avx512Half;
   static constexpr int V = 16;
+  static constexpr bool kStreams = true;
   // Two voxels of eight channels share a register: see Pairs in conv3d/tiles.h.
   static constexpr bool kPairs = true;
   // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 32 registers.

@@ -10,8 +10,10 @@ namespace ctflow {
 
 struct Neon {
   using Float32 = Neon;  // whose products are of float32
+  using EightLanes = Neon;
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
+  static constexpr bool kStreams = false;
   // Outputs of a convolution's tile, in voxels of a row: with one and with two times eight channels, of 32 registers. GCC
   // loads a step's inputs before it uses them: with 12 and 6 it moves sums to memory and back.
   static constexpr int kTile1 = 10;
@@ -61,6 +63,8 @@ struct Neon {
   }
   // a * b + c
   static inline F fma(F a, F b, F c) { return {vfmaq_f32(c.low, a.low, b.low), vfmaq_f32(c.high, a.high, b.high)}; }
+  // lane i is the sum of v[i]'s lanes
+  static inline F sums_of_lanes(const F (&v)[8]) { return {sums_of_four(v), sums_of_four(v + 4)}; }
   // v where gate > 0 or NaN, else 0
   static inline F where_positive(F gate, F v) {
     const float32x4_t zeros = vdupq_n_f32(0);
@@ -90,6 +94,11 @@ struct Neon {
   }
 
  private:
+  static inline float32x4_t sums_of_four(const F* v) {
+    const float32x4_t low = vpaddq_f32(vaddq_f32(v[0].low, v[0].high), vaddq_f32(v[1].low, v[1].high));
+    const float32x4_t high = vpaddq_f32(vaddq_f32(v[2].low, v[2].high), vaddq_f32(v[3].low, v[3].high));
+    return vpaddq_f32(low, high);
+  }
   // The first n of four, n in [1, 4], zeros behind; nothing else is read.
   static inline float32x4_t load_some(int n, const float* p) {
     if (n == 4) return vld1q_f32(p);
