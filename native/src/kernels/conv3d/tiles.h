@@ -85,34 +85,41 @@ template <class A, int S, int SX, int T, int B>
 static inline void plain_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, T);
-  F total[T * B], sum[T * B];
-  CTFLOW_UNROLL
-  for (int i = 0; i < T * B; i++) total[i] = sum[i] = A::zero();
-  for (int r = 0; r < job.row_count; r++) {
-    const float* filter = job.rows[r].filter;
-    const int channels = job.rows[r].channels;
-    for (int k = 0; k < job.taps; k++, filter += S * A::V * B) {
-      const float* x = job.rows[r].x + at * SX * S + job.shift[k];
-      const float* w = filter;
-      for (int i = 0; i < channels; i++, x++, w += A::V * B) {
-        F weight[B];
-        CTFLOW_UNROLL
-        for (int b = 0; b < B; b++) weight[b] = A::load(w + b * A::V);
-        CTFLOW_UNROLL
-        for (int t = 0; t < T; t++) {
-          const F value = A::set(x[t * SX * S]);
+  alignas(64) float total[T * B * A::V];
+  int r = 0;
+  do {
+    const bool first = r == 0;
+    const int end = r + kRowsOfSum < job.row_count ? r + kRowsOfSum : job.row_count;
+    F sum[T * B];
+    CTFLOW_UNROLL
+    for (int i = 0; i < T * B; i++) sum[i] = A::zero();
+    for (; r < end; r++) {
+      const float* filter = job.rows[r].filter;
+      const int channels = job.rows[r].channels;
+      for (int k = 0; k < job.taps; k++, filter += S * A::V * B) {
+        const float* x = job.rows[r].x + at * SX * S + job.shift[k];
+        const float* w = filter;
+        for (int i = 0; i < channels; i++, x++, w += A::V * B) {
+          F weight[B];
           CTFLOW_UNROLL
-          for (int b = 0; b < B; b++) sum[t * B + b] = A::fma(value, weight[b], sum[t * B + b]);
+          for (int b = 0; b < B; b++) weight[b] = A::load(w + b * A::V);
+          CTFLOW_UNROLL
+          for (int t = 0; t < T; t++) {
+            const F value = A::set(x[t * SX * S]);
+            CTFLOW_UNROLL
+            for (int b = 0; b < B; b++) sum[t * B + b] = A::fma(value, weight[b], sum[t * B + b]);
+          }
         }
       }
     }
-    if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
-  }
+    CTFLOW_UNROLL
+    for (int i = 0; i < T * B; i++) A::store(total + i * A::V, first ? sum[i] : A::add(A::load(total + i * A::V), sum[i]));
+  } while (r < job.row_count);
   const auto last = A::first(job.channels - (B - 1) * A::V);
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) {
-    if (B == 2) put<A>(job, (at + t) * job.step, total[t * B]);
-    put<A>(job, (at + t) * job.step + (B - 1) * A::V, last, total[t * B + B - 1]);
+    if (B == 2) put<A>(job, (at + t) * job.step, A::load(total + t * B * A::V));
+    put<A>(job, (at + t) * job.step + (B - 1) * A::V, last, A::load(total + (t * B + B - 1) * A::V));
   }
 }
 
