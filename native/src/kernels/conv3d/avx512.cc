@@ -1,6 +1,7 @@
 // The convolution and its gradients for AVX-512.
 #include "kernels/conv3d/filter-gradient.h"
 #include "kernels/conv3d/input-gradient-stride-2.h"
+#include "kernels/conv3d/one-channel-filter-gradient.h"
 #include "kernels/conv3d/rows.h"
 #include "kernels/conv3d/winograd-filter-gradient.h"
 #include "kernels/conv3d/winograd.h"
@@ -19,7 +20,10 @@ void conv3d_input_gradient__avx512(const Conv3dInputGradient& a) {
   input_gradient_by_rows<Avx512>(a);
 }
 void conv3d_filter_gradient__avx512(const Conv3dFilterGradient& a) {
-  if (suits_winograd(a.shape)) return WinogradFilterGradient<Avx512>(a).run();
+  if (suits_winograd(a.shape)) {
+    if (OneChannelFilterGradient<Avx512>::suits(a.shape)) return OneChannelFilterGradient<Avx512>(a).run();
+    return WinogradFilterGradient<Avx512>(a).run();
+  }
   FilterGradient<Avx512>(a).run();
 }
 
