@@ -15,7 +15,7 @@ void conv3d_forward__avx2(const Conv3dForward& a) {
 }
 void conv3d_input_gradient__avx2(const Conv3dInputGradient& a) {
   if (suits_winograd(a.shape)) return winograd_input_gradient<Avx2>(a);
-  if (suits_stride_2<Avx2>(a.shape)) return InputGradientStride2<Avx2>(a).run();
+  if (InputGradientStride2<Avx2>::suits(a.shape)) return InputGradientStride2<Avx2>(a).run();
   input_gradient_by_rows<Avx2>(a);
 }
 void conv3d_filter_gradient__avx2(const Conv3dFilterGradient& a) {

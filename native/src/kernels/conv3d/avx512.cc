@@ -16,7 +16,7 @@ void conv3d_forward__avx512(const Conv3dForward& a) {
 }
 void conv3d_input_gradient__avx512(const Conv3dInputGradient& a) {
   if (suits_winograd(a.shape)) return winograd_input_gradient<Avx512>(a);
-  if (suits_stride_2<Avx512>(a.shape)) return InputGradientStride2<Avx512>(a).run();
+  if (InputGradientStride2<Avx512>::suits(a.shape)) return InputGradientStride2<Avx512>(a).run();
   input_gradient_by_rows<Avx512>(a);
 }
 void conv3d_filter_gradient__avx512(const Conv3dFilterGradient& a) {

@@ -5,13 +5,14 @@
 //
 // A cell is these two of y and x in one plane of dx: four voxels from the same four of dy, 9 products instead of 16. A
 // tile is some cells below each other: a value of dy is loaded once for up to six of their products, and dx leaves in
-// whole lines. dy is read where it lies.
+// whole lines. dy is read where it lies; other numbers than float32 are made of all of it first.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/float-slots.h"
 #include "kernels/simd/unroll.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -19,8 +20,8 @@
 namespace ctflow {
 namespace {
 
-// Steps through the channels of dy, of at most four products each, that are summed by themselves.
-constexpr int kStepsOfCellSum = 16;
+// Of a voxel of dx, with at most four taps that see it: summed by themselves.
+constexpr int kProductsOfCellSum = 64;
 // dx from this size on does not stay in a cache until it is read.
 constexpr int64_t kStreamedCellFloats = 1 << 23;
 
@@ -31,20 +32,21 @@ struct CellPlane {
   const float* filter;
 };
 
-// sum[cell][row][x] for R cells, from dy `at` floats into the rows. With pairs, for at most eight channels of dx, two
-// channels of dy at a time: lane 2 c + v is what dy's channels of parity v give to channel c.
-template <class A, bool kPairs, int R>
-static inline void cell_sums(const CellPlane<R>* planes, int plane_count, int64_t at, int channels, float* to) {
+// sum[cell][row][x] for R cells, from dy `at` slots into the rows, with `slots` a voxel. With pairs, for at most eight
+// channels of dx, two slots at a time: lane 2 c + v is what dy's slots of parity v give to channel c.
+template <class A, class Slots, bool kPairs, int R>
+static inline void cell_sums(const CellPlane<R>* planes, int plane_count, int64_t at, int slots, float* to) {
   using F = typename A::F;
   constexpr int kStep = kPairs ? 2 : 1;
-  const int steps = channels / kStep;
+  constexpr int kStepsOfSum = kProductsOfCellSum / 4 / Slots::kValues;
+  const int steps = slots / kStep;
   int plane = 0, step = 0;
   bool first = true;
   do {
     F sum[R][2][2];
     CTFLOW_UNROLL
     for (int r = 0; r < R; r++) sum[r][0][0] = sum[r][0][1] = sum[r][1][0] = sum[r][1][1] = A::zero();
-    for (int left = kStepsOfCellSum; left > 0 && plane < plane_count;) {
+    for (int left = kStepsOfSum; left > 0 && plane < plane_count;) {
       const int count = steps - step < left ? steps - step : left;
       const float* x[R + 1];
       CTFLOW_UNROLL
@@ -58,9 +60,9 @@ static inline void cell_sums(const CellPlane<R>* planes, int plane_count, int64_
         for (int r = 0; r <= R; r++) {
           F here, next;
           if constexpr (kPairs)
-            here = A::set_pair(x[r]), next = A::set_pair(x[r] + channels);
+            here = A::set_pair(x[r]), next = A::set_pair(x[r] + slots);
           else
-            here = A::set(*x[r]), next = A::set(x[r][channels]);
+            here = A::set(*x[r]), next = A::set(x[r][slots]);
           x[r] += kStep;
           const auto row = [&](F(&to)[2], const F(&k)[3]) {
             to[0] = A::fma(here, k[1], to[0]);
@@ -85,24 +87,44 @@ static inline void cell_sums(const CellPlane<R>* planes, int plane_count, int64_
   } while (plane < plane_count);
 }
 
-template <class A>
+template <class A, class Slots = FloatSlots>
 class InputGradientStride2 {
  public:
+  static bool suits(const Conv3dShape& s) {
+    for (int i = 0; i < 3; i++)
+      if (s.kernel[i] != 3 || s.stride[i] != 2 || s.pad[i] != 1) return false;
+    return s.co % (Slots::kValues * (is_paired(s) ? 2 : 1)) == 0;
+  }
+
   explicit InputGradientStride2(const Conv3dInputGradient& a)
-      : a_(a), s_(a.shape), pairs_(A::kPairs && s_.ci <= 8), lanes_(pairs_ ? 8 : A::V), out_blocks_((s_.ci + lanes_ - 1) / lanes_), steps_(pairs_ ? s_.co / 2 : s_.co), cells_x_((s_.in[2] + 1) / 2) {
+      : a_(a),
+        s_(a.shape),
+        dy_(a.dy),
+        pairs_(is_paired(s_)),
+        lanes_(pairs_ ? 8 : A::V),
+        out_blocks_((s_.ci + lanes_ - 1) / lanes_),
+        slots_(s_.co / Slots::kValues),
+        steps_(pairs_ ? slots_ / 2 : slots_),
+        cells_x_((s_.in[2] + 1) / 2) {
     const int64_t size = static_cast<int64_t>(s_.batch) * s_.in[0] * s_.in[1] * s_.in[2] * s_.ci;
     stream_ = pairs_ && s_.ci == 8 && s_.in[2] % 2 == 0 && reinterpret_cast<uintptr_t>(a.dx) % 64 == 0 && size >= kStreamedCellFloats;
   }
 
-  void run() const {
+  void run() {
     constexpr int R = A::kTileCells;
     const int threads = thread_count();
+    const int64_t row_slots = static_cast<int64_t>(s_.out[2]) * slots_, dy_rows = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1];
+    Scratch<float> packed(Slots::kValues == 1 ? 1 : scratch_elements({dy_rows, row_slots}));
+    if constexpr (Slots::kValues != 1) {
+      parallel(dy_rows, [&](int64_t row, int) { Slots::pack(a_.dy + row * row_slots * Slots::kValues, row_slots, packed.get() + row * row_slots); });
+      dy_ = packed.get();
+    }
     Scratch<float> filters(scratch_elements({out_blocks_, 3, tap_plane_floats()}));
     pack_filters(filters.get());
-    const int64_t zero_floats = (static_cast<int64_t>(cells_x_) + 1) * s_.co;
+    const int64_t zero_floats = (static_cast<int64_t>(cells_x_) + 1) * slots_;
     Scratch<float> zeros(zero_floats);
     std::memset(zeros.get(), 0, zero_floats * sizeof(float));
-    const int64_t edge_floats = scratch_elements({2, R + 1, 2, s_.co});
+    const int64_t edge_floats = scratch_elements({2, R + 1, 2, slots_});
     Scratch<float> edges(scratch_elements({threads, edge_floats}));
 
     // A task takes some rows of cells through some planes: they meet the same rows of dy again.
@@ -131,17 +153,20 @@ class InputGradientStride2 {
     float* edge;
   };
 
+  static bool is_paired(const Conv3dShape& s) { return A::kPairs && s.ci <= 8; }
+
   int64_t tap_plane_floats() const { return static_cast<int64_t>(steps_) * 9 * A::V; }
 
-  // [block of outputs][kd][channels of dy][kh][kw][lane]
+  // [block of outputs][kd][step][kh][kw][lane]
   void pack_filters(float* to) const {
     for (int block = 0; block < out_blocks_; block++)
       for (int kd = 0; kd < 3; kd++)
         for (int step = 0; step < steps_; step++)
           for (int tap = kd * 9; tap < kd * 9 + 9; tap++)
             for (int lane = 0; lane < A::V; lane++) {
-              const int in = block * lanes_ + (pairs_ ? lane / 2 : lane), out = pairs_ ? 2 * step + lane % 2 : step;
-              *to++ = in < s_.ci ? a_.filter[(static_cast<int64_t>(tap) * s_.ci + in) * s_.co + out] : 0.0f;
+              const int in = block * lanes_ + (pairs_ ? lane / 2 : lane), slot = pairs_ ? 2 * step + lane % 2 : step;
+              const float* w = a_.filter + (static_cast<int64_t>(tap) * s_.ci + in) * s_.co + slot * Slots::kValues;
+              *to++ = in < s_.ci ? Slots::slot(w[0], w[Slots::kValues - 1]) : 0.0f;
             }
   }
 
@@ -163,7 +188,7 @@ class InputGradientStride2 {
         CellPlane<R>& plane = planes[count++];
         plane.filter = filters + (block * 3 + kd) * tap_plane_floats();
         for (int r = 0; r <= R; r++)
-          plane.rows[r] = place.y + r >= s_.out[1] ? place.zeros : a_.dy + (((static_cast<int64_t>(place.sample) * s_.out[0] + z) * s_.out[1] + place.y + r) * s_.out[2]) * s_.co;
+          plane.rows[r] = place.y + r >= s_.out[1] ? place.zeros : dy_ + (((static_cast<int64_t>(place.sample) * s_.out[0] + z) * s_.out[1] + place.y + r) * s_.out[2]) * slots_;
       };
       add(place.z / 2, place.z % 2 == 0 ? 1 : 2);
       if (place.z % 2 != 0) add(place.z / 2 + 1, 0);
@@ -174,12 +199,12 @@ class InputGradientStride2 {
       for (int x = 0; x < cells_x_; x++, dx += 2 * s_.ci) {
         const int columns = s_.in[2] - 2 * x < 2 ? 1 : 2;
         if (x + 1 < s_.out[2]) {
-          tile<R>(planes, count, static_cast<int64_t>(x) * s_.co, channels, rows, columns, dx);
+          tile<R>(planes, count, static_cast<int64_t>(x) * slots_, channels, rows, columns, dx);
           continue;
         }
         for (int p = 0; p < count; p++) {
           edge[p].filter = planes[p].filter;
-          for (int r = 0; r <= R; r++) edge[p].rows[r] = end_of_row(planes[p].rows[r], x, place.edge + (p * (R + 1) + r) * 2 * s_.co);
+          for (int r = 0; r <= R; r++) edge[p].rows[r] = end_of_row(planes[p].rows[r], x, place.edge + (p * (R + 1) + r) * 2 * slots_);
         }
         tile<R>(edge, count, 0, channels, rows, columns, dx);
       }
@@ -188,8 +213,8 @@ class InputGradientStride2 {
 
   // Copies voxels x and x + 1 of a row, zeros where it has ended.
   const float* end_of_row(const float* row, int x, float* to) const {
-    std::memset(to, 0, 2 * s_.co * sizeof(float));
-    if (x < s_.out[2]) std::memcpy(to, row + static_cast<int64_t>(x) * s_.co, s_.co * sizeof(float));
+    std::memset(to, 0, 2 * slots_ * sizeof(float));
+    if (x < s_.out[2]) std::memcpy(to, row + static_cast<int64_t>(x) * slots_, slots_ * sizeof(float));
     return to;
   }
 
@@ -198,7 +223,7 @@ class InputGradientStride2 {
     alignas(64) float sums[R * 4 * A::V];
     if constexpr (A::kPairs) {
       if (pairs_) {
-        cell_sums<A, true, R>(planes, plane_count, at, s_.co, sums);
+        cell_sums<A, Slots, true, R>(planes, plane_count, at, slots_, sums);
         for (int row = 0; row < rows; row++, dx += static_cast<int64_t>(s_.in[2]) * s_.ci) {
           const auto even = A::load(sums + 2 * row * A::V), odd = A::load(sums + (2 * row + 1) * A::V);
           store_pair(A::add(A::even_lanes(even, odd), A::odd_lanes(even, odd)), channels, columns, dx);
@@ -206,7 +231,7 @@ class InputGradientStride2 {
         return;
       }
     }
-    cell_sums<A, false, R>(planes, plane_count, at, s_.co, sums);
+    cell_sums<A, Slots, false, R>(planes, plane_count, at, slots_, sums);
     const auto mask = A::first(channels);
     for (int row = 0; row < rows; row++, dx += static_cast<int64_t>(s_.in[2]) * s_.ci)
       for (int x = 0; x < columns; x++) A::store(mask, dx + x * s_.ci, A::load(sums + (2 * row + x) * A::V));
@@ -223,20 +248,15 @@ class InputGradientStride2 {
 
   const Conv3dInputGradient& a_;
   const Conv3dShape& s_;
-  const bool pairs_;  // two channels of dy are met at a time, by eight of dx
+  const float* dy_;   // in slots
+  const bool pairs_;  // two slots of dy are met at a time, by eight channels of dx
   const int lanes_;   // channels of dx in a block
   const int out_blocks_;
-  const int steps_;  // through the channels of dy
+  const int slots_;  // of a voxel of dy
+  const int steps_;  // through them
   const int cells_x_;
   bool stream_;
 };
-
-template <class A>
-static inline bool suits_stride_2(const Conv3dShape& s) {
-  for (int i = 0; i < 3; i++)
-    if (s.kernel[i] != 3 || s.stride[i] != 2 || s.pad[i] != 1) return false;
-  return !(A::kPairs && s.ci <= 8 && s.co % 2 != 0);
-}
 
 }  // namespace
 }  // namespace ctflow

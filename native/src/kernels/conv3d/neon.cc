@@ -15,7 +15,7 @@ void conv3d_forward__neon(const Conv3dForward& a) {
 }
 void conv3d_input_gradient__neon(const Conv3dInputGradient& a) {
   if (suits_winograd(a.shape)) return winograd_input_gradient<Neon>(a);
-  if (suits_stride_2<Neon>(a.shape)) return InputGradientStride2<Neon>(a).run();
+  if (InputGradientStride2<Neon>::suits(a.shape)) return InputGradientStride2<Neon>(a).run();
   input_gradient_by_rows<Neon>(a);
 }
 void conv3d_filter_gradient__neon(const Conv3dFilterGradient& a) {

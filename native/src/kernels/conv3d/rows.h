@@ -4,6 +4,7 @@
 
 #include "kernels/conv3d/axis.h"
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/float-slots.h"
 #include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
@@ -35,13 +36,6 @@ constexpr int kMostRowsOfGroup = 8;
 constexpr int64_t kPackedFloats = 1 << 18;
 // Outputs from this size on do not stay in a cache until they are read.
 constexpr int64_t kStreamedFloats = 1 << 23;
-
-// How values lie in the slots of packed rows and filters, 32 bits each: here one float32. Another is in bfloat16.h.
-struct FloatSlots {
-  static constexpr int kValues = 1;
-  static int slots_of_block(int channels_in) { return channels_in == 1 ? 1 : 8; }
-  static float slot(float value, float) { return value; }
-};
 
 template <class A, class Slots = FloatSlots>
 class RowConvolution {
