@@ -234,7 +234,7 @@ template <class A, int S, int SX, int T>
 }
 
 template <class A, int S, int T>
-static inline void fused_pair_tile(const RowJob& job, int at) {
+[[gnu::noinline]] static void fused_pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, 2 * T);
   Fetch fetch(job, at, 2 * T);
