@@ -31,11 +31,18 @@ Conv3dShape conv3d_shape(Random& random) {
     s.co = channels(random);
     const bool usual = random.chance(2);
     const bool pointwise = random.chance(5);
+    if (usual && !pointwise && random.chance(4)) {
+      // Layers that kernels are made for.
+      static constexpr int kLayers[][2] = {{1, 8}, {8, 8}, {8, 16}, {16, 32}};
+      const int layer = random.between(0, 3);
+      s.ci = kLayers[layer][0];
+      s.co = kLayers[layer][1];
+    }
     const int stride = random.between(1, 2);
     int64_t work = static_cast<int64_t>(s.batch) * s.ci * s.co;
     bool fits = true;
     for (int k = 0; k < 3; k++) {
-      s.in[k] = length(random, k == 2 ? 61 : 7);
+      s.in[k] = length(random, k == 2 ? 61 : (s.ci == 1 ? 20 : 7));
       s.kernel[k] = pointwise ? 1 : usual ? 3 : random.between(1, 5);
       s.stride[k] = pointwise ? 1 : usual ? stride : random.between(1, 3);
       s.pad[k] = pointwise ? 0 : usual ? 1 : random.between(0, s.kernel[k] + 1);

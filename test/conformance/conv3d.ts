@@ -211,6 +211,27 @@ t.test('outputs that pass by the caches are those of their parts', { skip }, asy
   addon.setIsa(before)
 })
 
+t.test('every width of a row, the first layer and those of stride 2', { skip }, async t => {
+  const padded = { batch: 1, kernel: cube(3), pad: cube(1) }
+  for (const width of widths) {
+    compare(t, { ...padded, size: [2, 5, width], ci: 1, co: 8, stride: cube(1) })
+    compare(t, { ...padded, size: [3, 6, width], ci: 8, co: 16, stride: cube(2) })
+    compare(t, { ...padded, size: [4, 5, width], ci: 19, co: 6, stride: cube(2) })
+  }
+})
+
+t.test('more rows and planes than a block or a tile has', { skip }, async t => {
+  for (const pad of [cube(1), [0, 2, 0], [2, 0, 3]] as Triple[])
+    compare(t, { batch: 2, size: [18, 19, 23], ci: 1, co: 8, kernel: cube(3), stride: cube(1), pad })
+  compare(t, { batch: 1, size: [3, 3, 530], ci: 1, co: 8, kernel: cube(3), stride: cube(1), pad: cube(1) })
+  for (const [ci, co] of [
+    [8, 16],
+    [7, 70],
+    [17, 34],
+  ] as const)
+    compare(t, { batch: 2, size: [5, 23, 18], ci, co, kernel: cube(3), stride: cube(2), pad: cube(1) })
+})
+
 t.test('sixty shapes at random', { skip }, async t => {
   const draw = rng(2024, 0, 0, 'conv3d')
   for (let i = 0; i < 60; i++) {
@@ -231,6 +252,22 @@ t.test('sixty shapes at random', { skip }, async t => {
     }
     if (fits(c)) compare(t, c)
   }
+})
+
+t.test('an input gradient that is written past the caches has the bits of one that is not', { skip }, async t => {
+  const shape = [1, 18, 242, 242, 8, 3, 3, 3, 9, 121, 121, 16, 2, 2, 2, 1, 1, 1]
+  const voxels = 18 * 242 * 242 * 8
+  const addon = loadAddon()
+  const filter = normals(27 * 8 * 16, 'filter')
+  const dy = Float32Array.from({ length: 9 * 121 * 121 * 16 }, (_, i) => Math.sin(i))
+  // Only what begins on a boundary of 64 bytes can be written so, as the engine's own memory does.
+  const memory = new Float32Array(addon.allocate((voxels + 4) * 4)).fill(NaN)
+  addon.conv3dInputGradient(dy, filter, memory.subarray(0, voxels), shape)
+  const past = memory.slice(0, voxels)
+  memory.fill(NaN)
+  addon.conv3dInputGradient(dy, filter, memory.subarray(4), shape)
+  t.ok(Buffer.from(past.buffer).equals(Buffer.from(memory.buffer, 16, voxels * 4)))
+  t.notOk(past.includes(NaN))
 })
 
 t.test('many voxels lose no digits in the filter gradient', { skip }, async t => {

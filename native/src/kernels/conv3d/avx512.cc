@@ -1,5 +1,7 @@
 // The convolution and its gradients for AVX-512.
 #include "kernels/conv3d/filter-gradient.h"
+#include "kernels/conv3d/input-gradient-stride-2.h"
+#include "kernels/conv3d/one-channel-filter-gradient.h"
 #include "kernels/conv3d/pointwise.h"
 #include "kernels/conv3d/rows.h"
 #include "kernels/conv3d/winograd-filter-gradient.h"
@@ -17,10 +19,14 @@ void conv3d_forward__avx512(const Conv3dForward& a) {
 void conv3d_input_gradient__avx512(const Conv3dInputGradient& a) {
   if (suits_winograd(a.shape)) return winograd_input_gradient<Avx512>(a);
   if (suits_pointwise(a.shape)) return pointwise_input_gradient<Avx512>(a);
+  if (InputGradientStride2<Avx512>::suits(a.shape)) return InputGradientStride2<Avx512>(a).run();
   input_gradient_by_rows<Avx512>(a);
 }
 void conv3d_filter_gradient__avx512(const Conv3dFilterGradient& a) {
-  if (suits_winograd(a.shape)) return WinogradFilterGradient<Avx512>(a).run();
+  if (suits_winograd(a.shape)) {
+    if (OneChannelFilterGradient<Avx512>::suits(a.shape)) return OneChannelFilterGradient<Avx512>(a).run();
+    return WinogradFilterGradient<Avx512>(a).run();
+  }
   if (suits_pointwise(a.shape) && a.shape.co <= kFewOutputs) return pointwise_filter_gradient<Avx512>(a);
   FilterGradient<Avx512>(a).run();
 }

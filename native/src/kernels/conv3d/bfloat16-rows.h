@@ -15,6 +15,13 @@ struct Bfloat16Slots {
   static int slots_of_block(int channels_in) { return channels_in <= 2 ? 1 : (channels_in <= 8 ? 4 : 8); }
   static float slot(float low, float high) { return bfloat16_pair(low, high); }
 
+  // Slots of neighbouring values, `count` of them.
+  static void pack(const float* from, int64_t count, float* to) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) _mm512_storeu_si512(to + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 2 * i + 16), _mm512_loadu_ps(from + 2 * i))));
+    for (; i < count; i++) to[i] = slot(from[2 * i], from[2 * i + 1]);
+  }
+
   // A block of channels of an input row and how it is wanted: `width` voxels from `first` on, zeros outside the row,
   // `slots` each; with `apart` > 0 each slot beside the one of the voxel that far on.
   struct Part {

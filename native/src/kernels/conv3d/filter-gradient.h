@@ -25,6 +25,7 @@ constexpr int64_t kMostPartialFloats = int64_t{1} << 24;
 struct RowPair {
   const float* x;
   const float* dy;
+  const float* ahead;  // an input row that the next pairs will want from memory
 };
 
 // sum[tap][channel] += x[(o * stride + tap) voxels][channel] * dy[o], for o in [0, count), C channels, T taps.
@@ -44,7 +45,10 @@ static inline void gradient_tile(const RowPair* rows, int row_count, int count, 
     CTFLOW_UNROLL
     for (int t = 0; t < T; t++) x[t] = rows[r].x + t * x_tap;
     const float* dy = rows[r].dy;
-    for (int o = 0; o < count; o++, dy += dy_step) {
+    const float* ahead = rows[r].ahead;
+    for (int o = 0; o < count; o++, dy += dy_step, ahead += x_step) {
+      __builtin_prefetch(ahead, 0, 2);
+      if (T > 1) __builtin_prefetch(ahead + x_tap, 0, 2);
       const F gradient = A::load(mask, dy);
       CTFLOW_UNROLL
       for (int t = 0; t < T; t++) {
@@ -146,7 +150,9 @@ class FilterGradient {
         int n = 0;
         for (int64_t r = row; r < stop; r++) {
           const float* x = seen == nullptr ? input_row(r, kd, kh) : seen + (r - row) * s_.in[2] * s_.ci;
-          if (x != nullptr) pairs[n++] = RowPair{x + c, a_.dy + r * s_.out[2] * s_.co};
+          if (x == nullptr) continue;
+          const float* ahead = r + segment_ < rows_ && !seen ? input_row(r + segment_, kd, kh) : nullptr;
+          pairs[n++] = RowPair{x + c, a_.dy + r * s_.out[2] * s_.co, ahead == nullptr ? x + c : ahead + c};
         }
         if (n > 0) taps_of_row<C>(pairs, n, to + (static_cast<int64_t>(kd) * s_.kernel[1] + kh) * s_.kernel[2] * s_.ci * s_.co + c * s_.co);
       }
@@ -189,7 +195,7 @@ class FilterGradient {
     RowPair moved[kAtOnce];
     for (int at = 0; at < n; at += kAtOnce) {
       const int some = n - at < kAtOnce ? n - at : kAtOnce;
-      for (int i = 0; i < some; i++) moved[i] = RowPair{pairs[at + i].x + x_at, pairs[at + i].dy + dy_at};
+      for (int i = 0; i < some; i++) moved[i] = RowPair{pairs[at + i].x + x_at, pairs[at + i].dy + dy_at, pairs[at + i].ahead + x_at};
       for (int o = 0; o < s_.co; o += A::V) {
         gradient_tile<A, C, T>(moved, some, end - begin, static_cast<int64_t>(s_.stride[2]) * s_.ci, s_.ci, s_.co,
                                A::first(s_.co - o < A::V ? s_.co - o : A::V), to + o,

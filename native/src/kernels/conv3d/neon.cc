@@ -1,5 +1,6 @@
 // The convolution and its gradients for NEON.
 #include "kernels/conv3d/filter-gradient.h"
+#include "kernels/conv3d/input-gradient-stride-2.h"
 #include "kernels/conv3d/pointwise.h"
 #include "kernels/conv3d/rows.h"
 #include "kernels/conv3d/winograd-filter-gradient.h"
@@ -17,6 +18,7 @@ void conv3d_forward__neon(const Conv3dForward& a) {
 void conv3d_input_gradient__neon(const Conv3dInputGradient& a) {
   if (suits_winograd(a.shape)) return winograd_input_gradient<Neon>(a);
   if (suits_pointwise(a.shape)) return pointwise_input_gradient<Neon>(a);
+  if (InputGradientStride2<Neon>::suits(a.shape)) return InputGradientStride2<Neon>(a).run();
   input_gradient_by_rows<Neon>(a);
 }
 void conv3d_filter_gradient__neon(const Conv3dFilterGradient& a) {

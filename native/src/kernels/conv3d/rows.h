@@ -4,6 +4,7 @@
 
 #include "kernels/conv3d/axis.h"
 #include "kernels/conv3d/conv3d.h"
+#include "kernels/conv3d/float-slots.h"
 #include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
@@ -35,13 +36,6 @@ constexpr int kMostRowsOfGroup = 8;
 constexpr int64_t kPackedFloats = 1 << 18;
 // Outputs from this size on do not stay in a cache until they are read.
 constexpr int64_t kStreamedFloats = 1 << 23;
-
-// How values lie in the slots of packed rows and filters, 32 bits each: here one float32. Another is in bfloat16.h.
-struct FloatSlots {
-  static constexpr int kValues = 1;
-  static int slots_of_block(int channels_in) { return channels_in == 1 ? 1 : 8; }
-  static float slot(float value, float) { return value; }
-};
 
 template <class A, class Slots = FloatSlots>
 class RowConvolution {
@@ -231,13 +225,6 @@ class RowConvolution {
     }
     const int64_t voxel = ((static_cast<int64_t>(sample) * d_.outputs + z) * h_.outputs + y) * w_.outputs + k.start;
     const int left = co_ - block.channel;
-    // What the next plane's outputs see for the first time.
-    const float* ahead = nullptr;
-    if (block.channel == 0 && k.start == 0) {
-      const int iz = z + 1 < d_.outputs ? d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) : -1;
-      const int iy = h_.input(y, h_.kernel / 2);
-      if (iz >= 0 && iy >= 0) ahead = x_ + ((static_cast<int64_t>(sample) * d_.inputs + iz) * h_.inputs + iy) * w_.inputs * ci_;
-    }
     return RowJob{list,
                   n,
                   k.taps,
@@ -247,7 +234,19 @@ class RowConvolution {
                   static_cast<int64_t>(k.step) * co_,
                   k.count,
                   left < block.registers * lanes_ ? left : block.registers * lanes_,
-                  stream_, ahead, ahead == nullptr ? 0 : static_cast<int64_t>(w_.inputs) * ci_ / k.count};
+                  stream_,
+                  n > 0 && block.channel == 0 && k.start == 0 ? ahead(sample, z, y, k.count) : Ahead{}};
+  }
+
+  // What the next plane's outputs see for the first time, beside the outputs of row y.
+  Ahead ahead(int sample, int z, int y, int outputs) const {
+    if (z + 1 >= d_.outputs) return Ahead{};
+    const int planes = d_.transposed ? 1 : d_.stride, rows = h_.transposed ? 1 : h_.stride;
+    const int iz = d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) - (planes - 1);
+    const int iy = h_.input(y, h_.kernel / 2);
+    if (iz < 0 || iy < 0 || iy + rows > h_.inputs) return Ahead{};
+    const int64_t row_floats = static_cast<int64_t>(w_.inputs) * ci_, plane_floats = h_.inputs * row_floats;
+    return Ahead{x_ + (static_cast<int64_t>(sample) * d_.inputs + iz) * plane_floats + iy * row_floats, planes, plane_floats, rows * row_floats / outputs};
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
@@ -310,10 +309,9 @@ class RowConvolution {
           for (int j = begin; j < end; j++, source += ci_) A::interleave(source, source + apart * ci_, to + j * 16);
       }
       if (!pairs_) {
-        if (ci_ == 8)
-          std::memcpy(to + begin * 8, source, static_cast<size_t>(end - begin) * 8 * sizeof(float));
-        else
-          for (int j = begin; j < end; j++, source += ci_) std::memcpy(to + j * 8, source, 8 * sizeof(float));
+        // In registers: memcpy of some kilobytes is a string instruction, which takes twice as long on some processors.
+        float* voxel = to + begin * 8;
+        for (int j = begin; j < end; j++, source += ci_, voxel += 8) std::memcpy(voxel, source, 8 * sizeof(float));
       }
     } else {
       const int width = pairs_ ? 2 : 1;

@@ -6,6 +6,8 @@
 // channel blocks, taps, channels; it never depends on where the tile lies. The products of a row, or of a few, are
 // summed by themselves and then added to a total: one running sum of hundreds of terms was the largest rounding error of
 // the whole network.
+//
+// Tiles are functions of their own: inlined, compilers keep what the caller needs in registers that the sums need.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +31,26 @@ static inline void flush(typename A::F (&total)[N], typename A::F (&sum)[N]) {
   }
 }
 
+// The same where there are not registers for both: totals in memory, which compilers leave there.
+template <class A, int N>
+static inline void add_to_total(bool first, const typename A::F (&sum)[N], float* total) {
+  CTFLOW_UNROLL
+  for (int i = 0; i < N; i++) A::store(total + i * A::V, first ? sum[i] : A::add(A::load(total + i * A::V), sum[i]));
+}
+
 // One block of channels of one input row and the filter that it meets.
 struct RowTaps {
   const float* x;
   const float* filter;
   int channels;
+};
+
+// Neighbouring input rows of some planes that will be packed next.
+struct Ahead {
+  const float* x;
+  int planes;  // 0 for none
+  int64_t plane_floats;
+  int64_t step;  // floats of a plane's rows per output voxel
 };
 
 // What all tiles of an output row share.
@@ -48,17 +65,27 @@ struct RowJob {
   int count;         // output voxels
   int channels;      // output channels of this block, at most the lanes
   bool stream;       // outputs are not read again before they have left the caches
-  const float* ahead;  // an input row that will be packed next, or null
-  int64_t ahead_step;  // floats of it per output voxel
+  Ahead ahead;
 };
 
-// Asks for the part of the next row that lies beside a tile, so that packing will not wait for memory.
-static inline void fetch_ahead(const RowJob& job, int at, int outputs) {
-  if (job.ahead == nullptr) return;
-  const float* from = job.ahead + at * job.ahead_step;
-  const float* end = from + outputs * job.ahead_step;
-  for (; from < end; from += 16) __builtin_prefetch(from, 0, 2);
-}
+// Asks for a tile's share of the next rows, so that packing will not wait for memory: some lines with each of its rows,
+// because lines that are asked for all at once hold up what the tile itself reads.
+class Fetch {
+ public:
+  Fetch(const RowJob& job, int at, int outputs)
+      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), floats_(planes_ == 0 ? 0 : (outputs * job.ahead.step / job.row_count + 15) / 16 * 16) {}
+  void next() {
+    for (int plane = 0; plane < planes_; plane++)
+      for (int64_t i = 0; i < floats_; i += 16) __builtin_prefetch(x_ + plane * plane_floats_ + i, 0, 2);
+    x_ += floats_;
+  }
+
+ private:
+  const float* x_;
+  const int64_t plane_floats_;
+  const int planes_;
+  const int64_t floats_;
+};
 
 // The end of a tile: `sum` goes to y[at], with the residual if there is one; all lanes, or those of the mask.
 template <class A>
@@ -82,37 +109,45 @@ static inline void expect_residual(const RowJob& job, int at, int count) {
 
 // T voxels x B registers.
 template <class A, int S, int SX, int T, int B>
-static inline void plain_tile(const RowJob& job, int at) {
+[[gnu::noinline]] static void plain_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, T);
-  F total[T * B], sum[T * B];
-  CTFLOW_UNROLL
-  for (int i = 0; i < T * B; i++) total[i] = sum[i] = A::zero();
-  for (int r = 0; r < job.row_count; r++) {
-    const float* filter = job.rows[r].filter;
-    const int channels = job.rows[r].channels;
-    for (int k = 0; k < job.taps; k++, filter += S * A::V * B) {
-      const float* x = job.rows[r].x + at * SX * S + job.shift[k];
-      const float* w = filter;
-      for (int i = 0; i < channels; i++, x++, w += A::V * B) {
-        F weight[B];
-        CTFLOW_UNROLL
-        for (int b = 0; b < B; b++) weight[b] = A::load(w + b * A::V);
-        CTFLOW_UNROLL
-        for (int t = 0; t < T; t++) {
-          const F value = A::set(x[t * SX * S]);
+  Fetch fetch(job, at, T);
+  alignas(64) float total[T * B * A::V];
+  int r = 0;
+  do {
+    const bool first = r == 0;
+    const int end = r + kRowsOfSum < job.row_count ? r + kRowsOfSum : job.row_count;
+    F sum[T * B];
+    CTFLOW_UNROLL
+    for (int i = 0; i < T * B; i++) sum[i] = A::zero();
+    for (; r < end; r++) {
+      fetch.next();
+      const float* filter = job.rows[r].filter;
+      const int channels = job.rows[r].channels;
+      for (int k = 0; k < job.taps; k++, filter += S * A::V * B) {
+        const float* x = job.rows[r].x + at * SX * S + job.shift[k];
+        const float* w = filter;
+        for (int i = 0; i < channels; i++, x++, w += A::V * B) {
+          F weight[B];
           CTFLOW_UNROLL
-          for (int b = 0; b < B; b++) sum[t * B + b] = A::fma(value, weight[b], sum[t * B + b]);
+          for (int b = 0; b < B; b++) weight[b] = A::load(w + b * A::V);
+          CTFLOW_UNROLL
+          for (int t = 0; t < T; t++) {
+            const F value = A::set(x[t * SX * S]);
+            CTFLOW_UNROLL
+            for (int b = 0; b < B; b++) sum[t * B + b] = A::fma(value, weight[b], sum[t * B + b]);
+          }
         }
       }
     }
-    if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
-  }
+    add_to_total<A, T * B>(first, sum, total);
+  } while (r < job.row_count);
   const auto last = A::first(job.channels - (B - 1) * A::V);
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) {
-    if (B == 2) put<A>(job, (at + t) * job.step, total[t * B]);
-    put<A>(job, (at + t) * job.step + (B - 1) * A::V, last, total[t * B + B - 1]);
+    if (B == 2) put<A>(job, (at + t) * job.step, A::load(total + t * B * A::V));
+    put<A>(job, (at + t) * job.step + (B - 1) * A::V, last, A::load(total + (t * B + B - 1) * A::V));
   }
 }
 
@@ -121,10 +156,12 @@ template <class A, int S, int T>
 static inline void fused_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, T);
+  Fetch fetch(job, at, T);
   F total[T], sum[T];
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
+    fetch.next();
     const float* w = job.rows[r].filter;
     const float* x = job.rows[r].x + at * S + job.shift[0];
     const float* end = x + job.rows[r].channels;
@@ -165,37 +202,47 @@ static inline void store_pairs(const RowJob& job, int at, int t, typename A::F s
 }
 
 template <class A, int S, int SX, int T>
-static inline void pair_tile(const RowJob& job, int at) {
+[[gnu::noinline]] static void pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, 2 * T);
-  F total[T], sum[T];
-  CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
-  for (int r = 0; r < job.row_count; r++) {
-    const float* filter = job.rows[r].filter;
-    for (int k = 0; k < job.taps; k++, filter += S * A::V) {
-      const float* x = job.rows[r].x + at * SX * 2 * S + job.shift[k];
-      const float* w = filter;
-      for (int i = 0; i < job.rows[r].channels; i++, x += 2, w += A::V) {
-        const F weight = A::load(w);
-        CTFLOW_UNROLL
-        for (int t = 0; t < T; t++) sum[t] = A::fma(A::set_pair(x + t * 2 * SX * 2 * S), weight, sum[t]);
+  Fetch fetch(job, at, 2 * T);
+  alignas(64) float total[T * A::V];
+  int r = 0;
+  do {
+    const bool first = r == 0;
+    const int end = r + kRowsOfSum < job.row_count ? r + kRowsOfSum : job.row_count;
+    F sum[T];
+    CTFLOW_UNROLL
+    for (int t = 0; t < T; t++) sum[t] = A::zero();
+    for (; r < end; r++) {
+      fetch.next();
+      const float* filter = job.rows[r].filter;
+      for (int k = 0; k < job.taps; k++, filter += S * A::V) {
+        const float* x = job.rows[r].x + at * SX * 2 * S + job.shift[k];
+        const float* w = filter;
+        for (int i = 0; i < job.rows[r].channels; i++, x += 2, w += A::V) {
+          const F weight = A::load(w);
+          CTFLOW_UNROLL
+          for (int t = 0; t < T; t++) sum[t] = A::fma(A::set_pair(x + t * 2 * SX * 2 * S), weight, sum[t]);
+        }
       }
     }
-    if ((r + 1) % kRowsOfSum == 0 || r + 1 == job.row_count) flush<A>(total, sum);
-  }
+    add_to_total<A, T>(first, sum, total);
+  } while (r < job.row_count);
   CTFLOW_UNROLL
-  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, total[t]);
+  for (int t = 0; t < T; t++) store_pairs<A>(job, at, t, A::load(total + t * A::V));
 }
 
 template <class A, int S, int T>
-static inline void fused_pair_tile(const RowJob& job, int at) {
+[[gnu::noinline]] static void fused_pair_tile(const RowJob& job, int at) {
   using F = typename A::F;
   expect_residual(job, at, 2 * T);
+  Fetch fetch(job, at, 2 * T);
   F total[T], sum[T];
   CTFLOW_UNROLL
   for (int t = 0; t < T; t++) total[t] = sum[t] = A::zero();
   for (int r = 0; r < job.row_count; r++) {
+    fetch.next();
     const float* w = job.rows[r].filter;
     const float* x = job.rows[r].x + at * 2 * S + job.shift[0];
     const float* end = x + 2 * job.rows[r].channels;
@@ -227,7 +274,6 @@ static inline void fused_pair_tile(const RowJob& job, int at) {
   if (n >= (T)) {                                                 \
     for (int at = 0; at < n; at += (T))                           \
       for (int j = 0; j < job_count; j++) {                       \
-        fetch_ahead(jobs[j], at, (T));                            \
         TILE(jobs[j], at + (T) <= n ? at : n - (T));              \
       }                                                           \
   } else {                                                        \
@@ -256,7 +302,6 @@ static void fused_rows(const RowJob* jobs, int job_count) {
   if (n >= 2 * (T)) {                                             \
     for (int at = 0; at < n; at += 2 * (T))                       \
       for (int j = 0; j < job_count; j++) {                       \
-        fetch_ahead(jobs[j], at, 2 * (T));                        \
         TILE(jobs[j], at + 2 * (T) <= n ? at : n - 2 * (T));      \
       }                                                           \
   } else {                                                        \

@@ -14,6 +14,8 @@ struct Avx2 {
   // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 16 registers.
   static constexpr int kTile1 = 12;
   static constexpr int kTile2 = 6;
+  // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
+  static constexpr int kTileCells = 2;
   static constexpr int kTileFused = 8;
   // Input channels whose filter gradients are summed at once: three taps of each, in 12 registers.
   static constexpr int kGradientChannels = 4;

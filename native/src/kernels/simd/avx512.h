@@ -50,6 +50,8 @@ struct Avx512 {
   // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 32 registers.
   static constexpr int kTile1 = 28;
   static constexpr int kTile2 = 14;
+  // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
+  static constexpr int kTileCells = 4;
   static constexpr int kTileFused = 14;
   static constexpr int kTilePairs = 14;
   static constexpr int kTilePairsOfRows = 6;
@@ -122,6 +124,16 @@ struct Avx512 {
   static inline F deinterleave(F v) {
     const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     return _mm512_permutexvar_ps(order, v);
+  }
+  // even lanes of a, then those of b
+  static inline F even_lanes(F a, F b) {
+    const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, order, b);
+  }
+  // odd lanes of a, then those of b
+  static inline F odd_lanes(F a, F b) {
+    const __m512i order = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, order, b);
   }
   // the high half in the low lanes
   static inline F high_half(F v) { return _mm512_shuffle_f32x4(v, v, 0x4e); }

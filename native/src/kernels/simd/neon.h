@@ -18,6 +18,8 @@ struct Neon {
   // loads a step's inputs before it uses them: with 12 and 6 it moves sums to memory and back.
   static constexpr int kTile1 = 10;
   static constexpr int kTile2 = 5;
+  // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
+  static constexpr int kTileCells = 2;
   static constexpr int kTileFused = 8;
   // Input channels whose filter gradients are summed at once: three taps of each, in 24 registers.
   static constexpr int kGradientChannels = 4;
