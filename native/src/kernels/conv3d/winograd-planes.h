@@ -7,7 +7,7 @@
 //   v2 = d2 - d1    u2 = (g0 - g1 + g2) / 2
 //   v3 = d3 - d1    u3 = g2
 //
-// With m_p the sum of v_p u_p over rows of taps and input channels: y0 = m0 + (m1 + m2), y1 = m3 + (m1 - m2).
+// With m_p the sum of v_p u_p over rows of taps and input channels: y0 = m0 + m1 + m2, y1 = m3 + m1 - m2.
 //
 // What rounding leaves is relative to the largest of a tile's inputs and taps, where the plain sum's is relative to the terms
 // that an output sees: a voxel of 1e8 beside voxels of 1 takes digits from a neighbour whose own taps do not reach it.

@@ -368,7 +368,7 @@ class WinogradConvolution {
     for (int b = 0; b < B && b * A::V < channels; b++, sums += A::V, y += A::V) {
       const auto m1 = A::load(sums + part_floats), m2 = A::load(sums + 2 * part_floats);
       const auto mask = A::first(channels - b * A::V);
-      put(mask, A::add(A::load(sums), A::add(m1, m2)), y);
+      put(mask, A::add(A::add(A::load(sums), m1), m2), y);
       if (second) put(mask, A::add(A::load(sums + 3 * part_floats), A::sub(m1, m2)), y + co_);
     }
   }
