@@ -7,7 +7,8 @@
 // summed by themselves and then added to a total: one running sum of hundreds of terms was the largest rounding error of
 // the whole network.
 //
-// Tiles are functions of their own: inlined, compilers keep what the caller needs in registers that the sums need.
+// Where it is faster, tiles are functions of their own: inlined, compilers keep what the caller needs in registers that
+// the sums need.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +75,7 @@ struct RowJob {
 class Fetch {
  public:
   Fetch(const RowJob& job, int at, int outputs)
-      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), lines_(static_cast<int>(outputs * job.ahead.lines) + 1) {}
+      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), lines_(planes_ == 0 ? 0 : static_cast<int>(outputs * job.ahead.lines) + 1) {}
   void next() {
     for (int plane = 0; plane < planes_; plane++)
       for (int i = 0; i < lines_; i++) __builtin_prefetch(x_ + plane * plane_floats_ + i * 16, 0, 2);
