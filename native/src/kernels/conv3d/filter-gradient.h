@@ -28,9 +28,10 @@ struct RowPair {
   const float* ahead;  // an input row that the next pairs will want from memory
 };
 
-// sum[tap][channel] += x[(o * stride + tap) voxels][channel] * dy[o], for o in [0, count), C channels, T taps.
-template <class A, int C, int T>
-static inline void gradient_tile(const RowPair* rows, int row_count, int count, int64_t x_step, int64_t x_tap,
+// sum[tap][channel] += x[(o * stride + tap) voxels][channel] * dy[o], for o in [0, count), C channels, T taps. kAhead: asks
+// for the rows ahead meanwhile.
+template <class A, int C, int T, bool kAhead = false>
+static void gradient_tile(const RowPair* rows, int row_count, int count, int64_t x_step, int64_t x_tap,
                                  int64_t dy_step, typename A::Mask mask, float* to, int64_t to_tap, int64_t to_channel) {
   using F = typename A::F;
   F sum[T][C];
@@ -45,10 +46,13 @@ static inline void gradient_tile(const RowPair* rows, int row_count, int count, 
     CTFLOW_UNROLL
     for (int t = 0; t < T; t++) x[t] = rows[r].x + t * x_tap;
     const float* dy = rows[r].dy;
-    const float* ahead = rows[r].ahead;
-    for (int o = 0; o < count; o++, dy += dy_step, ahead += x_step) {
-      __builtin_prefetch(ahead, 0, 2);
-      if (T > 1) __builtin_prefetch(ahead + x_tap, 0, 2);
+    [[maybe_unused]] const float* ahead = rows[r].ahead;
+    for (int o = 0; o < count; o++, dy += dy_step) {
+      if constexpr (kAhead) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + x_tap, 0, 2);
+        ahead += x_step;
+      }
       const F gradient = A::load(mask, dy);
       CTFLOW_UNROLL
       for (int t = 0; t < T; t++) {
@@ -197,9 +201,9 @@ class FilterGradient {
       const int some = n - at < kAtOnce ? n - at : kAtOnce;
       for (int i = 0; i < some; i++) moved[i] = RowPair{pairs[at + i].x + x_at, pairs[at + i].dy + dy_at, pairs[at + i].ahead + x_at};
       for (int o = 0; o < s_.co; o += A::V) {
-        gradient_tile<A, C, T>(moved, some, end - begin, static_cast<int64_t>(s_.stride[2]) * s_.ci, s_.ci, s_.co,
-                               A::first(s_.co - o < A::V ? s_.co - o : A::V), to + o,
-                               static_cast<int64_t>(s_.ci) * s_.co, s_.co);
+        const auto sums = o == 0 && T == 3 ? gradient_tile<A, C, T, T == 3> : gradient_tile<A, C, T, false>;
+        sums(moved, some, end - begin, static_cast<int64_t>(s_.stride[2]) * s_.ci, s_.ci, s_.co, A::first(s_.co - o < A::V ? s_.co - o : A::V), to + o,
+             static_cast<int64_t>(s_.ci) * s_.co, s_.co);
         for (int i = 0; i < some; i++) moved[i].dy += A::V;
       }
     }

@@ -91,6 +91,8 @@ template <class A, class Slots = FloatSlots>
 class InputGradientStride2 {
  public:
   static bool suits(const Conv3dShape& s) {
+    // A load for each product pays with one block of eight channels; with two, tiles of rows.h share theirs.
+    if (!A::kPairs && s.ci > A::V) return false;
     for (int i = 0; i < 3; i++)
       if (s.kernel[i] != 3 || s.stride[i] != 2 || s.pad[i] != 1) return false;
     return s.co % (Slots::kValues * (is_paired(s) ? 2 : 1)) == 0;

@@ -235,18 +235,18 @@ class RowConvolution {
                   k.count,
                   left < block.registers * lanes_ ? left : block.registers * lanes_,
                   stream_,
-                  n > 0 && block.channel == 0 && k.start == 0 ? ahead(sample, z, y, k.count) : Ahead{}};
+                  n > 0 && block.channel == 0 && k.start == 0 ? ahead(sample, z, y, k.count, n) : Ahead{}};
   }
 
   // What the next plane's outputs see for the first time, beside the outputs of row y.
-  Ahead ahead(int sample, int z, int y, int outputs) const {
+  Ahead ahead(int sample, int z, int y, int outputs, int job_rows) const {
     if (z + 1 >= d_.outputs) return Ahead{};
     const int planes = d_.transposed ? 1 : d_.stride, rows = h_.transposed ? 1 : h_.stride;
     const int iz = d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) - (planes - 1);
     const int iy = h_.input(y, h_.kernel / 2);
     if (iz < 0 || iy < 0 || iy + rows > h_.inputs) return Ahead{};
-    const int64_t row_floats = static_cast<int64_t>(w_.inputs) * ci_, plane_floats = h_.inputs * row_floats;
-    return Ahead{x_ + (static_cast<int64_t>(sample) * d_.inputs + iz) * plane_floats + iy * row_floats, planes, plane_floats, rows * row_floats / outputs};
+    const int64_t row_floats = static_cast<int64_t>(w_.inputs) * ci_, plane_floats = h_.inputs * row_floats, step = rows * row_floats / outputs;
+    return Ahead{x_ + (static_cast<int64_t>(sample) * d_.inputs + iz) * plane_floats + iy * row_floats, planes, plane_floats, step, static_cast<float>(step) / (16 * job_rows)};
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {

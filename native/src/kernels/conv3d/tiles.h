@@ -7,7 +7,8 @@
 // summed by themselves and then added to a total: one running sum of hundreds of terms was the largest rounding error of
 // the whole network.
 //
-// Tiles are functions of their own: inlined, compilers keep what the caller needs in registers that the sums need.
+// Where it is faster, tiles are functions of their own: inlined, compilers keep what the caller needs in registers that
+// the sums need.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +52,7 @@ struct Ahead {
   int planes;  // 0 for none
   int64_t plane_floats;
   int64_t step;  // floats of a plane's rows per output voxel
+  float lines;   // the same in lines of 64 bytes, for each row of the job
 };
 
 // What all tiles of an output row share.
@@ -73,18 +75,18 @@ struct RowJob {
 class Fetch {
  public:
   Fetch(const RowJob& job, int at, int outputs)
-      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), floats_(planes_ == 0 ? 0 : (outputs * job.ahead.step / job.row_count + 15) / 16 * 16) {}
+      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), lines_(planes_ == 0 ? 0 : static_cast<int>(outputs * job.ahead.lines) + 1) {}
   void next() {
     for (int plane = 0; plane < planes_; plane++)
-      for (int64_t i = 0; i < floats_; i += 16) __builtin_prefetch(x_ + plane * plane_floats_ + i, 0, 2);
-    x_ += floats_;
+      for (int i = 0; i < lines_; i++) __builtin_prefetch(x_ + plane * plane_floats_ + i * 16, 0, 2);
+    x_ += lines_ * 16;
   }
 
  private:
   const float* x_;
   const int64_t plane_floats_;
   const int planes_;
-  const int64_t floats_;
+  const int lines_;
 };
 
 // The end of a tile: `sum` goes to y[at], with the residual if there is one; all lanes, or those of the mask.
