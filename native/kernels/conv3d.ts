@@ -17,7 +17,28 @@ interface Geometry {
   readonly outShape: Shape5
 }
 
+/** A network asks for the same few dozen at every step; finding one anew takes as long as a small convolution. */
+const known = new Map<string, Geometry>()
+const mostKnown = 1000
+
 function geometry(
+  name: string,
+  xShape: readonly number[],
+  filterShape: readonly number[],
+  attrs: Readonly<Record<string, unknown>>,
+): Geometry {
+  const { strides, pad, dilations } = attrs
+  const key = [xShape, filterShape, strides, pad, dilations].join(';')
+  let found = known.get(key)
+  if (!found) {
+    found = newGeometry(name, xShape, filterShape, attrs)
+    if (known.size >= mostKnown) known.clear()
+    known.set(key, found)
+  }
+  return found
+}
+
+function newGeometry(
   name: string,
   xShape: readonly number[],
   filterShape: readonly number[],

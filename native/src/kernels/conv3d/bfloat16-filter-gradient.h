@@ -23,7 +23,8 @@ template <class A>
 class Bfloat16FilterGradient {
  public:
   explicit Bfloat16FilterGradient(const Conv3dFilterGradient& a)
-      : a_(a), s_(a.shape), norm_(a.norm, a.shape.batch, a.shape.ci), by_taps_(s_.kernel[2] == 3 && s_.stride[2] == 1), by_eight_(by_taps_ && s_.co == 8) {
+      : a_(a), s_(a.shape), norm_(a.norm, a.shape.batch, a.shape.ci), by_taps_(s_.kernel[2] == 3 && s_.stride[2] == 1),
+        by_eight_(by_taps_ && s_.co == 8) {
     for (int i = 0; i < 2; i++)
       axes_[i] = by_taps_ ? Axis{s_.in[i], s_.out[i], s_.kernel[i], s_.stride[i], s_.pad[i], true}
                           : Axis{s_.out[i], s_.in[i], s_.kernel[i], s_.stride[i], s_.pad[i], false};
@@ -35,11 +36,7 @@ class Bfloat16FilterGradient {
     taps_ = static_cast<int64_t>(s_.kernel[0]) * s_.kernel[1] * s_.kernel[2];
     size_ = taps_ * s_.ci * s_.co;
     rows_ = static_cast<int64_t>(s_.batch) * axes_[0].outputs * axes_[1].outputs;
-    int64_t chunks = rows_ * width / kVoxelsOfChunk;
-    if (chunks > kMostChunks) chunks = kMostChunks;
-    if (chunks > kMostPartialFloats / size_) chunks = kMostPartialFloats / size_;
-    if (chunks > rows_) chunks = rows_;
-    chunks_ = chunks < 1 ? 1 : chunks;
+    chunks_ = chunks_of(rows_ * width, size_, rows_);
     // By eight, one row is met by many others: it stays in the first cache when it goes alone.
     segment_ = (by_eight_ ? kVoxelsInRegisters / 2 : kVoxelsInRegisters) / width;
     segment_ = segment_ < 1 ? 1 : segment_;
@@ -256,7 +253,8 @@ class Bfloat16FilterGradient {
     if (by_taps_)
       pack_pairs_of_row<A>({dy_row(at.sample, z, y), s_.out[2], s_.co, s_.co, s_.pad[2] - 2, 1, 1, other_count_, dy_lanes_}, to);
     else
-      pack_pairs_of_row<A>({seen_row(t, at.sample, z, y) + t.first, s_.in[2], s_.ci, t.channels, -s_.pad[2], 1, s_.stride[2], other_count_, t.channels}, to);
+      pack_pairs_of_row<A>({seen_row(t, at.sample, z, y) + t.first, s_.in[2], s_.ci, t.channels, -s_.pad[2], 1, s_.stride[2],
+                            other_count_, t.channels}, to);
     return to;
   }
 

@@ -18,7 +18,10 @@ struct Bfloat16Slots {
   // Slots of neighbouring values, `count` of them.
   static void pack(const float* from, int64_t count, float* to) {
     int64_t i = 0;
-    for (; i + 16 <= count; i += 16) _mm512_storeu_si512(to + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 2 * i + 16), _mm512_loadu_ps(from + 2 * i))));
+    for (; i + 16 <= count; i += 16) {
+      const __m512 low = _mm512_loadu_ps(from + 2 * i), high = _mm512_loadu_ps(from + 2 * i + 16);
+      _mm512_storeu_si512(to + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+    }
     for (; i < count; i++) to[i] = slot(from[2 * i], from[2 * i + 1]);
   }
 

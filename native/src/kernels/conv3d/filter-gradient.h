@@ -17,9 +17,6 @@ namespace {
 
 // Voxels summed in registers before they go to memory: long enough to hide that, short enough for float32.
 constexpr int kVoxelsInRegisters = 512;
-constexpr int kVoxelsOfChunk = 4096;
-constexpr int kMostChunks = 32;
-constexpr int64_t kMostPartialFloats = int64_t{1} << 24;
 
 // Pairs of rows: an input row and the output row that sees it.
 struct RowPair {
@@ -81,11 +78,7 @@ class FilterGradient {
     size_ = taps_ * s_.ci * s_.co;
     rows_ = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1];
     one_tap_ = suits_pointwise(s_);
-    int64_t chunks = rows_ * s_.out[2] / kVoxelsOfChunk;
-    if (chunks > kMostChunks) chunks = kMostChunks;
-    if (chunks > kMostPartialFloats / size_) chunks = kMostPartialFloats / size_;
-    if (chunks > rows_) chunks = rows_;
-    chunks_ = chunks < 1 ? 1 : chunks;
+    chunks_ = chunks_of(rows_ * s_.out[2], size_, rows_);
     segment_ = kVoxelsInRegisters / s_.out[2];
     if (segment_ < 1) segment_ = 1;
   }
@@ -163,7 +156,7 @@ class FilterGradient {
   }
 
   template <int C>
-  void taps_of_row(RowPair* pairs, int n, float* to) const {
+  void taps_of_row(const RowPair* pairs, int n, float* to) const {
     if (s_.kernel[2] != 3) {
       for (int k = 0; k < s_.kernel[2]; k++) single_tap<C>(pairs, n, k, 0, s_.out[2], to);
       return;
@@ -202,8 +195,8 @@ class FilterGradient {
       for (int i = 0; i < some; i++) moved[i] = RowPair{pairs[at + i].x + x_at, pairs[at + i].dy + dy_at, pairs[at + i].ahead + x_at};
       for (int o = 0; o < s_.co; o += A::V) {
         const auto sums = o == 0 && T == 3 ? gradient_tile<A, C, T, T == 3> : gradient_tile<A, C, T, false>;
-        sums(moved, some, end - begin, static_cast<int64_t>(s_.stride[2]) * s_.ci, s_.ci, s_.co, A::first(s_.co - o < A::V ? s_.co - o : A::V), to + o,
-             static_cast<int64_t>(s_.ci) * s_.co, s_.co);
+        sums(moved, some, end - begin, static_cast<int64_t>(s_.stride[2]) * s_.ci, s_.ci, s_.co,
+             A::first(s_.co - o < A::V ? s_.co - o : A::V), to + o, static_cast<int64_t>(s_.ci) * s_.co, s_.co);
         for (int i = 0; i < some; i++) moved[i].dy += A::V;
       }
     }

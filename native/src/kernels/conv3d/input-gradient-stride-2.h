@@ -118,7 +118,9 @@ class InputGradientStride2 {
     const int64_t row_slots = static_cast<int64_t>(s_.out[2]) * slots_, dy_rows = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1];
     Scratch<float> packed(Slots::kValues == 1 ? 1 : scratch_elements({dy_rows, row_slots}));
     if constexpr (Slots::kValues != 1) {
-      parallel(dy_rows, [&](int64_t row, int) { Slots::pack(a_.dy + row * row_slots * Slots::kValues, row_slots, packed.get() + row * row_slots); });
+      parallel(dy_rows, [&](int64_t row, int) {
+        Slots::pack(a_.dy + row * row_slots * Slots::kValues, row_slots, packed.get() + row * row_slots);
+      });
       dy_ = packed.get();
     }
     Scratch<float> filters(scratch_elements({out_blocks_, 3, tap_plane_floats()}));
@@ -189,13 +191,15 @@ class InputGradientStride2 {
         if (z >= s_.out[0]) return;
         CellPlane<R>& plane = planes[count++];
         plane.filter = filters + (block * 3 + kd) * tap_plane_floats();
-        for (int r = 0; r <= R; r++)
-          plane.rows[r] = place.y + r >= s_.out[1] ? place.zeros : dy_ + (((static_cast<int64_t>(place.sample) * s_.out[0] + z) * s_.out[1] + place.y + r) * s_.out[2]) * slots_;
+        const int64_t row_slots = static_cast<int64_t>(s_.out[2]) * slots_;
+        const int64_t first = (static_cast<int64_t>(place.sample) * s_.out[0] + z) * s_.out[1] + place.y;
+        for (int r = 0; r <= R; r++) plane.rows[r] = place.y + r >= s_.out[1] ? place.zeros : dy_ + (first + r) * row_slots;
       };
       add(place.z / 2, place.z % 2 == 0 ? 1 : 2);
       if (place.z % 2 != 0) add(place.z / 2 + 1, 0);
 
-      float* dx = a_.dx + (((static_cast<int64_t>(place.sample) * s_.in[0] + place.z) * s_.in[1] + 2 * place.y) * s_.in[2]) * s_.ci + block * lanes_;
+      const int64_t row = (static_cast<int64_t>(place.sample) * s_.in[0] + place.z) * s_.in[1] + 2 * place.y;
+      float* dx = a_.dx + row * s_.in[2] * s_.ci + block * lanes_;
       const int channels = s_.ci - block * lanes_ < lanes_ ? s_.ci - block * lanes_ : lanes_;
       const int rows = s_.in[1] - 2 * place.y < 2 * R ? s_.in[1] - 2 * place.y : 2 * R;
       for (int x = 0; x < cells_x_; x++, dx += 2 * s_.ci) {

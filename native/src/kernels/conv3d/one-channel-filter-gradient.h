@@ -31,7 +31,8 @@ constexpr int kOneChannelSums = 18;
 // to[kd][kh][part] += sums over `tiles` tiles of two rows of dy; the last one is half a tile if `half`. `x` are the
 // planes that the taps see, from the row above on; dy's next rows are asked for at `ahead`.
 template <class A>
-static inline void one_channel_sums(const float* const* x, const float* dy, const float* dy_below, const float* ahead, int64_t ahead_below, int tiles, bool half, double* to) {
+static inline void one_channel_sums(const float* const* x, const float* dy, const float* dy_below, const float* ahead,
+                                    int64_t ahead_below, int tiles, bool half, double* to) {
   using F = typename A::F;
   F sum[3][3][2];
   CTFLOW_UNROLL
@@ -133,7 +134,8 @@ class OneChannelFilterGradient {
   void pack_plane(int64_t sample, int z, int y, int rows, float* line, int64_t line_floats, float* to) const {
     for (int row = 0; row < (rows + 1) / 2 * 2; row++, to += 4) {
       std::memset(line, 0, line_floats * sizeof(float));
-      if (z >= 0 && z < s_.in[0] && y + row >= 0 && y + row < s_.in[1]) fill_line(sample, a_.x + ((sample * s_.in[0] + z) * s_.in[1] + y + row) * s_.in[2], line);
+      if (z >= 0 && z < s_.in[0] && y + row >= 0 && y + row < s_.in[1])
+        fill_line(sample, a_.x + ((sample * s_.in[0] + z) * s_.in[1] + y + row) * s_.in[2], line);
       float* tile = to;
       for (int t = 0; t < tiles_; t += A::V / 2) {
         alignas(64) float outer[A::V], inner[A::V];

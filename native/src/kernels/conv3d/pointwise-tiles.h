@@ -26,7 +26,8 @@ class PointwiseTiles {
     float* to = filter_.get();
     for (int64_t out = 0; out < lanes_; out += width(out))
       for (int64_t in = 0; in < p.in; in++)
-        for (int64_t lane = out; lane < out + width(out); lane++) *to++ = lane < p.out ? p.filter[in * p.filter_in + lane * p.filter_out] : 0.0f;
+        for (int64_t lane = out; lane < out + width(out); lane++)
+          *to++ = lane < p.out ? p.filter[in * p.filter_in + lane * p.filter_out] : 0.0f;
   }
 
   void run() const {

@@ -1,5 +1,6 @@
-// The convolution and its input gradient, row by row: both say for each output position which inputs it sees through
-// which taps, pack those input rows (blocks of channels, zeros at the ends) and hand them to the tiles.
+// The convolution and its input gradient of any shape, row by row: both say for each output position which inputs it sees
+// through which taps, pack those input rows (blocks of channels, zeros at the ends) and hand them to the tiles. In float32
+// for what has no kernel of its own (winograd.h, pointwise.h, input-gradient-stride-2.h), in bfloat16 for all.
 #pragma once
 
 #include "kernels/conv3d/axis.h"
@@ -44,9 +45,11 @@ class RowConvolution {
   // (taps, ci, co): the input gradient swaps them.
   RowConvolution(int batch, const Axis axes[3], int channels_in, int channels_out, const float* x, const float* filter,
                  int64_t filter_in, int64_t filter_out, float* y, const float* norm = nullptr, const float* residual = nullptr)
-      : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter), filter_in_(filter_in), filter_out_(filter_out), y_(y),
+      : batch_(batch), d_(axes[0]), h_(axes[1]), w_(axes[2]), ci_(channels_in), co_(channels_out), x_(x), filter_(filter),
+        filter_in_(filter_in), filter_out_(filter_out), y_(y),
         norm_(norm, batch, channels_in), residual_(residual),
-        pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)), slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
+        pairs_(A::kPairs && channels_out <= 8), slots_(Slots::slots_of_block(channels_in)),
+        slots_in_((channels_in + Slots::kValues - 1) / Slots::kValues),
         lanes_(A::V), blocks_in_((slots_in_ + slots_ - 1) / slots_), sx_(w_.transposed ? 1 : w_.stride),
         classes_(w_.transposed ? w_.stride : 1), taps_(w_.kernel), offsets_(w_.kernel), class_filters_(classes_.count),
         blocks_((channels_out + A::V - 1) / A::V), stream_(streams()) {
@@ -140,7 +143,8 @@ class RowConvolution {
         if (offset > last) last = offset;
       }
       k.taps = tap_count - k.first_tap;
-      k.fused = k.taps == 3 && sx_ == 1 && offsets_[k.first_tap + 2] - offsets_[k.first_tap] == 2 && co_ <= 1 * A::V;
+      // Where one float32 lies in a slot, Winograd's filtering serves such rows unless they are very short.
+      k.fused = Slots::kValues == 2 && k.taps == 3 && sx_ == 1 && offsets_[k.first_tap + 2] - offsets_[k.first_tap] == 2 && co_ <= 1 * A::V;
       if (k.count > longest) longest = k.count;
     }
     if (first_ > last) first_ = last = 0;
@@ -245,8 +249,10 @@ class RowConvolution {
     const int iz = d_.input(z + 1, d_.transposed ? 0 : d_.kernel - 1) - (planes - 1);
     const int iy = h_.input(y, h_.kernel / 2);
     if (iz < 0 || iy < 0 || iy + rows > h_.inputs) return Ahead{};
-    const int64_t row_floats = static_cast<int64_t>(w_.inputs) * ci_, plane_floats = h_.inputs * row_floats, step = rows * row_floats / outputs;
-    return Ahead{x_ + (static_cast<int64_t>(sample) * d_.inputs + iz) * plane_floats + iy * row_floats, planes, plane_floats, step, static_cast<float>(step) / (16 * job_rows)};
+    const int64_t row_floats = static_cast<int64_t>(w_.inputs) * ci_, plane_floats = h_.inputs * row_floats;
+    const int64_t step = rows * row_floats / outputs;
+    const float* from = x_ + (static_cast<int64_t>(sample) * d_.inputs + iz) * plane_floats + iy * row_floats;
+    return Ahead{from, planes, plane_floats, step, static_cast<float>(step) / (16 * job_rows)};
   }
 
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
@@ -259,12 +265,12 @@ class RowConvolution {
 
   template <int S>
   void dispatch(const RowJob* jobs, int count, int registers, bool fused) const {
-    if constexpr (A::kPairs) {
-      if (pairs_)
-        return fused ? fused_pair_rows<A, S>(jobs, count)
-                     : sx_ == 1 ? pair_rows<A, S, 1>(jobs, count) : pair_rows<A, S, 2>(jobs, count);
+    if constexpr (Slots::kValues == 2) {
+      if (fused) return pairs_ ? fused_pair_rows<A, S>(jobs, count) : fused_rows<A, S>(jobs, count);
     }
-    if (fused) return fused_rows<A, S>(jobs, count);
+    if constexpr (A::kPairs) {
+      if (pairs_) return sx_ == 1 ? pair_rows<A, S, 1>(jobs, count) : pair_rows<A, S, 2>(jobs, count);
+    }
     if (registers == 2) return sx_ == 1 ? plain_rows<A, S, 1, 2>(jobs, count) : plain_rows<A, S, 2, 2>(jobs, count);
     return sx_ == 1 ? plain_rows<A, S, 1, 1>(jobs, count) : plain_rows<A, S, 2, 1>(jobs, count);
   }

@@ -75,7 +75,8 @@ struct RowJob {
 class Fetch {
  public:
   Fetch(const RowJob& job, int at, int outputs)
-      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes), lines_(planes_ == 0 ? 0 : static_cast<int>(outputs * job.ahead.lines) + 1) {}
+      : x_(job.ahead.x + at * job.ahead.step), plane_floats_(job.ahead.plane_floats), planes_(job.ahead.planes),
+        lines_(planes_ == 0 ? 0 : static_cast<int>(outputs * job.ahead.lines) + 1) {}
   void next() {
     for (int plane = 0; plane < planes_; plane++)
       for (int i = 0; i < lines_; i++) __builtin_prefetch(x_ + plane * plane_floats_ + i * 16, 0, 2);
@@ -313,12 +314,12 @@ static void fused_rows(const RowJob* jobs, int job_count) {
 
 template <class A, int S, int SX>
 static void pair_rows(const RowJob* jobs, int job_count) {
-  CTFLOW_COVER_PAIRS(14, (pair_tile<A, S, SX, 14>), (pair_tile<A, S, SX, 1>))
+  CTFLOW_COVER_PAIRS(A::kTilePairs, (pair_tile<A, S, SX, A::kTilePairs>), (pair_tile<A, S, SX, 1>))
 }
 
 template <class A, int S>
 static void fused_pair_rows(const RowJob* jobs, int job_count) {
-  CTFLOW_COVER_PAIRS(14, (fused_pair_tile<A, S, 14>), (fused_pair_tile<A, S, 1>))
+  CTFLOW_COVER_PAIRS(A::kTilePairs, (fused_pair_tile<A, S, A::kTilePairs>), (fused_pair_tile<A, S, 1>))
 }
 
 }  // namespace

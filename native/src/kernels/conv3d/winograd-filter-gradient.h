@@ -24,9 +24,6 @@ namespace {
 constexpr int kTilesInRegisters = 128;
 // Input rows that a thread packs before it meets them with output rows: these stay in its second-level cache.
 constexpr int kRowsOfWinogradUnit = 8;
-constexpr int kVoxelsOfWinogradChunk = 4096;
-constexpr int kMostWinogradChunks = 32;
-constexpr int64_t kMostWinogradPartialFloats = int64_t{1} << 24;
 
 // A packed input row and the output rows that see it through R taps along y, or rows of zeros.
 template <int R>
@@ -132,11 +129,7 @@ class WinogradFilterGradient {
     tap_floats_ = static_cast<int64_t>(in_blocks_) * planes_.slots * A::V;
     size_ = scratch_elements({out_blocks_, planes_.parts, taps_, tap_floats_});
     units_ = static_cast<int64_t>(s_.batch) * row_groups_ * s_.in[0];
-    int64_t chunks = static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1] * s_.out[2] / kVoxelsOfWinogradChunk;
-    if (chunks > kMostWinogradChunks) chunks = kMostWinogradChunks;
-    if (chunks > kMostWinogradPartialFloats / size_) chunks = kMostWinogradPartialFloats / size_;
-    if (chunks > units_) chunks = units_;
-    chunks_ = chunks < 1 ? 1 : chunks;
+    chunks_ = chunks_of(static_cast<int64_t>(s_.batch) * s_.out[0] * s_.out[1] * s_.out[2], size_, units_);
   }
 
   void run() const {

@@ -11,13 +11,13 @@ struct Avx2 {
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
   static constexpr bool kStreams = true;
-  // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 16 registers.
+  // Outputs of a convolution's tile, voxels of a row or (conv3d/winograd.h) pairs of them: with one and with
+  // two registers of channels, of 16 registers.
   static constexpr int kTile1 = 12;
   static constexpr int kTile2 = 6;
   // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
   static constexpr int kTileCells = 2;
-  static constexpr int kTileFused = 8;
-  // Input channels whose filter gradients are summed at once: three taps of each, in 12 registers.
+  // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 12 registers.
   static constexpr int kGradientChannels = 4;
   using F = __m256;
   using Mask = __m256i;

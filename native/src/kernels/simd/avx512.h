@@ -45,9 +45,10 @@ struct Avx512 {
   using EightLanes = Avx512Half;
   static constexpr int V = 16;
   static constexpr bool kStreams = true;
-  // Two voxels of eight channels share a register: see Pairs in conv3d/tiles.h.
+  // Two voxels of eight channels share a register: see Pairs in conv3d/tiles.h and conv3d/winograd-planes.h.
   static constexpr bool kPairs = true;
-  // Outputs of a convolution's tile, in voxels of a row: with one and with two registers of channels, of 32 registers.
+  // Outputs of a convolution's tile, voxels of a row or (conv3d/winograd.h) pairs of them: with one and with
+  // two registers of channels, of 32 registers.
   static constexpr int kTile1 = 28;
   static constexpr int kTile2 = 14;
   // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
@@ -55,7 +56,7 @@ struct Avx512 {
   static constexpr int kTileFused = 14;
   static constexpr int kTilePairs = 14;
   static constexpr int kTilePairsOfRows = 6;
-  // Input channels whose filter gradients are summed at once: three taps of each, in 24 registers.
+  // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 24 registers.
   static constexpr int kGradientChannels = 8;
   using F = __m512;
   using Mask = __mmask16;
@@ -137,13 +138,6 @@ struct Avx512 {
   }
   // the high half in the low lanes
   static inline F high_half(F v) { return _mm512_shuffle_f32x4(v, v, 0x4e); }
-  // {low half of v, p[0..8)}
-  static inline F join_low(F v, const float* p) { return _mm512_insertf32x8(v, _mm256_loadu_ps(p), 1); }
-  // low[0..8) += low half of v, high[0..8) += high half
-  static inline void add_halves(float* low, float* high, F v) {
-    _mm256_storeu_ps(low, _mm256_add_ps(_mm256_loadu_ps(low), _mm512_castps512_ps256(v)));
-    _mm256_storeu_ps(high, _mm256_add_ps(_mm256_loadu_ps(high), _mm512_extractf32x8_ps(v, 1)));
-  }
   static inline F round(F v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // 2^n for integral n in [-126, 127]
   static inline F exp2i(F n) {

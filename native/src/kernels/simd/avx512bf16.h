@@ -13,6 +13,13 @@ struct Avx512Bf16 : Avx512 {
   static inline F fma(F a, F b, F c) {
     return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
+  // {low half of v, p[0..8)}
+  static inline F join_low(F v, const float* p) { return _mm512_insertf32x8(v, _mm256_loadu_ps(p), 1); }
+  // low[0..8) += low half of v, high[0..8) += high half
+  static inline void add_halves(float* low, float* high, F v) {
+    _mm256_storeu_ps(low, _mm256_add_ps(_mm256_loadu_ps(low), _mm512_castps512_ps256(v)));
+    _mm256_storeu_ps(high, _mm256_add_ps(_mm256_loadu_ps(high), _mm512_extractf32x8_ps(v, 1)));
+  }
   // Sixteen pairs {low[i], high[i]}, rounded to the nearest, ties to even.
   static inline F pair_up(F low, F high) {
     const __m512i bits = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));

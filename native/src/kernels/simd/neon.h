@@ -14,14 +14,14 @@ struct Neon {
   static constexpr int V = 8;
   static constexpr bool kPairs = false;
   static constexpr bool kStreams = false;
-  // Outputs of a convolution's tile, in voxels of a row: with one and with two times eight channels, of 32 registers. GCC
+  // Outputs of a convolution's tile, voxels of a row or (conv3d/winograd.h) pairs of them: with one and with
+  // two times eight channels, of 32 registers. GCC
   // loads a step's inputs before it uses them: with 12 and 6 it moves sums to memory and back.
   static constexpr int kTile1 = 10;
   static constexpr int kTile2 = 5;
   // Rows of cells of a tile: see conv3d/input-gradient-stride-2.h.
   static constexpr int kTileCells = 2;
-  static constexpr int kTileFused = 8;
-  // Input channels whose filter gradients are summed at once: three taps of each, in 24 registers.
+  // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 24 registers.
   static constexpr int kGradientChannels = 4;
 
   struct F {
