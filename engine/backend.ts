@@ -34,8 +34,8 @@ export async function startBackend({
     case 'cpu':
       if (precision !== 'float32') {
         throw new PipelineError(
-          'ERR_ENGINE',
-          `engine.precision: the cpu backend computes in float32 only, found "${precision}"; use "backend": "native"`,
+          'ERR_DEFINITION',
+          `/engine/precision: the cpu backend computes in float32 only, found "${precision}"; use "backend": "native"`,
           { backend, precision },
         )
       }
@@ -51,8 +51,8 @@ export async function startBackend({
     case 'webgpu':
     case 'tensorflow':
       throw new PipelineError(
-        'ERR_ENGINE',
-        `engine.backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
+        'ERR_DEFINITION',
+        `/engine/backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
         { backend },
       )
   }
@@ -71,7 +71,7 @@ async function startNative(
     if (cause instanceof PipelineError) throw cause
     throw new PipelineError(
       'ERR_ENGINE',
-      `engine.backend: the native backend does not start: ${messageOf(cause)}; build it with "npm run build"`,
+      `/engine/backend: the native backend does not start: ${messageOf(cause)}; build it with "npm run build"`,
       { backend: 'native' },
       { cause },
     )

@@ -44,7 +44,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   if (network.inChannels !== 1) {
     throw new PipelineError(
       'ERR_DEFINITION',
-      `segresnet: expected inChannels to be 1, since a volume has one channel, found ${network.inChannels}`,
+      `/network/inChannels: expected 1, since a volume has one channel, found ${network.inChannels}`,
     )
   }
   const backend = await startBackend(options)

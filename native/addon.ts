@@ -33,7 +33,9 @@ export type Precision = 'float32' | 'bfloat16' | 'bfloat16-emulated'
 export interface Addon {
   /**
    * shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3]. `norm` is (N, 3, ci): mean, scale and shift
-   * of the input, which then is max(0, (x - mean) * scale + shift), in float32; `residual` is added to y.
+   * of the input, which then is max(0, (x - mean) * scale + shift), in float32; `residual` is added to y. Outputs may not
+   * overlap inputs. Values beyond half of the largest float32 may become infinite, and where something is not finite, so
+   * are a row's neighbours: rows are filtered in pairs of voxels.
    */
   conv3dForward(
     x: Float32Array,

@@ -54,13 +54,12 @@ export async function run(
   })
   try {
     checkFiles(definition)
+    // First what is refused at once: a data set may take long to make.
+    if (definition.network) engine = await openEngineFor(definition)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
     folder = openRunFolder(definition.output)
-    if (definition.network) {
-      engine = await openEngineFor(definition)
-      if (definition.network.weights !== undefined)
-        await loadWeights(engine, definition.network.weights, definition.network)
-    }
+    if (engine && definition.network?.weights !== undefined)
+      await loadWeights(engine, definition.network.weights, definition.network)
     const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()

@@ -88,9 +88,10 @@ export const envelope = {
           type: ['integer', 'string'],
           pattern: '^auto$',
           minimum: 1,
-          maximum: 1024,
+          maximum: 256,
           default: 'auto',
-          description: 'threads of the native engine; "auto" is what the container or the machine offers',
+          description:
+            'threads of the native engine; "auto" is what the container or the machine offers, and more than that is slower',
         },
       },
     },

@@ -37,7 +37,7 @@ export function perItemAsync<In extends Item, Out extends Item>(
 /** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
 function located(error: unknown, kind: string, item: Item): unknown {
   if (isTooLarge(error)) return located(tooLarge(error), kind, item)
-  if (!(error instanceof PipelineError) || 'case' in error.facts) return error
+  if (!(error instanceof PipelineError) || 'case' in error.facts || error.code === 'ERR_INTERRUPTED') return error
   const id = 'case' in item ? item.case.id : item.cases.join(', ')
   const file = ('case' in item && (item.case.image ?? item.case.prediction)) || id
   const message = namesFile(error.message, item) ? error.message : `${file}: ${kind}: ${error.message}`

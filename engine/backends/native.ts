@@ -86,7 +86,7 @@ function checkPrecision(precision: Precision): void {
   if (precision !== 'bfloat16' || loadAddon().hasBfloat16()) return
   throw new PipelineError(
     'ERR_ENGINE',
-    'engine.precision: "bfloat16" needs a processor that multiplies bfloat16 (avx512_bf16: AMD from Zen 4, Intel Xeon from Cooper Lake and Sapphire Rapids on), ' +
+    '/engine/precision: "bfloat16" needs a processor that multiplies bfloat16 (avx512_bf16: AMD from Zen 4, Intel Xeon from Cooper Lake and Sapphire Rapids on), ' +
       'and this one does not; use "float32", or "bfloat16-emulated", which rounds likewise and is no faster than float32',
     { precision },
   )

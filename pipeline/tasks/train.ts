@@ -2,7 +2,7 @@
 
 import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
 import { compose, deterministicPrefix, drain } from '../compose.ts'
-import { PipelineError } from '../errors.ts'
+import { codeOf, PipelineError } from '../errors.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
 import { distributions, type Distribution } from '../summary.ts'
@@ -27,7 +27,8 @@ export async function train(job: Job): Promise<TaskResult> {
   } catch (error) {
     // Whatever ended it, a signal, a full disk or a bug: what was learned so far is worth hours.
     await save(job, 'last.safetensors', { interrupted: true }).catch(() => {})
-    throw error
+    if (codeOf(error) !== 'ERR_INTERRUPTED') throw error
+    throw new PipelineError('ERR_INTERRUPTED', 'interrupted; the weights after the last whole step are saved')
   }
   return finish(job, options, validation, best)
 }
@@ -55,7 +56,7 @@ async function runEpochs(
     if (usable.length === 0)
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
     const steps = await runEpoch(job, flow, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
-    stopIfInterrupted(signal, epoch)
+    stopIfInterrupted(signal)
     if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
     const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
@@ -66,7 +67,7 @@ async function runEpochs(
     if (due && dataSet.section('validation').length > 0) {
       const metrics = await scoreSection(job, validation, 'validation', epoch)
       // Half of the cases say nothing about which weights are best.
-      stopIfInterrupted(signal, epoch)
+      stopIfInterrupted(signal)
       const dice = keyMetric(metrics)
       record['validation'] = metrics
       text += `  validation Dice ${figure(dice)}`
@@ -85,12 +86,8 @@ async function runEpochs(
   return best
 }
 
-function stopIfInterrupted(signal: AbortSignal, epoch: number): void {
-  if (signal.aborted)
-    throw new PipelineError(
-      'ERR_INTERRUPTED',
-      `interrupted in epoch ${epoch + 1}; the weights after the last whole step are saved`,
-    )
+function stopIfInterrupted(signal: AbortSignal): void {
+  if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
 }
 
 /** One pass over the cases in this epoch's order. */

@@ -214,6 +214,25 @@ t.test('a refused definition exits 2, with one object for machines and words for
   t.equal((await runPipeline([join(dir, 'train.json'), '--set', 'dataset={"list":"none.json"}'])).code, 2)
 })
 
+t.test('what only the engine can refuse is refused before a data set is made', async t => {
+  const dir = project(t)
+  const folder = join(dir, 'phantoms')
+  const fresh = ['--set', `dataset=${JSON.stringify({ phantoms: { ...phantoms, folder } })}`]
+  for (const [settings, error] of [
+    [['network.inChannels=2'], /^\/network\/inChannels: expected 1, .* found 2/],
+    [['engine.backend=webgpu'], /^\/engine\/backend: "webgpu" is not built/],
+    [['engine.backend=cpu', 'engine.precision=bfloat16'], /^\/engine\/precision: the cpu backend/],
+    [['engine.threads=257'], /\/engine\/threads/],
+  ] as const) {
+    const set = settings.flatMap(setting => ['--set', setting])
+    const { code, stdout } = await runPipeline([join(dir, 'train.json'), '--json', ...fresh, ...set])
+    t.equal(code, 2, settings.join(' '))
+    t.match(JSON.parse(stdout), { status: 'refused', exitCode: 2, error })
+  }
+  t.notOk(existsSync(folder), 'no phantom was made')
+  t.notOk(existsSync(join(dir, 'out')), 'nothing was written')
+})
+
 t.test('bad cases are reported and counted, the run goes on and exits 3', async t => {
   const dir = project(t)
   const whole = await runPipeline([join(dir, 'train.json'), '--json', '--set', 'stages.train.epochs=1'])
@@ -320,7 +339,8 @@ t.test('SIGINT ends after the current step, keeps a checkpoint and what was ther
       if (!sent && stderr().includes('epoch    2/1000')) sent = child.kill(signal)
     })
     t.equal(ended.code, code, ended.stderr)
-    t.match(JSON.parse(ended.stdout), { status: 'interrupted', exitCode: code })
+    const error = 'interrupted; the weights after the last whole step are saved'
+    t.match(JSON.parse(ended.stdout), { status: 'interrupted', exitCode: code, error })
   }
   t.ok(readFileSync(join(dir, 'out/train/last.safetensors')).equals(before), 'the earlier result is untouched')
   t.ok(existsSync(join(dir, 'out/train/interrupted/last.safetensors')), 'a checkpoint of the interrupted run')

@@ -145,14 +145,14 @@ t.test('a processor without bfloat16 is an error with the cure', { skip }, async
   })
   await t.rejects(startBackend(engineOptions({ backend: 'native', precision: 'bfloat16' })), {
     code: 'ERR_ENGINE',
-    message: /^engine\.precision: "bfloat16" needs a processor .*use "float32", or "bfloat16-emulated"/,
+    message: /^\/engine\/precision: "bfloat16" needs a processor .*use "float32", or "bfloat16-emulated"/,
     facts: { precision: 'bfloat16' },
   })
 })
 
 t.test('the cpu backend refuses other precisions', async t => {
   await t.rejects(openEngine(engineOptions({ backend: 'cpu', precision: 'bfloat16-emulated' })), {
-    code: 'ERR_ENGINE',
-    message: /^engine\.precision: the cpu backend computes in float32 only, found "bfloat16-emulated"/,
+    code: 'ERR_DEFINITION',
+    message: /^\/engine\/precision: the cpu backend computes in float32 only, found "bfloat16-emulated"/,
   })
 })
