@@ -13,6 +13,9 @@ interface Arrays {
   readonly filter: Float32Array
   readonly dy: Float32Array
   readonly to: Float32Array
+  /** Mean, scale and shift of the input's channels, and what is added to the output: what a residual block applies. */
+  readonly norm: Float32Array
+  readonly residual: Float32Array
 }
 
 interface Operation {
@@ -41,7 +44,25 @@ const operations: readonly Operation[] = [
     result: 'filter',
     run: (addon, { x, dy, to }, shape) => addon.conv3dFilterGradient(x, dy, to, shape),
   },
+  {
+    name: 'norm-conv3d-residual-forward',
+    needed: ofBlock,
+    result: 'dy',
+    run: (addon, { x, filter, to, norm, residual }, shape) =>
+      addon.conv3dForward(x, filter, to, shape, 'float32', norm, residual),
+  },
+  {
+    name: 'norm-conv3d-filter-gradient',
+    needed: ofBlock,
+    result: 'filter',
+    run: (addon, { x, dy, to, norm }, shape) => addon.conv3dFilterGradient(x, dy, to, shape, 'float32', norm),
+  },
 ]
+
+/** Whether residual blocks have such a convolution. */
+function ofBlock({ ci, co, kernel, stride }: Convolution): boolean {
+  return ci === co && kernel === 3 && stride === 1
+}
 
 export function convolutionCases(convolution: Convolution): KernelCase[] {
   return operations
@@ -72,7 +93,9 @@ function callOf({ run, result }: Operation, convolution: Convolution, memory?: M
     return memory ? memory.input(slots[slot], sizes[slot]) : noise(sizes[slot])
   }
   const to = memory ? memory.output('to', sizes[result]) : new Float32Array(sizes[result])
-  const arrays = { x: take('x'), filter: take('filter'), dy: take('dy'), to }
+  const added = sizes.dy
+  const residual = memory ? memory.input('residual', added) : noise(added)
+  const arrays = { x: take('x'), filter: take('filter'), dy: take('dy'), to, norm: noise(3 * ci), residual }
   const pad = (kernel - 1) / 2
   const shape = [1, ...input, ci, ...cube(kernel), ...output, co, ...cube(stride), ...cube(pad)]
   return { run: addon => run(addon, arrays, shape), outputs: [to] }

@@ -32,7 +32,12 @@ interface Pass {
 }
 
 export function levelCases(level: Level, groups: number): KernelCase[] {
-  return [groupNorm(level, groups), groupNormGradient(level, groups), add(level)].map(passCase)
+  return [
+    groupNorm(level, groups),
+    groupNormStatistics(level, groups),
+    groupNormGradient(level, groups),
+    add(level),
+  ].map(passCase)
 }
 
 /** Up-sampling to a level. */
@@ -84,6 +89,20 @@ function groupNorm(level: Level, groups: number): Pass {
     }
   }
   return { name: 'group-norm-relu', level, bytesPerValue: 12, call }
+}
+
+/** What a convolution needs that applies the norm as it reads: one pass over x. */
+function groupNormStatistics(level: Level, groups: number): Pass {
+  const call = (level: Level, arrays: Arrays): KernelCall => {
+    const { gamma, beta, mean, rstd } = normArrays(level, groups)
+    const x = arrays.input('a', valuesOf(level))
+    const shape = [1, voxelsOf(level), level.channels, groups]
+    return {
+      run: addon => addon.groupNormForward(x, gamma, beta, null, mean, rstd, shape, epsilon, true),
+      outputs: [mean, rstd],
+    }
+  }
+  return { name: 'group-norm-statistics', level, bytesPerValue: 4, call }
 }
 
 /** Two passes over dy and x, and dx. */

@@ -13,6 +13,7 @@
 
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/float-slots.h"
+#include "kernels/conv3d/streaming.h"
 #include "kernels/simd/unroll.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -22,8 +23,6 @@ namespace {
 
 // Of a voxel of dx, with at most four taps that see it: summed by themselves.
 constexpr int kProductsOfCellSum = 64;
-// dx from this size on does not stay in a cache until it is read.
-constexpr int64_t kStreamedCellFloats = 1 << 23;
 
 // One plane of dy: rows from the tile's first one on, one more than it has cells, and the nine taps that meet it.
 template <int R>
@@ -109,7 +108,7 @@ class InputGradientStride2 {
         steps_(pairs_ ? slots_ / 2 : slots_),
         cells_x_((s_.in[2] + 1) / 2) {
     const int64_t size = static_cast<int64_t>(s_.batch) * s_.in[0] * s_.in[1] * s_.in[2] * s_.ci;
-    stream_ = pairs_ && s_.ci == 8 && s_.in[2] % 2 == 0 && reinterpret_cast<uintptr_t>(a.dx) % 64 == 0 && size >= kStreamedCellFloats;
+    stream_ = pairs_ && s_.ci == 8 && s_.in[2] % 2 == 0 && streams_past_caches(a.dx, size);
   }
 
   void run() {

@@ -17,8 +17,6 @@ namespace ctflow {
 namespace {
 
 constexpr int64_t kPointwiseVoxelsInRegisters = 512;
-constexpr int64_t kPointwiseVoxelsOfChunk = 4096;
-constexpr int64_t kMostPointwiseChunks = 64;
 
 template <class A, int Out, bool kNorm>
 class PointwiseFilterGradient {
@@ -30,8 +28,7 @@ class PointwiseFilterGradient {
     const int64_t registers = (in_ + A::V - 1) / A::V;
     const int64_t size = registers * Out * A::V;
     const int64_t all = a_.shape.batch * voxels_;
-    const int64_t wanted = all / kPointwiseVoxelsOfChunk;
-    const int64_t chunks = wanted < 1 ? 1 : wanted > kMostPointwiseChunks ? kMostPointwiseChunks : wanted;
+    const int64_t chunks = chunks_of(all, size, all);
     Scratch<float> partial(scratch_elements({chunks, size}));
     Scratch<float> total(size);
     parallel(chunks, [&](int64_t chunk, int) {

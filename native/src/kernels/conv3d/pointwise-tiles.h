@@ -4,6 +4,7 @@
 
 #include "kernels/conv3d/input-norm.h"
 #include "kernels/conv3d/pointwise-product.h"
+#include "kernels/conv3d/streaming.h"
 #include "kernels/simd/unroll.h"
 #include "scratch.h"
 
@@ -14,8 +15,6 @@ namespace {
 constexpr int kProductsOfPointwiseSum = 32;
 // Inputs that stay in a first-level cache while all filters pass by.
 constexpr int64_t kPointwiseBlockFloats = 1 << 12;
-// Outputs from this size on do not stay in a cache until they are read.
-constexpr int64_t kPointwiseStreamedFloats = 1 << 23;
 
 template <class A>
 class PointwiseTiles {
@@ -157,11 +156,10 @@ class PointwiseTiles {
     }
   }
 
-  // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
+  // Only where registers fill whole lines of memory.
   bool streams() const {
     constexpr int kLine = 16;
-    return A::kStreams && (p_.out == A::V || p_.out % kLine == 0) && reinterpret_cast<uintptr_t>(p_.y) % (kLine * sizeof(float)) == 0 &&
-           p_.batch * p_.voxels * p_.out >= kPointwiseStreamedFloats;
+    return A::kStreams && (p_.out == A::V || p_.out % kLine == 0) && streams_past_caches(p_.y, p_.batch * p_.voxels * p_.out);
   }
 
   const PointwiseProduct& p_;

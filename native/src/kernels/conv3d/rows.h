@@ -7,6 +7,7 @@
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/float-slots.h"
 #include "kernels/conv3d/input-norm.h"
+#include "kernels/conv3d/streaming.h"
 #include "kernels/conv3d/tiles.h"
 #include "scratch.h"
 #include "thread-pool.h"
@@ -35,8 +36,6 @@ struct Block {
 constexpr int kMostRowsOfGroup = 8;
 // Packed rows of one thread: half of a second-level cache.
 constexpr int64_t kPackedFloats = 1 << 18;
-// Outputs from this size on do not stay in a cache until they are read.
-constexpr int64_t kStreamedFloats = 1 << 23;
 
 template <class A, class Slots = FloatSlots>
 class RowConvolution {
@@ -341,10 +340,10 @@ class RowConvolution {
     }
   }
 
-  // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
+  // Only where registers fill whole lines of memory.
   bool streams() const {
-    return pairs_ && co_ == 8 && classes_.count == 1 && w_.outputs % 2 == 0 && reinterpret_cast<uintptr_t>(y_) % 64 == 0 &&
-           static_cast<int64_t>(batch_) * d_.outputs * h_.outputs * w_.outputs * co_ >= kStreamedFloats;
+    return pairs_ && co_ == 8 && classes_.count == 1 && w_.outputs % 2 == 0 &&
+           streams_past_caches(y_, static_cast<int64_t>(batch_) * d_.outputs * h_.outputs * w_.outputs * co_);
   }
 
   const int batch_;

@@ -5,6 +5,8 @@
 
 #include "kernels/conv3d/conv3d.h"
 #include "kernels/conv3d/input-norm.h"
+#include "kernels/conv3d/streaming.h"
+#include "kernels/conv3d/winograd-filters.h"
 #include "kernels/conv3d/winograd-planes.h"
 #include "kernels/conv3d/winograd-tiles.h"
 #include "scratch.h"
@@ -16,8 +18,6 @@ namespace {
 constexpr int kMostRowsOfWinogradGroup = 16;
 // Packed planes of one thread: they share a second-level cache with filters and outputs.
 constexpr int64_t kWinogradPlanesFloats = 1 << 17;
-// Outputs from this size on do not stay in a cache until they are read.
-constexpr int64_t kWinogradStreamedFloats = 1 << 23;
 
 // What is convolved, going forward or back: of the input gradient, dy is `x`, dx is `y`, and taps go backwards.
 struct WinogradJob {
@@ -63,7 +63,10 @@ class WinogradConvolution {
     const WinogradPlanes<A> planes(in_[2], ci_, pad_[2], out_[2], group_ + kernel_[1] - 1, pairs_);
     const int64_t filter_floats = scratch_elements({planes.parts, kernel_[0], kernel_[1], planes.blocks, planes.slots, lanes_});
     Scratch<float> filters(scratch_elements({out_blocks_, filter_floats}));
-    pack_filters(planes, filter_floats, filters.get());
+    pack_winograd_filter({job_.filter, ci_, co_, job_.filter_in, job_.filter_out, job_.transposed},
+                         {kernel_[0] * kernel_[1], planes.parts, planes.blocks * planes.slots, out_blocks_, lanes_,
+                          lanes_of(out_blocks_ - 1), filter_floats},
+                         filters.get());
 
     const int threads = thread_count();
     const int y_blocks = (out_[1] + group_ - 1) / group_;
@@ -160,41 +163,6 @@ class WinogradConvolution {
   // Registers and lanes of a block of output channels: the last one may be satisfied with less.
   int registers_of(int block) const { return co_ - block * lanes_ > A::V ? 2 : 1; }
   int lanes_of(int block) const { return registers_of(block) * A::V; }
-
-  // [block of outputs][part][kd][kh][block of inputs][slot][lane]
-  void pack_filters(const WinogradPlanes<A>& planes, int64_t filter_floats, float* to) const {
-    const int taps = kernel_[0] * kernel_[1];
-    const int slots = planes.blocks * planes.slots;
-    parallel(static_cast<int64_t>(out_blocks_) * taps, [&](int64_t task, int) {
-      const int tap = static_cast<int>(task % taps);
-      const int block = static_cast<int>(task / taps);
-      const int lanes = lanes_of(block);
-      float* place[kWinogradPoints];
-      for (int part = 0; part < planes.parts; part++)
-        place[part] = to + block * filter_floats + (static_cast<int64_t>(part) * taps + tap) * slots * lanes;
-      // The three taps along x, a step apart; backwards where they go backwards.
-      const int64_t size = static_cast<int64_t>(ci_) * co_;
-      const int64_t step = job_.transposed ? -size : size;
-      const int64_t first_tap = job_.transposed ? int64_t{3} * (taps - tap) - 1 : int64_t{3} * tap;
-      const float* first = job_.filter + first_tap * size;
-      for (int in = 0; in < slots; in++)
-        for (int c = 0; c < (pairs_ ? lanes / 2 : lanes); c++) {
-          const int64_t out = static_cast<int64_t>(block) * lanes_ + c;
-          float g0 = 0, g1 = 0, g2 = 0;
-          if (in < ci_ && out < co_) {
-            const float* g = first + in * job_.filter_in + out * job_.filter_out;
-            g0 = g[0], g1 = g[step], g2 = g[2 * step];
-          }
-          const float u1 = 0.5f * (g0 + g2 + g1), u2 = 0.5f * (g0 + g2 - g1);
-          if (pairs_) {
-            *place[0]++ = g0, *place[0]++ = g2;
-            *place[1]++ = u1, *place[1]++ = u2;
-          } else {
-            *place[0]++ = g0, *place[1]++ = u1, *place[2]++ = u2, *place[3]++ = g2;
-          }
-        }
-    });
-  }
 
   // The group's rows of output plane z.
   void plane(Group& group, int z, const float* filters, int64_t filter_floats) const {
@@ -394,10 +362,10 @@ class WinogradConvolution {
     A::store(mask, y, value);
   }
 
-  // Past the caches only where registers fill whole lines of memory; A::stream wants them aligned.
+  // Only where registers fill whole lines of memory.
   bool streams() const {
-    return pairs_ && co_ == 8 && out_[2] % 2 == 0 && reinterpret_cast<uintptr_t>(job_.y) % 64 == 0 &&
-           static_cast<int64_t>(job_.batch) * out_[0] * out_[1] * out_[2] * co_ >= kWinogradStreamedFloats;
+    return pairs_ && co_ == 8 && out_[2] % 2 == 0 &&
+           streams_past_caches(job_.y, static_cast<int64_t>(job_.batch) * out_[0] * out_[1] * out_[2] * co_);
   }
 
   const WinogradJob job_;
