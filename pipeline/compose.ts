@@ -4,7 +4,7 @@ import highland from 'highland'
 import { stageOf } from '../stages/index.ts'
 import { codeOf, type PipelineError } from './errors.ts'
 import type { StageOptions } from './definition.ts'
-import type { Context, Item, Transform } from './stage.ts'
+import type { Context, Item, Transform, Upstream } from './stage.ts'
 
 const unchanged: Transform = source => source
 
@@ -14,9 +14,9 @@ export function compose(stages: readonly StageOptions[], context: Context): Tran
   let flow = unchanged
   for (const options of stages) {
     const stage = stageOf(options.kind)
-    const before = flow
+    const before: Upstream = { flow, stages: stages.slice(0, flows.length) }
     const transform = stage.create(options, context, before)
-    flow = stage.wraps ? transform : source => transform(before(source))
+    flow = stage.wraps ? transform : source => transform(before.flow(source))
     flows.push(flow)
   }
   return flows

@@ -6,7 +6,9 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
+import { openLedger } from './ledger.ts'
 import { randomOf } from './random-mode.ts'
+import { unknownOrder } from './schedule.ts'
 import type { Context, Random, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
@@ -170,7 +172,8 @@ function stageProblems({ stages, random }: Definition): Problem[] {
   const dry: Context = {
     seed: 0,
     random: randomOf(random, 0),
-    memoryBytes: 1,
+    ledger: openLedger(Number.MAX_SAFE_INTEGER),
+    upcoming: unknownOrder,
     folder: '',
     signal: new AbortController().signal,
     engine: () => {
@@ -180,7 +183,7 @@ function stageProblems({ stages, random }: Definition): Problem[] {
   }
   return stages.flatMap((stage, i) => {
     try {
-      stageOf(stage.kind).create(stage, dry, unchanged)
+      stageOf(stage.kind).create(stage, dry, { flow: unchanged, stages: stages.slice(0, i) })
       return []
     } catch (error) {
       if (codeOf(error) === undefined) throw error

@@ -6,11 +6,13 @@ import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { jsonReady } from './json.ts'
+import { openLedger, type RunLedger } from './ledger.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
-import type { Context, Engine } from './stage.ts'
+import type { Context, Engine, Ledger } from './stage.ts'
+import { unknownOrder } from './schedule.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
@@ -37,6 +39,7 @@ export async function run(
   )
   let folder: RunFolder | undefined
   let engine: Engine | undefined
+  let ledger: RunLedger | undefined
   const result = (status: Status, exitCode: number, rest: Partial<RunResult> = {}): RunResult => ({
     status,
     exitCode,
@@ -63,7 +66,8 @@ export async function run(
     const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
-    const context = contextOf(definition, memoryBytes, folder, engine, signal, counts)
+    ledger = openLedger(memoryBytes)
+    const context = contextOf(definition, ledger, folder, engine, signal, counts)
     folder.writeJson('definition.json', definition)
     const job: Job = { definition, dataSet, context, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
@@ -103,6 +107,7 @@ export async function run(
       lines: keptLine(kept),
     }
   } finally {
+    ledger?.close()
     await engine?.close()
     folder?.abandon()
     progress.close()
@@ -125,7 +130,7 @@ function keptLine(kept: string | undefined): string[] {
 
 function contextOf(
   definition: Definition,
-  memoryBytes: number,
+  ledger: Ledger,
   folder: RunFolder,
   engine: Engine | undefined,
   signal: AbortSignal,
@@ -134,7 +139,8 @@ function contextOf(
   return {
     seed: definition.seed,
     random: randomOf(definition.random, definition.seed),
-    memoryBytes,
+    ledger,
+    upcoming: unknownOrder,
     folder: folder.staging,
     signal,
     engine() {

@@ -31,6 +31,8 @@ export interface Volume {
   slabs(): AsyncIterable<Slab>
   /** All voxels (z, y, x), x fastest, where they are already in memory. Never written to by a stage. */
   readonly resident?: Float32Array
+  /** The voxels (z, y, x) of a box inside the grid, where they can be had without pulling the rest; a new array. */
+  readonly region?: (start: Shape3, shape: Shape3) => Promise<Float32Array>
 }
 
 /** One scan of the data set, as listed; files are absolute paths. */
@@ -67,6 +69,21 @@ export interface Sample {
   readonly patch: number
   /** Parameters drawn by random stages, by stage kind; kept so that they can be printed and replayed. */
   readonly draws: Readonly<Record<string, unknown>>
+  /** Most bytes that live at once for this case on its way through the whole flow, told from headers alone. */
+  readonly need?: () => Promise<number>
+  /** The part of the run's memory that the case holds; whoever is the last to use its volumes releases it. */
+  readonly claim?: Claim
+  /**
+   * What a stage has derived from the volumes, kept beside them where they are kept; `make` runs where it is not there yet.
+   * `name` says what it is and with which options it was made.
+   */
+  readonly annex?: (name: string, make: () => Promise<Uint8Array>) => Promise<Annex>
+}
+
+/** Bytes that are kept beside a case's volumes, readable in part. */
+export interface Annex {
+  readonly bytes: number
+  read(offset: number, length: number): Promise<Uint8Array>
 }
 
 /** Patches of equal shape, ready for the engine. Typed arrays lie in shared memory. */
@@ -101,6 +118,8 @@ export interface Prediction {
   readonly header?: Uint8Array
   readonly windows: number
   readonly seconds: number
+  /** As the sample's. */
+  readonly claim?: Claim
 }
 
 /** Metrics of one case; `null` where the metric is not defined (says the metric's rule); a distance may be infinite. */
@@ -121,6 +140,80 @@ export interface Flows {
 }
 export type Flow = keyof Flows
 export type Item = Flows[Flow]
+
+/** A part of the run's memory that somebody holds. */
+export interface Claim {
+  readonly bytes: number
+  /** Gives back what is beyond `bytes`. A claim never grows: who needs more has asked for too little. */
+  shrinkTo(bytes: number): void
+  /** Gives everything back; again, nothing happens. */
+  release(): void
+  /** Calls `work` at the release, or now where that has been. */
+  whenReleased(work: () => void): void
+}
+
+/**
+ * Who takes how much of the run's one limit. A case claims once, before its first voxel, all that it will need, and then
+ * only gives back; claims are granted in the order in which they were made, so that nobody waits for a later one.
+ */
+export interface Ledger {
+  readonly limitBytes: number
+  /** Taken for as long as the run goes on: the engine, batches in flight. ERR_DEFINITION where it is not there. */
+  reserve(what: string, bytes: number, cure: string): void
+  /**
+   * Waits for its turn and its room. `bytes` may still be on its way; those behind wait for it. Before others see the room as
+   * taken, `granted` runs. Rejects with ERR_VOLUME where it could never be granted, with ERR_INTERRUPTED at the run's end.
+   */
+  claim(what: string, bytes: number | Promise<number>, granted?: () => void): Promise<Claim>
+  /** Bytes that go as soon as somebody claims them; `evict` must give back at least so many, or all it has. */
+  yielding(what: string, evict: (bytes: number) => void): Yielding
+}
+
+/** What a cache holds in the ledger. */
+export interface Yielding {
+  readonly bytes: number
+  /** How many bytes could be taken now. */
+  readonly room: number
+  /** Takes bytes that nobody has; false, and nothing taken, where they are not there. */
+  take(bytes: number): boolean
+  give(bytes: number): void
+}
+
+/** When cases are wanted again, as far as the run knows. */
+export interface Upcoming {
+  /** How many cases from now this one is wanted again; Infinity for never. */
+  nextUse(caseId: string): number
+}
+
+/**
+ * What is known of a case behind a stage before a voxel is read. Bytes are upper bounds; a box that only voxels can tell
+ * counts as the whole grid.
+ */
+export interface Plan {
+  readonly flow: Flow
+  /** The volumes as they leave the stage. */
+  readonly grids: { readonly [K in Key]?: Grid }
+  /** The image's grid in its file, where a prediction is brought back to it. */
+  readonly fileGrid?: Grid
+  /** How many items the case gives: its patches; else 1. */
+  readonly items: number
+  /** Extents of patches and batches. */
+  readonly patch?: Shape3
+  /** Bytes at work while somebody pulls the volumes through the stages so far: slabs, and what a stage cannot stream. */
+  readonly pulling: number
+  /** Bytes of what leaves the stage that are in memory already. */
+  readonly resident: number
+  /** Most bytes that live at once for this case in this stage or one before it. */
+  readonly bytes: number
+}
+
+/** What a flow holds whatever the case. */
+export interface Standing {
+  /** Extents of a patch, and how many a case gives. */
+  readonly patch?: Shape3
+  readonly patchesPerCase: number
+  readonly bytes: number
+}
 
 /** Where tensors live: typed arrays in and out, never tensors. Calls are served in order. */
 export interface Engine {
@@ -173,7 +266,9 @@ export type Random =
 export interface Context {
   readonly seed: number
   readonly random: Random
-  readonly memoryBytes: number
+  readonly ledger: Ledger
+  /** The order of what is to come, for whoever decides what to keep. */
+  readonly upcoming: Upcoming
   /** The folder that the run fills; published as a whole when the run ends well. */
   readonly folder: string
   /** The engine; a bug where the task has no network. */
@@ -185,6 +280,12 @@ export interface Context {
 }
 
 export type Transform = (source: Highland.Stream<Item>) => Highland.Stream<Item>
+
+/** What comes before a stage: the flow, and the options it is made of. */
+export interface Upstream {
+  readonly flow: Transform
+  readonly stages: readonly { readonly kind: string }[]
+}
 
 /** Options as a user writes them: defaults may be left out, also inside; literal arrays are readonly. */
 export type Example<T> = T extends readonly (infer Item)[]
@@ -205,11 +306,15 @@ export interface Stage<Options extends { kind: string }> {
   readonly gives: Flow
   /** True when the result depends on the epoch: everything before the first such stage may be cached. */
   readonly random?: boolean
-  /** True when the stage decides itself whether what comes before it runs: `create` gets that as `before`. */
+  /** True when the stage decides itself whether what comes before it runs: `before.flow`. */
   readonly wraps?: boolean
   /**
    * Checks what a schema cannot say and builds the transform. Called once per run, before any data flow. The transform
    * is applied once per epoch; what must outlive an epoch (a cache) is kept by the closure.
    */
-  readonly create: (options: Options, context: Context, before: Transform) => Transform
+  readonly create: (options: Options, context: Context, before: Upstream) => Transform
+  /** What of a case leaves the stage, and how many bytes that takes. Without it: nothing changes. ERR_VOLUME where it cannot be. */
+  readonly plan?: (options: Options, plan: Plan, facts: { readonly classes: number }) => Plan
+  /** What the stage holds whatever the case. Without it: nothing. */
+  readonly standing?: (options: Options, standing: Standing) => Standing
 }

@@ -31,7 +31,7 @@ export const cache: Stage<FromSchema<typeof schema>> = {
   gives: 'volume',
   wraps: true,
   create(options, context, before) {
-    const maxSize = options.bytes === 'auto' ? Math.floor(context.memoryBytes / 2) : parseBytes(options.bytes)
+    const maxSize = options.bytes === 'auto' ? Math.floor(context.ledger.limitBytes / 2) : parseBytes(options.bytes)
     const entries =
       maxSize > 0
         ? new LRUCache<string, Sample, Sample>({
@@ -39,14 +39,14 @@ export const cache: Stage<FromSchema<typeof schema>> = {
             sizeCalculation: bytesOf,
             // A volume being made is not dropped because others were evicted meanwhile: somebody waits for it.
             ignoreFetchAbort: true,
-            fetchMethod: (_key, _stale, { context: sample }) => make(sample, before),
+            fetchMethod: (_key, _stale, { context: sample }) => make(sample, before.flow),
           })
         : undefined
     return perItemAsync<Sample, Sample>('cache', options.parallel, async sample => {
       const key = keyOf(sample)
       const hit = entries?.has(key) ?? false
       context.count(hit ? 'cache.hits' : 'cache.misses')
-      const kept = entries ? await entries.fetch(key, { context: sample }) : await make(sample, before)
+      const kept = entries ? await entries.fetch(key, { context: sample }) : await make(sample, before.flow)
       return { ...kept!, epoch: sample.epoch }
     })
   },

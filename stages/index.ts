@@ -1,6 +1,6 @@
 /** What the flow can be made of. A new stage is its file, its test and one line here. */
 
-import type { Context, Flow, Transform } from '../pipeline/stage.ts'
+import type { Context, Flow, Plan, Standing, Transform, Upstream } from '../pipeline/stage.ts'
 import { segresnetSchema } from '../model/segresnet.ts'
 import { augment } from './augment.ts'
 import { batch } from './batch.ts'
@@ -32,7 +32,9 @@ export interface AnyStage {
   readonly gives: Flow
   readonly random?: boolean
   readonly wraps?: boolean
-  readonly create: (options: never, context: Context, before: Transform) => Transform
+  readonly create: (options: never, context: Context, before: Upstream) => Transform
+  readonly plan?: (options: never, plan: Plan, facts: { readonly classes: number }) => Plan
+  readonly standing?: (options: never, standing: Standing) => Standing
 }
 
 /** In the order in which pipelines usually have them. */
@@ -60,13 +62,13 @@ export const networks = [segresnetSchema]
 
 const byKind = new Map(stages.map(stage => [stage.schema.properties.kind.const, stage]))
 
+type ValidOptions = { readonly kind: string } & Readonly<Record<string, unknown>>
+
 /** The stage of a validated kind, ready to be given that kind's options. */
-export function stageOf(kind: string): Omit<AnyStage, 'create'> & {
-  create(
-    options: { readonly kind: string } & Readonly<Record<string, unknown>>,
-    context: Context,
-    before: Transform,
-  ): Transform
+export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'standing'> & {
+  create(options: ValidOptions, context: Context, before: Upstream): Transform
+  plan?(options: ValidOptions, plan: Plan, facts: { readonly classes: number }): Plan
+  standing?(options: ValidOptions, standing: Standing): Standing
 } {
   const stage = byKind.get(kind)
   if (!stage) throw new Error(`no stage is called "${kind}"`)

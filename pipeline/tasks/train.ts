@@ -147,11 +147,12 @@ function summarise(steps: readonly StepResult[]): {
 /** Whole volumes through the deterministic stages of the definition, then windows and Dice on the same grid. */
 function validationFlow(options: TrainOptions, prefix: Transform, context: Context): Transform {
   const { every: _, test: __, emptyRule, ...windows } = options.validate
-  const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, prefix)
+  const before = { flow: prefix, stages: [] }
+  const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, before)
   const dice = stageOf('dice').create(
     { kind: 'dice', emptyRule, classes: context.engine().info.classes },
     context,
-    prefix,
+    before,
   )
   return source => dice(infer(prefix(source)))
 }

@@ -3,7 +3,7 @@ import t from 'tap'
 import { residentVolume } from '../../imaging/volume.ts'
 import type { Batch, Item, Sample, Shape3 } from '../../pipeline/stage.ts'
 import { batch } from '../../stages/batch.ts'
-import { contextOf, optionsFrom, sampleWith } from '../support/stage.ts'
+import { contextOf, nothingBefore, optionsFrom, sampleWith } from '../support/stage.ts'
 
 function patchOf(value: number, shape: Shape3 = [2, 1, 2]): Sample {
   const volume = residentVolume(
@@ -14,7 +14,7 @@ function patchOf(value: number, shape: Shape3 = [2, 1, 2]): Sample {
 }
 
 async function batches(size: number, patches: readonly Sample[]): Promise<Batch[]> {
-  const transform = batch.create(optionsFrom(batch, { kind: 'batch', size }), contextOf(), source => source)
+  const transform = batch.create(optionsFrom(batch, { kind: 'batch', size }), contextOf(), nothingBefore)
   return (await transform(highland<Item>([...patches]))
     .collect()
     .toPromise(Promise)) as unknown as Batch[]

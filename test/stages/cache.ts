@@ -46,7 +46,10 @@ t.test('a second epoch makes nothing again, in any order', async t => {
   const { samples, before, pulled } = source()
   const counts: Record<string, number> = {}
   const count = (name: string): void => void (counts[name] = (counts[name] ?? 0) + 1)
-  const transform = cache.create(optionsFrom(cache, { kind: 'cache' }), contextOf({ count }), before)
+  const transform = cache.create(optionsFrom(cache, { kind: 'cache' }), contextOf({ count }), {
+    flow: before,
+    stages: [],
+  })
   await collect(transform, samples(0, [0, 1, 2]))
   const again = await collect(transform, samples(1, [2, 0, 1]))
   t.same(pulled.toSorted(), [0, 1, 2])
@@ -64,11 +67,10 @@ t.test('a second epoch makes nothing again, in any order', async t => {
 
 t.test('no more bytes are kept than allowed; the least recently used goes first', async t => {
   const { samples, before, pulled } = source()
-  const transform = cache.create(
-    optionsFrom(cache, { kind: 'cache', bytes: 2 * bytes, parallel: 1 }),
-    contextOf(),
-    before,
-  )
+  const transform = cache.create(optionsFrom(cache, { kind: 'cache', bytes: 2 * bytes, parallel: 1 }), contextOf(), {
+    flow: before,
+    stages: [],
+  })
   await collect(transform, samples(0, [0, 1, 0, 2]))
   t.same(pulled, [0, 1, 2])
   await collect(transform, samples(1, [0]))
@@ -80,7 +82,10 @@ t.test('no more bytes are kept than allowed; the least recently used goes first'
 t.test('a volume larger than the cache passes through; no bytes means no cache', async t => {
   for (const allowed of [bytes - 1, 0]) {
     const { samples, before, pulled } = source()
-    const transform = cache.create(optionsFrom(cache, { kind: 'cache', bytes: allowed }), contextOf(), before)
+    const transform = cache.create(optionsFrom(cache, { kind: 'cache', bytes: allowed }), contextOf(), {
+      flow: before,
+      stages: [],
+    })
     t.equal((await collect(transform, samples(0, [7])))[0]!.image!.resident![0], 7)
     await collect(transform, samples(1, [7]))
     t.same(pulled, [7, 7])
@@ -89,7 +94,10 @@ t.test('a volume larger than the cache passes through; no bytes means no cache',
 
 t.test('two requests for one case at once make it once; a failure is not kept', async t => {
   const { samples, before, pulled } = source()
-  const transform = cache.create(optionsFrom(cache, { kind: 'cache', parallel: 4 }), contextOf(), before)
+  const transform = cache.create(optionsFrom(cache, { kind: 'cache', parallel: 4 }), contextOf(), {
+    flow: before,
+    stages: [],
+  })
   t.equal((await collect(transform, samples(0, [5, 5, 5]))).length, 3)
   t.same(pulled, [5])
   await t.rejects(collect(transform, samples(0, [13])), { code: 'ERR_FILE', facts: { case: 'case13', stage: 'load' } })
@@ -98,7 +106,10 @@ t.test('two requests for one case at once make it once; a failure is not kept', 
 
 t.test('with a slow consumer, cached stages run at most `parallel` volumes ahead', async t => {
   const { samples, before, pulled } = source()
-  const transform = cache.create(optionsFrom(cache, { kind: 'cache', parallel: 2 }), contextOf(), before)
+  const transform = cache.create(optionsFrom(cache, { kind: 'cache', parallel: 2 }), contextOf(), {
+    flow: before,
+    stages: [],
+  })
   let consumed = 0
   let ahead = 0
   await new Promise<void>(resolve => {

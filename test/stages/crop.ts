@@ -6,7 +6,7 @@ import type { Item, Sample, Shape3, Volume } from '../../pipeline/stage.ts'
 import { crop } from '../../stages/crop.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 import { numpyChain, twoClasses } from '../support/random-chain.ts'
-import { contextOf, optionsFrom, sampleWith } from '../support/stage.ts'
+import { contextOf, nothingBefore, optionsFrom, sampleWith } from '../support/stage.ts'
 
 const grid = gridOf([12, 10, 6])
 const image = volumeOf(grid, (x, y, z) => x + 12 * y + 120 * z + 1)
@@ -33,7 +33,7 @@ const centres = (patches: readonly Sample[]): Shape3[] =>
 
 t.test('patches hold the voxels around their centres, and what was drawn stays on them', async t => {
   const json = { kind: 'crop', size: [4, 3, 2], samples: 5 }
-  const transform = crop.create(optionsFrom(crop, json), contextOf({ engine: twoClasses }), source => source)
+  const transform = crop.create(optionsFrom(crop, json), contextOf({ engine: twoClasses }), nothingBefore)
   const patches = (await transform(highland<Item>([sample(0)]))
     .collect()
     .toPromise(Promise)) as unknown as Sample[]
@@ -52,7 +52,7 @@ t.test('patches hold the voxels around their centres, and what was drawn stays o
 
 t.test('counter draws are those of earlier versions', async t => {
   const json = { kind: 'crop', size: [4, 3, 2], samples: 3 }
-  const transform = crop.create(optionsFrom(crop, json), contextOf({ engine: twoClasses, seed: 5 }), source => source)
+  const transform = crop.create(optionsFrom(crop, json), contextOf({ engine: twoClasses, seed: 5 }), nothingBefore)
   const samples = [{ ...sample(2), epoch: 1 }, sample(7)]
   const patches = (await transform(highland<Item>(samples)).collect().toPromise(Promise)) as unknown as Sample[]
   t.same(centres(patches), [

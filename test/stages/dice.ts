@@ -2,7 +2,7 @@ import t from 'tap'
 import { residentVolume } from '../../imaging/volume.ts'
 import type { Score, Shape3, Volume } from '../../pipeline/stage.ts'
 import { dice } from '../../stages/dice.ts'
-import { contextOf, optionsFrom, runStage, sampleWith } from '../support/stage.ts'
+import { contextOf, nothingBefore, optionsFrom, runStage, sampleWith } from '../support/stage.ts'
 
 const mask = (values: number[], shape: Shape3 = [values.length, 1, 1]): Volume =>
   residentVolume({ shape, affine: [2, 0, 0, 0, 0, 0, 5, 0, 0, -10, 0, 0, 0, 0, 0, 1] }, Float32Array.from(values))
@@ -119,7 +119,7 @@ t.test('two classes, and one class asked for, have plain names', async t => {
 })
 
 t.test('a value that is no class, and options that make no sense, are refused before any data flow', async t => {
-  t.throws(() => dice.create({ kind: 'dice', emptyRule: 'strict', classes: 2, value: 2 }, contextOf(), flow => flow), {
+  t.throws(() => dice.create({ kind: 'dice', emptyRule: 'strict', classes: 2, value: 2 }, contextOf(), nothingBefore), {
     code: 'ERR_DEFINITION',
     message: /"value" from 1 to 1 for 2 classes, found 2/,
   })

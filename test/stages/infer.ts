@@ -5,7 +5,7 @@ import { residentVolume } from '../../imaging/volume.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 import type { Engine, Item, Prediction, Shape3, Volume } from '../../pipeline/stage.ts'
 import { infer } from '../../stages/infer.ts'
-import { contextOf, optionsFrom, sampleWith } from '../support/stage.ts'
+import { contextOf, nothingBefore, optionsFrom, sampleWith } from '../support/stage.ts'
 
 const identity = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
 
@@ -36,7 +36,7 @@ async function predict(json: object, volume: Volume, engine: Engine): Promise<Pr
   const transform = infer.create(
     optionsFrom(infer, { kind: 'infer', ...json }),
     contextOf({ engine: () => engine }),
-    s => s,
+    nothingBefore,
   )
   const source = highland<Item>([sampleWith({ image: volume })])
   return (await transform(source).toPromise(Promise)) as Prediction

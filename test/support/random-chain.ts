@@ -2,11 +2,9 @@
 
 import highland from 'highland'
 import { randomOf } from '../../pipeline/random-mode.ts'
-import type { Context, Engine, Item, Sample, Transform } from '../../pipeline/stage.ts'
+import type { Context, Engine, Item, Sample } from '../../pipeline/stage.ts'
 import { stageOf } from '../../stages/index.ts'
-import { contextOf, optionsFrom } from './stage.ts'
-
-const unchanged: Transform = source => source
+import { contextOf, nothingBefore, optionsFrom } from './stage.ts'
 
 /** As much of an engine as a crop asks for. */
 export const twoClasses = (): Engine => ({ info: { classes: 2 } }) as Engine
@@ -19,7 +17,7 @@ export function numpyChain(
 ): (samples: readonly Sample[]) => Promise<Sample[]> {
   const context = contextOf({ seed, random: randomOf('numpy', seed), engine: twoClasses, ...fields })
   const transforms = stages.map(json =>
-    stageOf(json.kind).create(optionsFrom(stageOf(json.kind) as never, json), context, unchanged),
+    stageOf(json.kind).create(optionsFrom(stageOf(json.kind) as never, json), context, nothingBefore),
   )
   return async samples =>
     (await transforms

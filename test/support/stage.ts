@@ -2,7 +2,8 @@
 
 import { Ajv } from 'ajv'
 import highland from 'highland'
-import type { Case, Context, Item, Sample, Transform, Volume } from '../../pipeline/stage.ts'
+import { openLedger } from '../../pipeline/ledger.ts'
+import type { Case, Context, Item, Sample, Upstream, Volume } from '../../pipeline/stage.ts'
 import type { AnyStage } from '../../stages/index.ts'
 
 const ajv = new Ajv({ useDefaults: true, strict: false })
@@ -19,7 +20,8 @@ export function contextOf(fields: Partial<Context> = {}): Context {
   return {
     seed: 1,
     random: { mode: 'counter' },
-    memoryBytes: 2 ** 30,
+    ledger: openLedger(2 ** 30),
+    upcoming: { nextUse: () => Infinity },
     folder: '',
     engine: () => {
       throw new Error('this test has no engine')
@@ -30,7 +32,7 @@ export function contextOf(fields: Partial<Context> = {}): Context {
   }
 }
 
-const nothingBefore: Transform = source => source
+export const nothingBefore: Upstream = { flow: source => source, stages: [] }
 
 /** What comes out of one stage; rejects with its first error. */
 export async function runStage(stage: AnyStage, json: object, samples: readonly Sample[]): Promise<Sample[]> {
