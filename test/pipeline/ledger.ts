@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { codeOf } from '../../pipeline/errors.ts'
@@ -35,11 +36,14 @@ t.test('claims wait for room, and go in the order in which they were made', asyn
 
 t.test('who has not said how much yet keeps his place', async t => {
   const ledger = openLedger(100)
-  let tell = (_bytes: number): void => {}
-  const first = ledger.claim('a', new Promise<number>(resolve => (tell = resolve)))
+  const headers = new EventEmitter()
+  const first = ledger.claim(
+    'a',
+    once(headers, 'read').then(([bytes]) => bytes as number),
+  )
   const second = ledger.claim('b', 100)
   t.notOk(await isSettled(second))
-  tell(30)
+  headers.emit('read', 30)
   t.equal((await first).bytes, 30)
   t.notOk(await isSettled(second))
   ;(await first).release()
