@@ -1,18 +1,11 @@
 /**
  * Where random crops lie: MONAI's `RandCropByPosNegLabel` (map_binary_to_indices, generate_pos_neg_label_crop_centers,
- * correct_crop_centers). Candidates are numbered as there, x slowest and z fastest, without ever listing them.
+ * correct_crop_centers).
  */
 
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Shape3 } from '../pipeline/stage.ts'
-
-/** The candidates of a case: foreground (label not 0) and background (not foreground, image above the threshold). */
-export interface Candidates {
-  readonly foreground: number
-  readonly background: number
-  /** The k-th voxel (x, y, z) of a kind, 0 <= k < its number. */
-  pick(kind: 'foreground' | 'background', k: number): Shape3
-}
+import type { CandidateKind } from './candidate-index.ts'
 
 /** The draws that are needed, from wherever they come. */
 export interface CentreDraws {
@@ -31,59 +24,22 @@ export interface CentreOptions {
   readonly neg: number
 }
 
-/**
- * Counts the candidates in one pass; arrays are (z, y, x) and must stay as they are while `pick` is used. Without an
- * image every voxel that is not foreground is background.
- */
-export function candidatesOf(
-  label: Float32Array,
-  image: Float32Array | undefined,
-  shape: Shape3,
-  threshold = 0,
-): Candidates {
-  const [nx, ny, nz] = shape
-  // Per x, because x is slowest in the numbering.
-  const counts = { foreground: new Float64Array(nx), background: new Float64Array(nx) }
-  for (let row = 0; row < ny * nz; row++) {
-    for (let x = 0, at = row * nx; x < nx; x++, at++) {
-      if (label[at] !== 0) counts.foreground[x]!++
-      else if (image === undefined || image[at]! > threshold) counts.background[x]!++
-    }
-  }
-  return {
-    foreground: total(counts.foreground),
-    background: total(counts.background),
-    pick(kind, k) {
-      if (!(k >= 0 && k < total(counts[kind])))
-        throw new RangeError(`expected less than the number of ${kind} voxels, found ${k}`)
-      let left = k
-      let x = 0
-      while (x < nx && left >= counts[kind][x]!) left -= counts[kind][x++]!
-      for (let y = 0; y < ny; y++) {
-        for (let z = 0; z < nz; z++) {
-          const at = (z * ny + y) * nx + x
-          const isForeground = label[at] !== 0
-          const isCandidate =
-            kind === 'foreground' ? isForeground : !isForeground && (image === undefined || image[at]! > threshold)
-          if (isCandidate && left-- === 0) return [x, y, z]
-        }
-      }
-      throw new Error('label or image have changed since the candidates were counted')
-    },
-  }
+/** A candidate that was drawn: the k-th of its kind. */
+export interface Pick {
+  readonly kind: CandidateKind
+  readonly k: number
 }
 
 /**
- * Centres of random crops, moved inwards so that the crops fit. Two draws each: which kind, which voxel. Where one kind
- * has no voxels the other is taken; ERR_VOLUME where both have none, or where the crop is larger than the volume.
+ * Draws the candidates around which crops lie. Two draws each: which kind, which voxel. Where one kind has no voxels the
+ * other is taken; ERR_VOLUME where both have none, or where the crop is larger than the volume.
  */
-export function drawCentres(
-  candidates: Candidates,
+export function drawPicks(
+  { foreground, background }: Record<CandidateKind, number>,
   shape: Shape3,
-  options: CentreOptions,
+  { size, samples, pos, neg }: CentreOptions,
   draws: CentreDraws,
-): Shape3[] {
-  const { size, samples, pos, neg } = options
+): Pick[] {
   if (size.some((n, axis) => n > shape[axis]!)) {
     throw new PipelineError(
       'ERR_VOLUME',
@@ -91,7 +47,6 @@ export function drawCentres(
       { size, shape },
     )
   }
-  const { foreground, background } = candidates
   if (foreground + background === 0) {
     throw new PipelineError(
       'ERR_VOLUME',
@@ -102,12 +57,8 @@ export function drawCentres(
   const share = foreground === 0 ? 0 : background === 0 ? 1 : pos / (pos + neg)
   return Array.from({ length: samples }, () => {
     const kind = draws.uniform() < share ? 'foreground' : 'background'
-    return correctedCentre(candidates.pick(kind, draws.integer(candidates[kind])), size, shape)
+    return { kind, k: draws.integer(kind === 'foreground' ? foreground : background) }
   })
-}
-
-function total(counts: Float64Array): number {
-  return counts.reduce((sum, n) => sum + n, 0)
 }
 
 /** The nearest centre whose crop lies inside the volume. */

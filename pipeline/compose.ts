@@ -87,7 +87,15 @@ export async function drain<In extends Item>(
         // Errors end here; `push` would send them on.
         void push
       })
-      .map(item => highland(attempt(() => sink.item(item)).then(() => true)))
+      .map(item =>
+        highland(
+          attempt(() => sink.item(item)).then(() => {
+            // Who dropped it or wrote it down was the last to have it.
+            if ('claim' in item) item.claim?.release()
+            return true
+          }),
+        ),
+      )
       .sequence()
       .done(resolve)
   })

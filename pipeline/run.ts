@@ -12,7 +12,7 @@ import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Context, Engine, Ledger } from './stage.ts'
-import { unknownOrder } from './schedule.ts'
+import { Schedule } from './schedule.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
@@ -67,9 +67,11 @@ export async function run(
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
     ledger = openLedger(memoryBytes)
-    const context = contextOf(definition, ledger, folder, engine, signal, counts)
+    signal.addEventListener('abort', () => ledger?.close())
+    const schedule = new Schedule()
+    const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts })
     folder.writeJson('definition.json', definition)
-    const job: Job = { definition, dataSet, context, folder, progress, signal, cases: book }
+    const job: Job = { definition, dataSet, context, schedule, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
@@ -77,7 +79,7 @@ export async function run(
     const lines = describe(summary, outcome, engine)
     folder.writeJson('run.json', {
       ...facts(engine),
-      memoryBytes,
+      memory: ledger.report(),
       seed: definition.seed,
       dataset: dataSet.name,
       counts: Object.fromEntries(counts),
@@ -130,17 +132,27 @@ function keptLine(kept: string | undefined): string[] {
 
 function contextOf(
   definition: Definition,
-  ledger: Ledger,
-  folder: RunFolder,
-  engine: Engine | undefined,
-  signal: AbortSignal,
-  counts: Map<string, number>,
+  {
+    ledger,
+    schedule,
+    folder,
+    engine,
+    signal,
+    counts,
+  }: {
+    ledger: Ledger
+    schedule: Schedule
+    folder: RunFolder
+    engine: Engine | undefined
+    signal: AbortSignal
+    counts: Map<string, number>
+  },
 ): Context {
   return {
     seed: definition.seed,
     random: randomOf(definition.random, definition.seed),
     ledger,
-    upcoming: unknownOrder,
+    upcoming: schedule,
     folder: folder.staging,
     signal,
     engine() {

@@ -3,7 +3,7 @@
 import type { Upcoming } from './stage.ts'
 
 /** Where nothing is known of what is to come. */
-export const unknownOrder: Upcoming = { nextUse: () => Infinity }
+export const unknownOrder: Upcoming = { nextUse: () => undefined, used() {} }
 
 /** One pass over some cases. */
 export interface Pass {
@@ -24,7 +24,6 @@ export class Schedule implements Upcoming {
     this.#later = later.map(positions)
   }
 
-  /** The case is being used: in this pass it is not wanted again. */
   used(caseId: string): void {
     this.#at = Math.max(this.#at, (this.#current.get(caseId) ?? -1) + 1)
   }

@@ -69,8 +69,8 @@ export interface Sample {
   readonly patch: number
   /** Parameters drawn by random stages, by stage kind; kept so that they can be printed and replayed. */
   readonly draws: Readonly<Record<string, unknown>>
-  /** Most bytes that live at once for this case on its way through the whole flow, told from headers alone. */
-  readonly need?: () => Promise<number>
+  /** What the case will take on its way through the whole flow, told from headers alone. */
+  readonly need?: () => Promise<Need>
   /** The part of the run's memory that the case holds; whoever is the last to use its volumes releases it. */
   readonly claim?: Claim
   /**
@@ -78,6 +78,14 @@ export interface Sample {
    * `name` says what it is and with which options it was made.
    */
   readonly annex?: (name: string, make: () => Promise<Uint8Array>) => Promise<Annex>
+}
+
+/** Bytes that live at once for a case. */
+export interface Need {
+  /** At most, from its first voxel to the end of its way. */
+  readonly bytes: number
+  /** At most, once a cache has made its volumes; they themselves are not among them. */
+  readonly later: number
 }
 
 /** Bytes that are kept beside a case's volumes, readable in part. */
@@ -181,8 +189,10 @@ export interface Yielding {
 
 /** When cases are wanted again, as far as the run knows. */
 export interface Upcoming {
-  /** How many cases from now this one is wanted again; Infinity for never. */
-  nextUse(caseId: string): number
+  /** How many cases from now this one is wanted again; Infinity for never, undefined where the run cannot tell. */
+  nextUse(caseId: string): number | undefined
+  /** The case is in use now: what was said of it from here on means the time after. */
+  used(caseId: string): void
 }
 
 /**

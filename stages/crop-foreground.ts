@@ -5,6 +5,7 @@ import { crop } from '../imaging/crop.ts'
 import { foregroundBox } from '../imaging/foreground.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Sample, Stage } from '../pipeline/stage.ts'
+import { admitted } from './admit.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItemAsync } from './lift.ts'
 
@@ -38,8 +39,8 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
   schema,
   takes: ['volume'],
   gives: 'volume',
-  create: options =>
-    perItemAsync<Sample, Sample>('crop-foreground', options.parallel, async sample => {
+  create(options, context) {
+    const cropped = async (sample: Sample): Promise<Sample> => {
       const source = sample[options.source]
       if (!source)
         throw new PipelineError(
@@ -48,14 +49,19 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
           { source: options.source },
         )
       const box = await foregroundBox(source, options.threshold, options.margin)
-      const cropped = withVolumes(sample, options.keys, (volume, key) => {
+      const cut = withVolumes(sample, options.keys, (volume, key) => {
         if (volume.grid.shape.every((n, axis) => n === source.grid.shape[axis])) return crop(volume, box)
         throw new PipelineError(
           'ERR_GEOMETRY',
           `crop-foreground: expected "${key}" on the grid of "${options.source}", ${source.grid.shape.join(' x ')} voxels, found ${volume.grid.shape.join(' x ')}; resample both, or take "${key}" out of the keys`,
         )
       })
-      const [from, to] = [sample.image?.grid, cropped.image?.grid]
-      return withStep(cropped, from && to && from !== to ? { kind: 'crop', from, start: box.start, to } : undefined)
-    }),
+      const [from, to] = [sample.image?.grid, cut.image?.grid]
+      return withStep(cut, from && to && from !== to ? { kind: 'crop', from, start: box.start, to } : undefined)
+    }
+    // Finding the box inflates the scan: from here on the case needs its memory.
+    return perItemAsync<Sample, Sample>('crop-foreground', options.parallel, sample =>
+      admitted(sample, context, cropped),
+    )
+  },
 }

@@ -2,16 +2,17 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { croppedGrid, cropVoxels } from '../imaging/crop.ts'
-import { expectClasses } from '../imaging/classes.ts'
-import { candidatesOf, cropStart, drawCentres, type Candidates, type CentreDraws } from '../imaging/sample-centres.ts'
+import { annexOf, indexCandidates, openCandidates, type Candidates } from '../imaging/candidate-index.ts'
+import { correctedCentre, cropStart, drawPicks, type CentreDraws, type Pick } from '../imaging/sample-centres.ts'
 import { materialise, residentVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { NumpyRandom } from '../pipeline/numpy-random.ts'
 import { rng } from '../pipeline/random.ts'
-import type { Context, Grid, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import type { Claim, Context, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
 import { size } from '../schemas/fragments.ts'
+import { admitted } from './admit.ts'
 import { withDraw } from './keys.ts'
-import { perItemAsync, perItemMany } from './lift.ts'
+import { perItem, perItemAsync, perItemMany } from './lift.ts'
 
 const schema = {
   type: 'object',
@@ -47,13 +48,22 @@ export interface CropDraw {
   readonly start: Shape3
 }
 
-/** A case whose voxels are in memory and whose candidates are counted. */
+/** A case whose candidates are known. */
 interface Prepared extends Sample {
   readonly image: Volume
   readonly label: Volume
-  readonly voxels: Float32Array
-  readonly classes: Float32Array
+  readonly claim: Claim
   readonly candidates: Candidates
+}
+
+/** The same, with the candidates that were drawn. */
+interface Drawn extends Prepared {
+  readonly picks: readonly Pick[]
+}
+
+/** A case's patches, on their way to be patches of the flow. */
+interface Cut extends Sample {
+  readonly patches: readonly Sample[]
 }
 
 export const crop: Stage<FromSchema<typeof schema>> = {
@@ -62,45 +72,66 @@ export const crop: Stage<FromSchema<typeof schema>> = {
   gives: 'patch',
   random: true,
   create(options, context) {
-    const shape = options.size as unknown as Shape3
-    const { positive: pos, negative: neg, samples } = options
+    const size = options.size as unknown as Shape3
+    const { positive: pos, negative: neg, samples, parallel } = options
     if (pos + neg === 0)
       throw new PipelineError('ERR_DEFINITION', 'crop: positive and negative are both 0; expected one of them above')
     // MONAI's rule: a float32 image against a float32 threshold.
     const threshold = Math.fround(options.imageThreshold)
-    const prepare = perItemAsync<Sample, Prepared>('crop', options.parallel, async sample => {
-      const { image, label } = sample
-      if (!image || !label)
-        throw new PipelineError(
-          'ERR_DATASET',
-          'expected an image and a label to crop from, found only one of them; training cases need both',
-        )
-      const [voxels, classes] = await Promise.all([materialise(image), materialise(label)])
-      expectClasses(classes, context.engine().info.classes)
-      const candidates = candidatesOf(classes, voxels, image.grid.shape, threshold)
-      return { ...sample, image, label, voxels, classes, candidates }
-    })
     const drawsFor = generator(context)
+    const prepare = perItemAsync<Sample, Prepared>('crop', parallel, sample =>
+      admitted(sample, context, admittedSample => prepared(admittedSample, threshold, context.engine().info.classes)),
+    )
     // Volumes come side by side, in their order; only here, one after the other, is anything drawn.
-    const take = perItemMany<Prepared, Sample>('crop', ({ voxels, classes, candidates, ...sample }) => {
-      const { image, label } = sample
-      const centres = drawCentres(candidates, image.grid.shape, { size: shape, samples, pos, neg }, drawsFor(sample))
-      return centres.map((centre, patch) => {
-        const drawn: CropDraw = { centre, start: cropStart(centre, shape) }
-        return withDraw(
-          {
-            ...sample,
-            image: cut(image.grid, voxels, drawn.start, shape),
-            label: cut(label.grid, classes, drawn.start, shape),
-            patch,
-          },
-          'crop',
-          drawn,
-        )
-      })
+    const draw = perItem<Prepared, Drawn>('crop', sample => {
+      const shape = sample.image.grid.shape
+      return { ...sample, picks: drawPicks(sample.candidates, shape, { size, samples, pos, neg }, drawsFor(sample)) }
     })
-    return source => take(prepare(source))
+    const take = perItemAsync<Drawn, Cut>('crop', parallel, sample => cutPatches(sample, size))
+    const each = perItemMany<Cut, Sample>('crop', ({ patches }) => [...patches])
+    return source => each(take(draw(prepare(source))))
   },
+}
+
+async function prepared(
+  sample: Sample & { readonly claim: Claim },
+  threshold: number,
+  classes: number,
+): Promise<Prepared> {
+  if (!sample.image || !sample.label)
+    throw new PipelineError(
+      'ERR_DATASET',
+      'expected an image and a label to crop from, found only one of them; training cases need both',
+    )
+  const [image, label] = await Promise.all([sample.image, sample.label].map(addressable))
+  const { shape } = image!.grid
+  if (label!.grid.shape.some((n, axis) => n !== shape[axis]))
+    throw new PipelineError(
+      'ERR_GEOMETRY',
+      `expected image and label on one grid to crop from, found ${shape.join(' x ')} and ${label!.grid.shape.join(' x ')} voxels; let "resample" have both keys`,
+    )
+  const make = (): Promise<Uint8Array> => indexCandidates(label!, image!, { threshold, classes })
+  const name = `candidates above ${threshold} of ${classes} classes`
+  const annex = sample.annex ? await sample.annex(name, make) : annexOf(await make())
+  return { ...sample, image: image!, label: label!, candidates: await openCandidates(annex, shape) }
+}
+
+/** Cuts the patches around the candidates that were drawn. After this nobody needs the case's volumes. */
+async function cutPatches({ image, label, claim, candidates, picks, ...sample }: Drawn, size: Shape3): Promise<Cut> {
+  // A patch holds nothing of its case.
+  const { case: from, epoch, steps, draws } = sample
+  const rest = { case: from, epoch, steps, draws }
+  try {
+    const patches = picks.map(async ({ kind, k }, patch): Promise<Sample> => {
+      const centre = correctedCentre(await candidates.find(kind, k), size, image.grid.shape)
+      const drawn: CropDraw = { centre, start: cropStart(centre, size) }
+      const [imagePatch, labelPatch] = await Promise.all([cut(image, drawn.start, size), cut(label, drawn.start, size)])
+      return withDraw({ ...rest, image: imagePatch, label: labelPatch, patch }, 'crop', drawn)
+    })
+    return { ...sample, patches: await Promise.all(patches) }
+  } finally {
+    claim.release()
+  }
 }
 
 /** Where the draws of a case come from; in MONAI one generator serves all cases, in the order in which they ask. */
@@ -110,6 +141,13 @@ function generator({ seed, random }: Context): (sample: Sample) => CentreDraws {
   return () => state
 }
 
-function cut(grid: Grid, voxels: Float32Array, start: Shape3, shape: Shape3): Volume {
-  return residentVolume(croppedGrid(grid, { start, shape }), cropVoxels(voxels, grid.shape, { start, shape }))
+async function cut({ grid, region, resident }: Volume, start: Shape3, shape: Shape3): Promise<Volume> {
+  const box = { start, shape }
+  const voxels = region ? await region(start, shape) : cropVoxels(resident!, grid.shape, box)
+  return residentVolume(croppedGrid(grid, box), voxels)
+}
+
+/** A volume whose boxes can be read: the same where they can, else with its voxels in memory. */
+async function addressable(volume: Volume): Promise<Volume> {
+  return volume.region || volume.resident ? volume : residentVolume(volume.grid, await materialise(volume))
 }

@@ -11,6 +11,7 @@ import { overlap } from '../report/overlap.ts'
 import { reduceMetric } from '../report/reduce.ts'
 import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
+import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
 
 const schema = {
@@ -69,7 +70,7 @@ export const dice: Stage<Options> = {
   schema,
   takes: ['prediction', 'volume'],
   gives: 'score',
-  create(options) {
+  create(options, context) {
     const { classes, value } = options
     if (value !== undefined && value >= classes) {
       throw new PipelineError(
@@ -79,7 +80,7 @@ export const dice: Stage<Options> = {
       )
     }
     const values = value === undefined ? Array.from({ length: classes - 1 }, (_, i) => i + 1) : [value]
-    return perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
+    const score = async (item: Prediction | Sample): Promise<Score> => {
       const found =
         'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
@@ -94,6 +95,18 @@ export const dice: Stage<Options> = {
         await setImmediate()
       }
       return { case: item.case, metrics: values.length === 1 ? metrics[0]! : ofClasses(values, metrics) }
+    }
+    return perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
+      if (!('mask' in item)) {
+        return admitted(item, context, async claimed => {
+          const scored = await score(claimed)
+          claimed.claim.release()
+          return scored
+        })
+      }
+      const scored = await score(item)
+      item.claim?.release()
+      return scored
     })
   },
 }

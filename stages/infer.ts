@@ -18,6 +18,7 @@ import type {
   Volume,
 } from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
+import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
 
 const schema = {
@@ -44,7 +45,12 @@ export const infer: Stage<Options> = {
   takes: ['volume'],
   gives: 'prediction',
   create: (options, context) =>
-    perItemAsync<Sample, Prediction>('infer', 1, sample => predict(sample, options, context)),
+    perItemAsync<Sample, Prediction>('infer', 1, sample =>
+      admitted(sample, context, async claimed => ({
+        ...(await predict(claimed, options, context)),
+        claim: claimed.claim,
+      })),
+    ),
 }
 
 async function predict(sample: Sample, options: Options, context: Context): Promise<Prediction> {

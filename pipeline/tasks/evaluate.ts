@@ -10,6 +10,7 @@ export async function evaluate({
   definition,
   dataSet,
   context,
+  schedule,
   folder,
   progress,
   signal,
@@ -18,6 +19,7 @@ export async function evaluate({
   const all = dataSet.section(sectionsOf('evaluate', definition.dataset)[0]!)
   const scores: Score[] = []
   progress.begin('evaluate', all.length)
+  schedule.begin({ ids: all.map(({ id }) => id) }, [])
   const flow = compose(definition.stages, context).at(-1)!
   const sink = {
     item(item: Item) {

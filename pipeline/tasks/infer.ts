@@ -10,6 +10,7 @@ export async function infer({
   definition,
   dataSet,
   context,
+  schedule,
   folder,
   progress,
   signal,
@@ -18,6 +19,7 @@ export async function infer({
   const all = dataSet.section(sectionsOf('infer', definition.dataset)[0]!)
   const seconds: number[] = []
   progress.begin('infer', all.length)
+  schedule.begin({ ids: all.map(({ id }) => id) }, [])
   const flow = compose(definition.stages, context).at(-1)!
   const sink = {
     item(item: Item) {

@@ -5,6 +5,7 @@ import type { Definition } from '../definition.ts'
 import type { PipelineError } from '../errors.ts'
 import type { Progress } from '../progress.ts'
 import type { RunFolder } from '../run-folder.ts'
+import type { Schedule } from '../schedule.ts'
 import type { Case, Context, Sample } from '../stage.ts'
 import type { CaseCounts, Failure } from '../summary.ts'
 
@@ -12,6 +13,8 @@ export interface Job {
   readonly definition: Definition
   readonly dataSet: DataSet
   readonly context: Context
+  /** To be told what comes when. */
+  readonly schedule: Schedule
   readonly folder: RunFolder
   readonly progress: Progress
   readonly signal: AbortSignal

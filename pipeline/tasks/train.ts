@@ -4,6 +4,7 @@ import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOption
 import { compose, deterministicPrefix, drain } from '../compose.ts'
 import { codeOf, PipelineError } from '../errors.ts'
 import { caseOrder } from '../random-mode.ts'
+import type { Pass } from '../schedule.ts'
 import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
 import { distributions, type Distribution } from '../summary.ts'
 import { join } from 'node:path'
@@ -45,7 +46,7 @@ async function runEpochs(
   flow: Transform,
   validation: Transform,
 ): Promise<Best | undefined> {
-  const { dataSet, context, folder, progress, signal, cases } = job
+  const { dataSet, context, schedule, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
   let best: Best | undefined
   const started = performance.now()
@@ -55,6 +56,8 @@ async function runEpochs(
     const usable = cases.usable(training)
     if (usable.length === 0)
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
+    const [pass, ...later] = passesFrom(job, options, epoch)
+    schedule.begin(pass!, later)
     const steps = await runEpoch(job, flow, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
     stopIfInterrupted(signal)
     if (steps.length === 0)
@@ -62,9 +65,8 @@ async function runEpochs(
     const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
     let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
     await save(job, 'last.safetensors', { epoch: epoch + 1 })
-    const { every } = options.validate
-    const due = every > 0 && ((epoch + 1) % every === 0 || epoch + 1 === options.epochs)
-    if (due && dataSet.section('validation').length > 0) {
+    if (isValidated(job, options, epoch)) {
+      schedule.begin(later[0]!, later.slice(1))
       const metrics = await scoreSection(job, validation, 'validation', epoch)
       // Half of the cases say nothing about which weights are best.
       stopIfInterrupted(signal)
@@ -84,6 +86,31 @@ async function runEpochs(
   }
   if (!best) await save(job, 'best.safetensors', { epoch: options.epochs })
   return best
+}
+
+/** Whether the validation cases pass after this epoch. */
+function isValidated({ dataSet }: Job, { epochs, validate: { every } }: TrainOptions, epoch: number): boolean {
+  const due = every > 0 && ((epoch + 1) % every === 0 || epoch + 1 === epochs)
+  return due && dataSet.section('validation').length > 0
+}
+
+/** What passes from this epoch on: it, the next one, and the validation cases where they come. */
+function passesFrom(job: Job, options: TrainOptions, epoch: number): Pass[] {
+  const { definition, dataSet, cases } = job
+  const idsOf = (section: string): string[] => cases.usable(dataSet.section(section)).map(({ id }) => id)
+  const training = idsOf('training')
+  const validation: Pass = { ids: idsOf('validation') }
+  const trainingPass = (e: number): Pass => ({
+    ids: caseOrder(definition.random, training.length, definition.seed, e).map(i => training[i]!),
+  })
+  const isLast = epoch + 1 === options.epochs
+  return [
+    trainingPass(epoch),
+    ...(isValidated(job, options, epoch) ? [validation] : []),
+    ...(isLast ? [] : [trainingPass(epoch + 1)]),
+    // In some epochs' time, but after these.
+    ...(isLast || options.validate.every === 0 ? [] : [validation]),
+  ]
 }
 
 function stopIfInterrupted(signal: AbortSignal): void {
@@ -208,13 +235,14 @@ async function finish(
   validation: Transform,
   best: Best | undefined,
 ): Promise<TaskResult> {
-  const { context, dataSet, folder, progress } = job
+  const { context, dataSet, schedule, folder, progress } = job
   const lines: string[] = best
     ? [`best validation Dice ${figure(best.dice)} after epoch ${best.epoch}`]
     : ['not validated: the data set has no usable validation cases, or "validate.every" is 0']
   const extra = best ? { bestValidation: best } : {}
   if (!options.validate.test || dataSet.section('testing').length === 0) return { metrics: extra, lines }
   await context.engine().load(await readWeights(join(folder.staging, 'best.safetensors')))
+  schedule.begin({ ids: dataSet.section('testing').map(({ id }) => id) }, [])
   const metrics = await scoreSection(job, validation, 'testing', options.epochs)
   const dice = metrics['dice']
   lines.push(`held-out Dice ${figure(dice?.mean)} over ${dice?.cases ?? 0} cases`, ...table(metrics))

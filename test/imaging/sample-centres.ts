@@ -1,42 +1,7 @@
 import t from 'tap'
-import { candidatesOf, correctedCentre, cropStart, drawCentres } from '../../imaging/sample-centres.ts'
-import { rng } from '../../pipeline/random.ts'
+import { correctedCentre, cropStart, drawPicks } from '../../imaging/sample-centres.ts'
+import { rng, type Rng } from '../../pipeline/random.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
-import { gridOf, volumeOf } from '../support/nifti.ts'
-
-const shape: Shape3 = [6, 5, 4]
-const label = volumeOf(gridOf(shape), (x, y, z) => (x > 3 && y > 1 && z === 2 ? 1 : 0)).resident!
-const image = volumeOf(gridOf(shape), (x, y, z) => (x + y + z) % 3).resident!
-
-t.test('candidates are numbered with x slowest and z fastest', async t => {
-  const [foreground, background]: [Shape3[], Shape3[]] = [[], []]
-  for (let x = 0; x < 6; x++) {
-    for (let y = 0; y < 5; y++) {
-      for (let z = 0; z < 4; z++) {
-        const at = (z * 5 + y) * 6 + x
-        if (label[at] !== 0) foreground.push([x, y, z])
-        else if (image[at]! > 0) background.push([x, y, z])
-      }
-    }
-  }
-  const candidates = candidatesOf(label, image, shape)
-  t.equal(candidates.foreground, foreground.length)
-  t.equal(candidates.background, background.length)
-  t.same(
-    foreground.map((_, k) => candidates.pick('foreground', k)),
-    foreground,
-  )
-  t.same(
-    background.map((_, k) => candidates.pick('background', k)),
-    background,
-  )
-  t.throws(() => candidates.pick('foreground', foreground.length), RangeError)
-  t.equal(
-    candidatesOf(label, undefined, shape).background,
-    label.length - foreground.length,
-    'without an image all else is background',
-  )
-})
 
 t.test('centres move inwards until the crop fits', async t => {
   t.same(correctedCentre([0, 0, 0], [4, 3, 2], [10, 10, 10]), [2, 1, 1])
@@ -53,30 +18,24 @@ t.test('centres move inwards until the crop fits', async t => {
   }
 })
 
+const draws = (): Rng => rng(1, 0, 0, 'crop')
+
 t.test('the kinds are drawn in their shares, and replace each other', async t => {
+  const shape: Shape3 = [6, 5, 4]
   const options = { size: [2, 2, 2] as Shape3, samples: 2000, pos: 3, neg: 1 }
-  const candidates = candidatesOf(label, image, shape)
-  const kinds: string[] = []
-  const counting = {
-    ...candidates,
-    pick: (kind: 'foreground' | 'background', k: number): Shape3 => (kinds.push(kind), candidates.pick(kind, k)),
-  }
-  drawCentres(counting, shape, options, rng(1, 0, 0, 'crop'))
-  const share = kinds.filter(kind => kind === 'foreground').length / 2000
+  const picks = drawPicks({ foreground: 6, background: 70 }, shape, options, draws())
+  const share = picks.filter(({ kind }) => kind === 'foreground').length / 2000
   t.ok(Math.abs(share - 0.75) < 0.05, `${share} of the centres on foreground`)
-  const none = new Float32Array(label.length)
-  const onlyBackground = drawCentres(
-    candidatesOf(none, image, shape),
-    shape,
-    { ...options, pos: 1, neg: 0 },
-    rng(1, 0, 0, 'crop'),
-  )
-  t.equal(onlyBackground.length, 2000)
-  t.throws(() => drawCentres(candidatesOf(none, none, shape), shape, options, rng(1, 0, 0, 'crop')), {
+  t.same(new Set(picks.filter(({ kind }) => kind === 'foreground').map(({ k }) => k)), new Set([0, 1, 2, 3, 4, 5]))
+  const onlyBackground = drawPicks({ foreground: 0, background: 70 }, shape, { ...options, pos: 1, neg: 0 }, draws())
+  t.ok(onlyBackground.every(({ kind, k }) => kind === 'background' && k < 70))
+  const onlyForeground = drawPicks({ foreground: 6, background: 0 }, shape, { ...options, pos: 0, neg: 1 }, draws())
+  t.ok(onlyForeground.every(({ kind, k }) => kind === 'foreground' && k < 6))
+  t.throws(() => drawPicks({ foreground: 0, background: 0 }, shape, options, draws()), {
     code: 'ERR_VOLUME',
     message: /found none/,
   })
-  t.throws(() => drawCentres(candidates, shape, { ...options, size: [7, 2, 2] }, rng(1, 0, 0, 'crop')), {
+  t.throws(() => drawPicks({ foreground: 6, background: 70 }, shape, { ...options, size: [7, 2, 2] }, draws()), {
     code: 'ERR_VOLUME',
     message: /pad first/,
   })

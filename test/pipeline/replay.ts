@@ -12,6 +12,7 @@ import { run } from '../../pipeline/run.ts'
 import type { RunFolder } from '../../pipeline/run-folder.ts'
 import type { Batch, Engine, Shape3 } from '../../pipeline/stage.ts'
 import { CaseBook } from '../../pipeline/tasks/task.ts'
+import { Schedule } from '../../pipeline/schedule.ts'
 import { train } from '../../pipeline/tasks/train.ts'
 import { contextOf } from '../support/stage.ts'
 
@@ -106,7 +107,16 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
   const folder = { staging: dir, appendLine: () => {} } as unknown as RunFolder
   const dataSet: DataSet = await openDataSet('train', definition.dataset, dir)
   const cases = new CaseBook(false, ({ case: id }) => void failed.push(id))
-  await train({ definition, dataSet, context, folder, progress, signal: context.signal, cases })
+  await train({
+    definition,
+    dataSet,
+    context,
+    schedule: new Schedule(),
+    folder,
+    progress,
+    signal: context.signal,
+    cases,
+  })
   const hash = createHash('sha256')
   for (const { image, label } of batches) hash.update(image).update(label)
   return { cases: batches.map(({ cases }) => [...cases]), bytes: hash.digest('hex'), failed }

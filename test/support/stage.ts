@@ -3,6 +3,7 @@
 import { Ajv } from 'ajv'
 import highland from 'highland'
 import { openLedger } from '../../pipeline/ledger.ts'
+import { unknownOrder } from '../../pipeline/schedule.ts'
 import type { Case, Context, Item, Sample, Upstream, Volume } from '../../pipeline/stage.ts'
 import type { AnyStage } from '../../stages/index.ts'
 
@@ -21,7 +22,7 @@ export function contextOf(fields: Partial<Context> = {}): Context {
     seed: 1,
     random: { mode: 'counter' },
     ledger: openLedger(2 ** 30),
-    upcoming: { nextUse: () => Infinity },
+    upcoming: unknownOrder,
     folder: '',
     engine: () => {
       throw new Error('this test has no engine')

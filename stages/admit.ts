@@ -1,0 +1,36 @@
+/** A case's one claim on the run's memory: made by whichever stage pulls its voxels first, released by the last. */
+
+import type { Claim, Context, Need, Sample } from '../pipeline/stage.ts'
+
+const nothing: Need = { bytes: 0, later: 0 }
+
+/**
+ * What the case will take; nothing where nobody can tell: a header that cannot be read is for the stage to report that
+ * opens it.
+ */
+export async function needOf({ need }: Sample): Promise<Need> {
+  return need ? need().catch(() => nothing) : nothing
+}
+
+/**
+ * Runs `work` on a case that holds its claim, made here where it has none yet; to be called in the order of the cases. A
+ * failure releases it; else whoever gets the result does.
+ */
+export async function admitted<T>(
+  sample: Sample,
+  { ledger }: Pick<Context, 'ledger'>,
+  work: (sample: Sample & { readonly claim: Claim }) => Promise<T>,
+): Promise<T> {
+  const claim =
+    sample.claim ??
+    (await ledger.claim(
+      sample.case.id,
+      needOf(sample).then(({ bytes }) => bytes),
+    ))
+  try {
+    return await work({ ...sample, claim })
+  } catch (error) {
+    claim.release()
+    throw error
+  }
+}
