@@ -2,7 +2,7 @@
 
 import type { Grid, Shape3, Slab, Volume } from '../pipeline/stage.ts'
 import { translated } from './affine.ts'
-import { lazyVolume } from './volume.ts'
+import { lazyVolume, slabPlanes, slabsOf } from './volume.ts'
 
 /**
  * What the new voxels are. `constant`: a value. `edge`: the nearest voxel. `minimum`: the least value of the line along
@@ -47,21 +47,27 @@ export function pad(volume: Volume, padding: Padding, mode: PadMode, value = 0):
     fillRows(voxels, grid.shape, volume.grid.shape, before, mode)
     fillColumns(voxels, grid.shape, volume.grid.shape, before, mode)
     fillPlanes(voxels, grid.shape, volume.grid.shape, before, mode)
-    yield { z: 0, planes: grid.shape[2], voxels }
+    yield* slabsOf(grid, voxels)
   })
 }
 
 async function* constantSlabs(volume: Volume, grid: Grid, before: Shape3, value: number): AsyncGenerator<Slab> {
   const plane = grid.shape[0] * grid.shape[1]
+  const step = slabPlanes(grid)
   const blank = (planes: number): Float32Array => new Float32Array(planes * plane).fill(value)
-  if (before[2] > 0) yield { z: 0, planes: before[2], voxels: blank(before[2]) }
+  const blanks = function* (from: number, end: number): Generator<Slab> {
+    for (let z = from; z < end; z += step) {
+      const planes = Math.min(step, end - z)
+      yield { z, planes, voxels: blank(planes) }
+    }
+  }
+  yield* blanks(0, before[2])
   for await (const slab of volume.slabs()) {
     const voxels = blank(slab.planes)
     place(slab, volume.grid.shape, voxels, grid.shape, before, 0)
     yield { z: before[2] + slab.z, planes: slab.planes, voxels }
   }
-  const end = before[2] + volume.grid.shape[2]
-  if (end < grid.shape[2]) yield { z: end, planes: grid.shape[2] - end, voxels: blank(grid.shape[2] - end) }
+  yield* blanks(before[2] + volume.grid.shape[2], grid.shape[2])
 }
 
 /** Copies a slab's rows into the larger planes, its first plane at plane `z` of `voxels`. */

@@ -40,13 +40,7 @@ export function drawPicks(
   { size, samples, pos, neg }: CentreOptions,
   draws: CentreDraws,
 ): Pick[] {
-  if (size.some((n, axis) => n > shape[axis]!)) {
-    throw new PipelineError(
-      'ERR_VOLUME',
-      `expected at least ${size.join(' x ')} voxels to crop from, found ${shape.join(' x ')}; pad first`,
-      { size, shape },
-    )
-  }
+  expectRoom(shape, size)
   if (foreground + background === 0) {
     throw new PipelineError(
       'ERR_VOLUME',
@@ -59,6 +53,16 @@ export function drawPicks(
     const kind = draws.uniform() < share ? 'foreground' : 'background'
     return { kind, k: draws.integer(kind === 'foreground' ? foreground : background) }
   })
+}
+
+/** ERR_VOLUME where a crop is larger than the volume. */
+export function expectRoom(shape: Shape3, size: Shape3): void {
+  if (size.every((n, axis) => n <= shape[axis]!)) return
+  throw new PipelineError(
+    'ERR_VOLUME',
+    `expected at least ${size.join(' x ')} voxels to crop from, found ${shape.join(' x ')}; pad first`,
+    { size, shape },
+  )
 }
 
 /** The nearest centre whose crop lies inside the volume. */

@@ -12,7 +12,7 @@ export interface LoadedVolume extends Volume {
 }
 
 /** Bytes of float32 voxels in one slab, about: large enough to be fast, small beside any volume. */
-const slabBytes = 4 << 20
+export const slabBytes = 4 << 20
 
 /** Number of voxels of a grid. */
 export function voxelCount(grid: Grid): number {
@@ -25,7 +25,7 @@ export function slabPlanes(grid: Grid): number {
   return Math.max(1, Math.min(grid.shape[2], Math.floor(slabBytes / plane)))
 }
 
-/** A volume whose voxels (z, y, x) are already in memory; `voxels` is shared, not copied. */
+/** A volume whose voxels (z, y, x) are already in memory; `voxels` is shared, not copied: its slabs are views. */
 export function residentVolume(grid: Grid, voxels: Float32Array): Volume {
   if (voxels.length !== voxelCount(grid)) {
     throw new PipelineError(
@@ -37,7 +37,7 @@ export function residentVolume(grid: Grid, voxels: Float32Array): Volume {
     grid,
     resident: voxels,
     async *slabs(): AsyncGenerator<Slab> {
-      yield { z: 0, planes: grid.shape[2], voxels }
+      yield* slabsOf(grid, voxels)
     },
   }
 }

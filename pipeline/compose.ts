@@ -24,8 +24,13 @@ export function compose(stages: readonly StageOptions[], context: Context): Tran
 
 /** The deterministic part: everything before the first stage whose result depends on the epoch. */
 export function deterministicPrefix(stages: readonly StageOptions[], flows: readonly Transform[]): Transform {
+  return flows[stagesBeforeRandom(stages).length - 1] ?? unchanged
+}
+
+/** The stages of the deterministic part. */
+export function stagesBeforeRandom(stages: readonly StageOptions[]): readonly StageOptions[] {
   const first = stages.findIndex(({ kind }) => stageOf(kind).random || stageOf(kind).gives !== 'volume')
-  return first > 0 ? flows[first - 1]! : unchanged
+  return stages.slice(0, Math.max(0, first))
 }
 
 export interface Sink {

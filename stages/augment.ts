@@ -96,6 +96,11 @@ export const augment: Stage<Options> = {
       return withDraw(apply(sample, drawn), 'augment', drawn)
     })
   },
+  standing(_options, standing) {
+    const [x, y, z] = standing.patch ?? [0, 0, 0]
+    // One patch at a time: as it was and, image after label, as it becomes, each step a new array.
+    return { ...standing, bytes: standing.bytes + x * y * z * 12 }
+  },
 }
 
 function drawing(options: Options, { seed, random }: Context): (sample: Sample) => Augmentation {

@@ -27,6 +27,11 @@ export const batch: Stage<FromSchema<typeof schema>> = {
   takes: ['patch'],
   gives: 'batch',
   create: options => source => source.batch(options.size).map((patches): Item => collate(patches as Sample[])),
+  standing(options, standing) {
+    const [x, y, z] = standing.patch ?? [0, 0, 0]
+    // Patches that are gathered, float32 image and label, and the batch that is made of them.
+    return { ...standing, batch: options.size, bytes: standing.bytes + options.size * x * y * z * (8 + 5) }
+  },
 }
 
 /** Copies patches side by side into shared memory: image (N, z, y, x) float32, label (N, z, y, x) class indices. */

@@ -3,11 +3,13 @@
 import highland from 'highland'
 import type { FromSchema } from 'json-schema-to-ts'
 import { LRUCache } from 'lru-cache'
-import { materialise, residentVolume } from '../imaging/volume.ts'
+import { materialise, residentVolume, voxelCount } from '../imaging/volume.ts'
+import { planResident } from '../imaging/volume-plan.ts'
 import { parseBytes } from '../pipeline/bytes.ts'
-import type { Item, Key, Sample, Stage, Transform, Volume } from '../pipeline/stage.ts'
+import type { Item, Key, Plan, Sample, Stage, Transform, Volume, VolumePlan } from '../pipeline/stage.ts'
 import { bytes } from '../schemas/fragments.ts'
 import { perItemAsync } from './lift.ts'
+import { pullingBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -50,6 +52,26 @@ export const cache: Stage<FromSchema<typeof schema>> = {
       return { ...kept!, epoch: sample.epoch }
     })
   },
+  plan: planEntry,
+}
+
+/** The image in its encoding, masks as bytes; whatever the policy, an entry lies in memory while its case is in use. */
+function planEntry(options: object, plan: Plan): Plan {
+  const { encoding } = options as { readonly encoding?: string }
+  const kept = Object.entries(plan.volumes) as [Key, VolumePlan][]
+  const isFloat = (key: Key): boolean => key === 'image' && encoding !== 'uint16'
+  const bytesOfVoxel = (key: Key): number => (key !== 'image' ? 1 : isFloat(key) ? 4 : 2)
+  const entry = kept.reduce((sum, [key, { grid }]) => sum + voxelCount(grid) * bytesOfVoxel(key), 0)
+  const volumes = kept.map(([key, { grid, isExact }]): [Key, VolumePlan] => {
+    const there = planResident(grid, isExact)
+    return [key, isFloat(key) ? there : { ...there, access: 'region', pulling: there.slab }]
+  })
+  return {
+    ...plan,
+    volumes: Object.fromEntries(volumes),
+    resident: plan.resident + entry,
+    bytes: Math.max(plan.bytes, plan.resident + entry + pullingBytes(plan.volumes)),
+  }
 }
 
 function keyOf({ case: { image, label, prediction, index } }: Sample): string {

@@ -3,10 +3,12 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { clipTo } from '../imaging/intensity.ts'
 import { mapSlabs } from '../imaging/volume.ts'
+import { planMap } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Sample, Stage } from '../pipeline/stage.ts'
 import { withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
+import { withPlans } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -44,4 +46,5 @@ export const clip: Stage<FromSchema<typeof schema>> = {
       withVolumes(sample, ['image'], volume => mapSlabs(volume, voxels => clipTo(voxels, range))),
     )
   },
+  plan: (_options, plan) => withPlans(plan, ['image'], planMap),
 }

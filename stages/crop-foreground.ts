@@ -3,11 +3,13 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { crop } from '../imaging/crop.ts'
 import { foregroundBox } from '../imaging/foreground.ts'
+import { planCrop } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Sample, Stage } from '../pipeline/stage.ts'
+import type { Grid, Key, Sample, Stage } from '../pipeline/stage.ts'
 import { admitted } from './admit.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItemAsync } from './lift.ts'
+import { withBytes, withPlannedStep, withPlans } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -42,19 +44,11 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
   create(options, context) {
     const cropped = async (sample: Sample): Promise<Sample> => {
       const source = sample[options.source]
-      if (!source)
-        throw new PipelineError(
-          'ERR_DATASET',
-          `crop-foreground: expected a "${options.source}" to search, found none in this case`,
-          { source: options.source },
-        )
+      if (!source) throw noSource(options.source)
       const box = await foregroundBox(source, options.threshold, options.margin)
       const cut = withVolumes(sample, options.keys, (volume, key) => {
         if (volume.grid.shape.every((n, axis) => n === source.grid.shape[axis])) return crop(volume, box)
-        throw new PipelineError(
-          'ERR_GEOMETRY',
-          `crop-foreground: expected "${key}" on the grid of "${options.source}", ${source.grid.shape.join(' x ')} voxels, found ${volume.grid.shape.join(' x ')}; resample both, or take "${key}" out of the keys`,
-        )
+        throw otherGrid(key, volume.grid, options.source, source.grid)
       })
       const [from, to] = [sample.image?.grid, cut.image?.grid]
       return withStep(cut, from && to && from !== to ? { kind: 'crop', from, start: box.start, to } : undefined)
@@ -64,4 +58,32 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
       admitted(sample, context, cropped),
     )
   },
+  plan(options, plan) {
+    const source = plan.volumes[options.source]
+    if (!source) throw noSource(options.source)
+    const { grid } = source
+    // The search pulls the source, then whoever wants the crop pulls it again.
+    const cropped = withPlans(withBytes(plan, source.pulling), options.keys, (volume, key) => {
+      const isOther = volume.grid.shape.some((n, axis) => n !== grid.shape[axis])
+      if (isOther && volume.isExact && source.isExact) throw otherGrid(key, volume.grid, options.source, grid)
+      return planCrop({ ...volume, isExact: false }, { start: [0, 0, 0], shape: volume.grid.shape }, volume.grid)
+    })
+    const image = options.keys.includes('image') ? plan.volumes.image?.grid : undefined
+    return withPlannedStep(cropped, image && { kind: 'crop', from: image, start: [0, 0, 0], to: image })
+  },
+}
+
+function noSource(source: Key): PipelineError {
+  return new PipelineError(
+    'ERR_DATASET',
+    `crop-foreground: expected a "${source}" to search, found none in this case`,
+    { source },
+  )
+}
+
+function otherGrid(key: Key, found: Grid, source: Key, expected: Grid): PipelineError {
+  return new PipelineError(
+    'ERR_GEOMETRY',
+    `crop-foreground: expected "${key}" on the grid of "${source}", ${expected.shape.join(' x ')} voxels, found ${found.shape.join(' x ')}; resample both, or take "${key}" out of the keys`,
+  )
 }

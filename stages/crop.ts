@@ -2,17 +2,32 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { croppedGrid, cropVoxels } from '../imaging/crop.ts'
-import { annexOf, indexCandidates, openCandidates, type Candidates } from '../imaging/candidate-index.ts'
-import { correctedCentre, cropStart, drawPicks, type CentreDraws, type Pick } from '../imaging/sample-centres.ts'
+import {
+  annexOf,
+  candidateIndexBytes,
+  indexCandidates,
+  openCandidates,
+  type Candidates,
+} from '../imaging/candidate-index.ts'
+import {
+  correctedCentre,
+  cropStart,
+  drawPicks,
+  expectRoom,
+  type CentreDraws,
+  type Pick,
+} from '../imaging/sample-centres.ts'
 import { materialise, residentVolume } from '../imaging/volume.ts'
+import { materialisedBytes } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { NumpyRandom } from '../pipeline/numpy-random.ts'
 import { rng } from '../pipeline/random.ts'
-import type { Claim, Context, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import type { Claim, Context, Grid, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
 import { size } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { withDraw } from './keys.ts'
 import { perItem, perItemAsync, perItemMany } from './lift.ts'
+import { pullingBytes, withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -91,6 +106,48 @@ export const crop: Stage<FromSchema<typeof schema>> = {
     const each = perItemMany<Cut, Sample>('crop', ({ patches }) => [...patches])
     return source => each(take(draw(prepare(source))))
   },
+  plan(options, plan) {
+    const { image, label } = plan.volumes
+    if (!image || !label) throw needsBoth()
+    if (image.isExact && label.isExact) expectOneGrid(image.grid, label.grid)
+    const size = options.size as unknown as Shape3
+    expectRoom(image.grid.shape, size)
+    const index = candidateIndexBytes(image.grid.shape)
+    // Where boxes cannot be read both volumes are first pulled into memory; the index is made from what is there.
+    const copies = [image, label].map(volume => (volume.access === 'slabs' ? materialisedBytes(volume) : 0))
+    const [imageCopy, labelCopy] = copies as [number, number]
+    const indexed = (imageCopy ? 0 : image.pulling) + (labelCopy ? 0 : label.pulling) + index
+    const pulled = (imageCopy ? image.pulling : 0) + (labelCopy ? label.pulling : 0)
+    const { bytes } = withBytes(plan, imageCopy + labelCopy + Math.max(pulled, indexed))
+    // What a cache keeps, it keeps with the index.
+    const resident = plan.resident > 0 ? plan.resident + index : 0
+    return { flow: 'patch', volumes: {}, steps: [], items: options.samples, patch: size, resident, bytes }
+  },
+  standing(options, standing) {
+    const patch = options.size as unknown as Shape3
+    // Image and label, float32: of the cases that are being cut, and of the one whose patches are leaving.
+    const cut = (options.parallel + 1) * options.samples * voxelsOf(patch) * 8
+    return { ...standing, patch, patchesPerCase: options.samples, bytes: standing.bytes + cut }
+  },
+}
+
+function voxelsOf([x, y, z]: Shape3): number {
+  return x * y * z
+}
+
+function needsBoth(): PipelineError {
+  return new PipelineError(
+    'ERR_DATASET',
+    'expected an image and a label to crop from, found only one of them; training cases need both',
+  )
+}
+
+function expectOneGrid({ shape }: Grid, { shape: other }: Grid): void {
+  if (shape.every((n, axis) => n === other[axis])) return
+  throw new PipelineError(
+    'ERR_GEOMETRY',
+    `expected image and label on one grid to crop from, found ${shape.join(' x ')} and ${other.join(' x ')} voxels; let "resample" have both keys`,
+  )
 }
 
 async function prepared(
@@ -98,18 +155,10 @@ async function prepared(
   threshold: number,
   classes: number,
 ): Promise<Prepared> {
-  if (!sample.image || !sample.label)
-    throw new PipelineError(
-      'ERR_DATASET',
-      'expected an image and a label to crop from, found only one of them; training cases need both',
-    )
+  if (!sample.image || !sample.label) throw needsBoth()
   const [image, label] = await Promise.all([sample.image, sample.label].map(addressable))
   const { shape } = image!.grid
-  if (label!.grid.shape.some((n, axis) => n !== shape[axis]))
-    throw new PipelineError(
-      'ERR_GEOMETRY',
-      `expected image and label on one grid to crop from, found ${shape.join(' x ')} and ${label!.grid.shape.join(' x ')} voxels; let "resample" have both keys`,
-    )
+  expectOneGrid(image!.grid, label!.grid)
   const make = (): Promise<Uint8Array> => indexCandidates(label!, image!, { threshold, classes })
   const name = `candidates above ${threshold} of ${classes} classes`
   const annex = sample.annex ? await sample.annex(name, make) : annexOf(await make())

@@ -4,15 +4,17 @@ import { setImmediate } from 'node:timers/promises'
 import type { FromSchema } from 'json-schema-to-ts'
 import { determinant, spacingOf } from '../imaging/affine.ts'
 import { expectClasses } from '../imaging/classes.ts'
-import { materialise } from '../imaging/volume.ts'
+import { materialise, voxelCount } from '../imaging/volume.ts'
+import { materialisedBytes } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
+import type { Grid, Key, Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
 import { overlap } from '../report/overlap.ts'
 import { reduceMetric } from '../report/reduce.ts'
 import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
+import { withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -84,7 +86,7 @@ export const dice: Stage<Options> = {
       const found =
         'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
-      sameShape(found, reference)
+      sameShape(found.grid, reference.grid)
       // Of a case's several files, the one at fault.
       expectClasses(found.voxels, classes, ('mask' in item ? undefined : item.case.prediction) ?? 'the mask')
       expectClasses(reference.voxels, classes, item.case.label ?? 'the label')
@@ -109,6 +111,30 @@ export const dice: Stage<Options> = {
       return scored
     })
   },
+  plan(options, plan) {
+    const isMask = plan.flow === 'prediction'
+    const found = expectVolume(plan.volumes.prediction, 'prediction')
+    const label = expectVolume(plan.volumes.label, 'label')
+    if (found.isExact && label.isExact) sameShape(found.grid, label.grid)
+    // A predicted mask is counted as resident; a file's is materialised first, then the reference.
+    const mask = isMask ? 0 : materialisedBytes(found)
+    const copies = mask + materialisedBytes(label)
+    // Surfaces of both masks and the planes between them, four bytes a voxel of the box around what is compared, and
+    // distances within a plane.
+    const [nx, ny] = found.grid.shape
+    const surfaces = options.surface ? 4 * voxelCount(found.grid) + 16 * nx * ny : 0
+    const reading = isMask ? 0 : mask + found.pulling
+    const { bytes } = withBytes(plan, Math.max(reading, copies + Math.max(label.pulling, surfaces)))
+    return { flow: 'score', volumes: {}, steps: [], items: 1, resident: 0, bytes }
+  },
+}
+
+function expectVolume<T>(volume: T | undefined, key: Key): T {
+  if (volume) return volume
+  throw new PipelineError(
+    'ERR_DATASET',
+    `expected a ${key} to compare with, found none; list one, or put "${key}" into the keys of "load"`,
+  )
 }
 
 function compare(found: Mask, reference: Mask, value: number, { emptyRule, surface }: Options): Metrics {
@@ -134,19 +160,15 @@ interface Mask {
   readonly voxels: Float32Array | Uint8Array
 }
 
-async function volumeOf(volume: Volume | undefined, key: string): Promise<Mask> {
-  if (!volume)
-    throw new PipelineError(
-      'ERR_DATASET',
-      `expected a ${key} to compare with, found none; list one, or put "${key}" into the keys of "load"`,
-    )
-  return { grid: volume.grid, voxels: await materialise(volume) }
+async function volumeOf(volume: Volume | undefined, key: Key): Promise<Mask> {
+  const { grid } = expectVolume(volume, key)
+  return { grid, voxels: await materialise(volume!) }
 }
 
-function sameShape(found: Mask, reference: Mask): void {
-  if (found.grid.shape.every((n, axis) => n === reference.grid.shape[axis])) return
+function sameShape({ shape: found }: Grid, { shape: reference }: Grid): void {
+  if (found.every((n, axis) => n === reference[axis])) return
   throw new PipelineError(
     'ERR_GEOMETRY',
-    `the mask has ${found.grid.shape.join(' x ')} voxels, the reference ${reference.grid.shape.join(' x ')}; with "invert": true, infer brings its masks back to the scan's own grid`,
+    `the mask has ${found.join(' x ')} voxels, the reference ${reference.join(' x ')}; with "invert": true, infer brings its masks back to the scan's own grid`,
   )
 }

@@ -5,11 +5,20 @@ import { argmaxPlanes, invert } from '../imaging/invert.ts'
 import { importanceMap, windowFor, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
 import { pad, paddedGrid } from '../imaging/pad.ts'
 import { materialise, residentVolume, voxelCount, type LoadedVolume } from '../imaging/volume.ts'
+import {
+  invertedCopies,
+  planInvert,
+  planPad,
+  planResident,
+  materialisedBytes,
+  wholeBytes,
+} from '../imaging/volume-plan.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
 import type {
   Context,
   Engine,
   Grid,
+  Plan,
   Prediction,
   Sample,
   Shape3,
@@ -20,6 +29,7 @@ import type {
 import { windows } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
+import { withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -51,16 +61,55 @@ export const infer: Stage<Options> = {
         claim: claimed.claim,
       })),
     ),
+  plan: planPrediction,
+}
+
+function planPrediction(options: Options, plan: Plan, { classes }: { readonly classes: number }): Plan {
+  const { image, label } = plan.volumes
+  if (!image) throw needsImage()
+  const wanted = options.window as unknown as Shape3
+  const window = windowFor(image.grid.shape, wanted)
+  const padding = windowPadding(image.grid.shape, window)
+  const padded = planPad(image, padding, 'constant')
+  const whole = wholeBytes(padded.grid)
+  const windowVoxels = window[0] * window[1] * window[2]
+  const starts = windowsOf(padded.grid.shape, window, options.overlap)
+  // The importance map, and the windows of a call: its voxels going in, its logits coming out.
+  const calls = 4 * windowVoxels * (1 + Math.min(options.windowBatch, starts.length) * (1 + classes))
+  const copy = materialisedBytes(padded)
+  const blending = copy + (classes + 1) * whole + calls
+  // Every class is brought back at the same time, from its map in memory, with the slab before still held.
+  const steps = options.invert ? plan.steps : []
+  const padStep: SpatialStep = { kind: 'pad', from: image.grid, before: padding.before, to: padded.grid }
+  const back = [...steps, padStep]
+  const map = planInvert(back, planResident(padded.grid, padded.isExact), 'linear')
+  const plane = 4 * map.grid.shape[0] * map.grid.shape[1]
+  const mask = voxelCount(map.grid)
+  const bringing = classes * (whole + invertedCopies(back) + map.pulling + map.slab + plane) + mask
+  const { bytes } = withBytes(plan, Math.max(padded.pulling + copy, blending, bringing))
+  const isExact = map.isExact && (image.isExact || (options.invert && plan.steps.length > 0))
+  return {
+    flow: 'prediction',
+    volumes: { ...(label && { label }), prediction: { ...planResident(map.grid, isExact), access: 'slabs' } },
+    steps: [],
+    items: 1,
+    windows: { shape: window, count: starts.length },
+    resident: plan.resident + mask,
+    bytes,
+  }
+}
+
+function needsImage(): PipelineError {
+  return new PipelineError(
+    'ERR_DATASET',
+    'expected an image to infer on, found none; put "image" into the keys of "load"',
+  )
 }
 
 async function predict(sample: Sample, options: Options, context: Context): Promise<Prediction> {
   const started = performance.now()
   const { image } = sample
-  if (!image)
-    throw new PipelineError(
-      'ERR_DATASET',
-      'expected an image to infer on, found none; put "image" into the keys of "load"',
-    )
+  if (!image) throw needsImage()
   const blended = await blendWindows(image, options, context)
   const maps = probabilityMaps(blended, options.invert ? sample.steps : [])
   const header = (image as LoadedVolume).header

@@ -35,7 +35,7 @@ export function perItemAsync<In extends Item, Out extends Item>(
 }
 
 /** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
-function located(error: unknown, kind: string, item: Item): unknown {
+export function located(error: unknown, kind: string, item: Item): unknown {
   // The case ends here.
   if ('claim' in item) item.claim?.release()
   if (isTooLarge(error)) return located(tooLarge(error), kind, item)

@@ -3,9 +3,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { defaultToleranceMm, expectSameGrid } from '../imaging/geometry-check.ts'
 import { openNifti, type NiftiImage } from '../imaging/nifti-read.ts'
+import { planRead } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Case, Key, Sample, Stage } from '../pipeline/stage.ts'
+import type { Case, Key, Plan, Sample, Stage, VolumePlan } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
+import { pullingBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -34,17 +36,34 @@ const schema = {
 
 const allKeys: readonly Key[] = ['image', 'label', 'prediction']
 
-export const load: Stage<FromSchema<typeof schema>> = {
+export type LoadOptions = FromSchema<typeof schema>
+
+/** A case's files of which only the headers have been read. */
+export type OpenedFiles = readonly (readonly [Key, NiftiImage])[]
+
+export const load: Stage<LoadOptions> = {
   schema,
   takes: ['case'],
   gives: 'volume',
   create: options =>
     perItemAsync<Sample, Sample>('load', options.parallel, async sample => {
-      const keys = options.keys ?? allKeys.filter(key => sample.case[key] !== undefined)
-      const images = await Promise.all(keys.map(async key => [key, await openKey(sample.case, key)] as const))
-      checkGrids(images, options.geometryToleranceMm)
+      const images = await openFiles(options, sample.case)
       return { ...sample, ...Object.fromEntries(images.map(([key, { volume }]) => [key, volume])), steps: [] }
     }),
+}
+
+/** Opens the files that the options ask for, and compares their grids. */
+export async function openFiles(options: LoadOptions, scan: Case): Promise<OpenedFiles> {
+  const keys = options.keys ?? allKeys.filter(key => scan[key] !== undefined)
+  const images = await Promise.all(keys.map(async key => [key, await openKey(scan, key)] as const))
+  checkGrids(images, options.geometryToleranceMm)
+  return images
+}
+
+/** What `load` gives: the first plan of a case, before which nothing is known of it. */
+export function planLoaded(files: OpenedFiles): Plan {
+  const volumes = Object.fromEntries(files.map(([key, image]): [Key, VolumePlan] => [key, planRead(image)]))
+  return { flow: 'volume', volumes, steps: [], items: 1, resident: 0, bytes: pullingBytes(volumes) }
 }
 
 async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
@@ -68,7 +87,7 @@ async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
   return image
 }
 
-function checkGrids(images: readonly (readonly [Key, NiftiImage])[], toleranceMm: number): void {
+function checkGrids(images: OpenedFiles, toleranceMm: number): void {
   const first = images[0]
   for (const [, image] of images.slice(1)) {
     expectSameGrid(first![1].grid, image.grid, { expected: first![1].path, found: image.path }, toleranceMm)

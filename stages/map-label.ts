@@ -3,9 +3,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { mapSlabs } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
+import { planMap } from '../imaging/volume-plan.ts'
 import type { Sample, Slab, Stage } from '../pipeline/stage.ts'
 import { keys, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
+import { withPlans } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -56,6 +58,7 @@ export const mapLabel: Stage<Options> = {
       ),
     )
   },
+  plan: (options, plan) => withPlans(plan, options.keys, planMap),
 }
 
 /** The class of each possible value. Values beyond the table, or without an entry, are errors. */

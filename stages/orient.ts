@@ -2,9 +2,11 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { orient as turn, orientationFromAxcodes } from '../imaging/orient.ts'
+import { planOrient } from '../imaging/volume-plan.ts'
 import type { Sample, SpatialStep, Stage } from '../pipeline/stage.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
+import { withPlannedStep, withPlans } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -40,5 +42,10 @@ export const orient: Stage<FromSchema<typeof schema>> = {
       })
       return withStep(turned, imageStep)
     })
+  },
+  plan(options, plan) {
+    const turned = withPlans(plan, options.keys, volume => planOrient(volume, options.axcodes))
+    const [from, to] = [plan.volumes.image?.grid, turned.volumes.image?.grid]
+    return withPlannedStep(turned, from && to && from !== to ? { kind: 'orient', from, to } : undefined)
   },
 }

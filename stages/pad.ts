@@ -2,9 +2,11 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { pad as padVolume, paddingTo } from '../imaging/pad.ts'
+import { planPad } from '../imaging/volume-plan.ts'
 import type { Sample, Shape3, Stage } from '../pipeline/stage.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
+import { withPlannedStep, withPlans } from './plans.ts'
 
 const mode = { enum: ['constant', 'minimum', 'edge'] } as const
 
@@ -57,5 +59,18 @@ export const pad: Stage<FromSchema<typeof schema>> = {
       if (!from || !to || from === to) return padded
       return withStep(padded, { kind: 'pad', from, before: paddingTo(from.shape, size, options.method).before, to })
     })
+  },
+  plan(options, plan) {
+    const size = options.size as unknown as Shape3
+    const padded = withPlans(plan, options.keys, (volume, key) => {
+      const mode = key === 'image' ? options.image : options.label
+      const made = planPad(volume, paddingTo(volume.grid.shape, size, options.method), mode)
+      // What is nowhere larger than asked is as large as asked, however small it was.
+      return { ...made, isExact: volume.isExact || volume.grid.shape.every((n, axis) => n <= size[axis]!) }
+    })
+    const [from, to] = [plan.volumes.image?.grid, padded.volumes.image?.grid]
+    if (!from || !to || plan.volumes.image === padded.volumes.image) return padded
+    const { before } = paddingTo(from.shape, size, options.method)
+    return withPlannedStep(padded, { kind: 'pad', from, before, to })
   },
 }

@@ -3,9 +3,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { resample as sampleOn } from '../imaging/resample.ts'
 import { spacedGrid } from '../imaging/spacing.ts'
+import { planResample } from '../imaging/volume-plan.ts'
 import type { Grid, Sample, Stage } from '../pipeline/stage.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
+import { withPlannedStep, withPlans } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -47,5 +49,15 @@ export const resample: Stage<FromSchema<typeof schema>> = {
       const [from, to] = [sample.image?.grid, sampled.image?.grid]
       return withStep(sampled, from && to && from !== to ? { kind: 'resample', from, to } : undefined)
     })
+  },
+  plan(options, plan) {
+    const spacing = options.spacing as unknown as readonly [number, number, number]
+    let target: Grid | undefined
+    const sampled = withPlans(plan, options.keys, (volume, key) => {
+      target ??= spacedGrid(volume.grid, spacing)
+      return planResample(volume, target, key === 'image' ? 'linear' : 'nearest')
+    })
+    const [from, to] = [plan.volumes.image?.grid, sampled.volumes.image?.grid]
+    return withPlannedStep(sampled, from && to && from !== to ? { kind: 'resample', from, to } : undefined)
   },
 }

@@ -9,6 +9,7 @@ import { PipelineError } from '../pipeline/errors.ts'
 import { notice } from '../pipeline/notice.ts'
 import type { Prediction, Stage } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
+import { withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
@@ -54,6 +55,8 @@ export const save: Stage<FromSchema<typeof schema>> = {
       }
       return prediction
     }),
+  // Blocks of a mebibyte before and after the deflater, a few of each on their way.
+  plan: (_options, plan) => withBytes(plan, 8 << 20),
 }
 
 function sideFile({ case: { id, image }, grid, mask, windows, seconds }: Prediction): object {

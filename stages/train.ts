@@ -56,6 +56,11 @@ export const train: Stage<TrainOptions> = {
       if (context.signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
       return context.engine().step(batch)
     }),
+  standing(_options, standing) {
+    const [x, y, z] = standing.patch ?? [0, 0, 0]
+    // The batch that is being gathered is the stage's before; the others are with the engine.
+    return { ...standing, bytes: standing.bytes + (ahead - 1) * (standing.batch ?? 0) * x * y * z * 5 }
+  },
 }
 
 /** The learning rate of an epoch, counted from 0. */

@@ -2,7 +2,9 @@
 
 import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
 import { compose, deterministicPrefix, drain } from '../compose.ts'
+import type { StageOptions } from '../definition.ts'
 import { codeOf, PipelineError } from '../errors.ts'
+import { validationStages } from '../plan.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Pass } from '../schedule.ts'
 import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
@@ -21,7 +23,7 @@ export async function train(job: Job): Promise<TaskResult> {
   const options = definition.stages.at(-1) as unknown as TrainOptions
   const flows = compose(definition.stages, context)
   announceRandom(job)
-  const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), context)
+  const validation = validationFlow(definition.stages, deterministicPrefix(definition.stages, flows), context)
   let best: Best | undefined
   try {
     best = await runEpochs(job, options, flows.at(-1)!, validation)
@@ -172,16 +174,12 @@ function summarise(steps: readonly StepResult[]): {
 }
 
 /** Whole volumes through the deterministic stages of the definition, then windows and Dice on the same grid. */
-function validationFlow(options: TrainOptions, prefix: Transform, context: Context): Transform {
-  const { every: _, test: __, emptyRule, ...windows } = options.validate
+function validationFlow(stages: readonly StageOptions[], prefix: Transform, context: Context): Transform {
   const before = { flow: prefix, stages: [] }
-  const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, before)
-  const dice = stageOf('dice').create(
-    { kind: 'dice', emptyRule, classes: context.engine().info.classes },
-    context,
-    before,
-  )
-  return source => dice(infer(prefix(source)))
+  const [infer, dice] = validationStages(stages, context.engine().info.classes)
+    .slice(-2)
+    .map(options => stageOf(options.kind).create(options, context, before))
+  return source => dice!(infer!(prefix(source)))
 }
 
 async function scoreSection(

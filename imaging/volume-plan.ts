@@ -1,0 +1,174 @@
+/**
+ * What volumes take in memory while they are pulled, told from their grids alone: for each way of making a volume from
+ * another one (read, map, resample, reorient, pad, crop, invert) the plan of what it gives and holds. Each counts the slab
+ * that it is given, which is part of the plan before it, and the one that it makes.
+ */
+
+import type { Grid, SpatialStep, VolumePlan } from '../pipeline/stage.ts'
+import { indexMap } from './affine.ts'
+import type { Box } from './foreground.ts'
+import type { NiftiImage } from './nifti-read.ts'
+import { axcodesOf, orientedGrid } from './orient.ts'
+import { paddedGrid, type Padding, type PadMode } from './pad.ts'
+import { isSameGrid, type Interpolation } from './resample.ts'
+import { slabBytes, slabPlanes, voxelCount } from './volume.ts'
+
+/** Buffers on their way from a file, and those of the inflater. */
+const streamBytes = { gzip: 3 << 19, plain: 3 << 20 }
+
+type NiftiHead = Pick<NiftiImage, 'grid' | 'header' | 'volume' | 'isCompressed'>
+
+/** Bytes of a slab as this grid's volumes are cut; of smaller planes more may go into one. */
+function slabOf(grid: Grid, isExact: boolean): number {
+  const most = isExact ? 0 : Math.min(slabBytes, wholeBytes(grid))
+  return Math.max(slabPlanes(grid) * planeBytes(grid), most)
+}
+
+function planeBytes({ shape }: Grid): number {
+  return shape[0] * shape[1] * 4
+}
+
+/** Float32 voxels of the whole volume. */
+export function wholeBytes(grid: Grid): number {
+  return voxelCount(grid) * 4
+}
+
+/**
+ * A file's volume: the stored bytes of a slab, its values, the slab before it, which whoever pulls may still hold, and
+ * float64 in between where values are scaled or wide.
+ */
+export function planRead({ grid, header, volume, isCompressed }: NiftiHead): VolumePlan {
+  const slab = slabOf(grid, true)
+  const voxels = slab / 4
+  const isWide = header.slope !== 1 || header.intercept !== 0 || header.datatype.endsWith('int64')
+  const stored = voxels * header.bytesPerVoxel
+  return {
+    grid,
+    isExact: true,
+    access: volume.region ? 'region' : 'slabs',
+    pulling: streamBytes[isCompressed ? 'gzip' : 'plain'] + stored + (isWide ? voxels * 8 : 0) + 2 * slab,
+    slab,
+  }
+}
+
+/** Every slab becomes a new one. */
+export function planMap(plan: VolumePlan): VolumePlan {
+  return { ...plan, access: 'slabs', pulling: plan.pulling + plan.slab }
+}
+
+/** Bytes of `materialise` beside what is being pulled: none where the voxels are there. */
+export function materialisedBytes({ access, grid }: VolumePlan): number {
+  return access === 'resident' ? 0 : wholeBytes(grid)
+}
+
+/** Voxels in memory, shared by whoever reads them. */
+export function planResident(grid: Grid, isExact = true): VolumePlan {
+  return { grid, isExact, access: 'resident', pulling: 0, slab: slabOf(grid, isExact) }
+}
+
+/** As `resample`: some input planes, a blended one, a slab of the target. */
+export function planResample(plan: VolumePlan, target: Grid, interpolation: Interpolation): VolumePlan {
+  if (isSameGrid(plan.grid, target)) return plan
+  const map = indexMap(target, plan.grid)
+  const window = windowBytes(plan, map, target, interpolation)
+  const blended = interpolation === 'linear' ? 2 * planeBytes(plan.grid) : 0
+  const slab = slabOf(target, plan.isExact)
+  return { grid: target, isExact: plan.isExact, access: 'slabs', pulling: plan.pulling + window + blended + slab, slab }
+}
+
+/** Input slabs that are held beside the one that arrives. */
+function windowBytes(plan: VolumePlan, map: readonly number[], target: Grid, interpolation: Interpolation): number {
+  const isView = plan.pulling === 0
+  if (isView) return 0
+  if (map[10]! < 0) return wholeBytes(plan.grid)
+  const planes = Math.min(plan.grid.shape[2], planesOfReach(map, target, interpolation))
+  const perSlab = Math.max(1, Math.floor(plan.slab / planeBytes(plan.grid)))
+  return Math.min(Math.ceil((planes - 1) / perSlab) * plan.slab, wholeBytes(plan.grid))
+}
+
+/** Input planes that one output plane touches, with the ones to spare that the sampler of turned grids takes. */
+function planesOfReach(map: readonly number[], { shape }: Grid, interpolation: Interpolation): number {
+  const offDiagonal = [0, 1, 2].flatMap(row =>
+    [0, 1, 2].filter(axis => axis !== row).map(axis => Math.abs(map[row * 4 + axis]!) * (shape[axis]! - 1)),
+  )
+  if (offDiagonal.every(moved => moved < 1e-9)) return interpolation === 'linear' ? 2 : 1
+  const tilt = Math.abs(map[8]!) * (shape[0] - 1) + Math.abs(map[9]!) * (shape[1] - 1)
+  return Math.ceil(tilt) + 4
+}
+
+/** As `orient`: nothing where the axes run so already. */
+export function planOrient(plan: VolumePlan, axcodes: string): VolumePlan {
+  return axcodesOf(plan.grid.affine) === axcodes ? plan : planReorient(plan, orientedGrid(plan.grid, axcodes))
+}
+
+/** As `reorient`: slab by slab where z stays z, else the volume and its turned copy. */
+export function planReorient(plan: VolumePlan, to: Grid): VolumePlan {
+  const map = indexMap(to, plan.grid)
+  const isTurned = (axis: number): boolean => Math.abs(map[axis * 5]!) < 0.5 || map[axis * 5]! < 0
+  if (![0, 1, 2].some(isTurned)) return plan
+  const base = { grid: to, isExact: plan.isExact, access: 'slabs' as const }
+  if (!isTurned(2)) return { ...base, pulling: plan.pulling + plan.slab, slab: plan.slab }
+  const whole = wholeBytes(to)
+  return { ...base, pulling: Math.max(plan.pulling, whole) + materialisedBytes(plan), slab: slabOf(to, plan.isExact) }
+}
+
+/** As `pad`: slab by slab for `constant`, else the whole result. */
+export function planPad(plan: VolumePlan, padding: Padding, mode: PadMode): VolumePlan {
+  const isNothing = [...padding.before, ...padding.after].every(n => n === 0)
+  // What only voxels can tell may be smaller, and then it is padded.
+  if (isNothing && plan.isExact) return plan
+  const grid = paddedGrid(plan.grid, padding)
+  const planes = Math.max(slabPlanes(grid), Math.floor(plan.slab / planeBytes(plan.grid)))
+  const slab = Math.min(planes, grid.shape[2]) * planeBytes(grid)
+  const made = mode === 'constant' ? slab : wholeBytes(grid) + (mode === 'minimum' ? planeBytes(grid) : 0)
+  return {
+    grid,
+    isExact: plan.isExact,
+    access: 'slabs',
+    pulling: plan.pulling + made,
+    slab: mode === 'constant' ? slab : slabOf(grid, plan.isExact),
+  }
+}
+
+/** As `crop` to a box. Where the voxels are in memory the box is copied: `materialised` of the result. */
+export function planCrop(plan: VolumePlan, box: Box, grid: Grid): VolumePlan {
+  if (plan.isExact && box.shape.every((n, axis) => n === plan.grid.shape[axis])) return plan
+  if (plan.access === 'resident') return planResident(grid, plan.isExact)
+  const planes = Math.max(1, Math.floor(plan.slab / planeBytes(plan.grid)))
+  const slab = Math.min(planes, grid.shape[2]) * planeBytes(grid)
+  return { grid, isExact: plan.isExact, access: 'slabs', pulling: plan.pulling + slab, slab }
+}
+
+/** As `invert`: the steps' ways back, last to first. */
+export function planInvert(steps: readonly SpatialStep[], map: VolumePlan, interpolation: Interpolation): VolumePlan {
+  return steps.toReversed().reduce((plan, step) => undo(step, plan, interpolation), map)
+}
+
+function undo(step: SpatialStep, plan: VolumePlan, interpolation: Interpolation): VolumePlan {
+  switch (step.kind) {
+    case 'orient':
+      return planReorient(plan, step.from)
+    case 'resample':
+      return planResample(plan, step.from, interpolation)
+    case 'crop': {
+      const after = step.from.shape.map((n, axis) => n - step.start[axis]! - step.to.shape[axis]!)
+      return planPad(
+        { ...plan, isExact: false },
+        { before: step.start, after: [after[0]!, after[1]!, after[2]!] },
+        'constant',
+      )
+    }
+    case 'pad':
+      return planCrop(plan, { start: step.before, shape: step.from.shape }, step.from)
+  }
+}
+
+/** Bytes of the boxes that `invert` cuts out of a map in memory: each a copy, which lives as long as the map. */
+export function invertedCopies(steps: readonly SpatialStep[]): number {
+  let bytes = 0
+  for (const step of steps.toReversed()) {
+    if (step.kind !== 'pad') break
+    if (voxelCount(step.from) < voxelCount(step.to)) bytes += wholeBytes(step.from)
+  }
+  return bytes
+}
