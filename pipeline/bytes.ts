@@ -1,7 +1,6 @@
-/** Amounts of memory: parsing, printing, and what this machine or container offers. */
+/** Amounts of memory: parsing and printing. */
 
-import { readFileSync } from 'node:fs'
-import { totalmem } from 'node:os'
+import { availableBytes } from './available-memory.ts'
 
 const units: Readonly<Record<string, number>> = {
   B: 1,
@@ -37,24 +36,4 @@ export function formatBytes(bytes: number): string {
     unit += 1
   }
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : 1)} ${names[unit]}`
-}
-
-/** Three quarters of what the control group allows or the machine has: the rest is for the process itself and the page cache. */
-export function availableBytes(): number {
-  const limit = Math.min(
-    totalmem(),
-    cgroupLimit('/sys/fs/cgroup/memory.max'),
-    cgroupLimit('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
-  )
-  return Math.floor(limit * 0.75)
-}
-
-/** A control group's limit; infinite where there is none (`max`, or no such file). */
-function cgroupLimit(path: string): number {
-  try {
-    const value = Number(readFileSync(path, 'utf8').trim())
-    return Number.isFinite(value) && value > 0 ? value : Infinity
-  } catch {
-    return Infinity
-  }
 }

@@ -1,13 +1,13 @@
 /** Which cases there are: a Decathlon list, a folder of scans, or phantoms. */
 
 import { readFileSync, readdirSync, statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { phantomDataSet } from '../stages/index.ts'
 import type { DataSetOptions, Task } from './definition.ts'
 import { PipelineError } from './errors.ts'
 import { show } from './problems.ts'
 import type { Case } from './stage.ts'
+import { userCacheFolder } from './user-cache.ts'
 
 export interface DataSet {
   /** For people: where the cases come from. */
@@ -46,13 +46,9 @@ export async function openDataSet(task: Task, options: DataSetOptions, output: s
 async function source(options: DataSetOptions, output: string): Promise<DataSet> {
   if (options.directory !== undefined) return directoryOf(options.directory, output)
   if (options.list !== undefined) return listOf(options.list, options.root ?? dirname(options.list))
-  const { folder = defaultFolder(), ...phantoms } = options.phantoms!
+  const { folder = userCacheFolder('phantoms'), ...phantoms } = options.phantoms!
   const made = await phantomDataSet({ ...phantoms, folder })
   return { ...listOf(made.list, dirname(made.list)), name: `phantoms (${made.list})`, baseline: made.baseline }
-}
-
-function defaultFolder(): string {
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'ctflow', 'phantoms')
 }
 
 /** A Decathlon list as MONAI and Clara write it: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}. */

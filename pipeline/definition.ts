@@ -180,6 +180,7 @@ function stageProblems({ stages, random }: Definition): Problem[] {
       throw new Error('the engine is not for checks')
     },
     count() {},
+    note() {},
   }
   return stages.flatMap((stage, i) => {
     try {
@@ -240,9 +241,24 @@ function absolute(definition: Definition, folder: string): Definition {
         phantoms: { ...dataset.phantoms, folder: at(dataset.phantoms.folder) },
       }),
     },
+    stages: definition.stages.map(stage => withAbsolutePaths(stage, at)),
     ...(network && { network: { ...network, ...(network.weights !== undefined && { weights: at(network.weights) }) } }),
   }
 }
+
+/** A stage's options with the paths in them made absolute; its `paths` say where they are. */
+function withAbsolutePaths(stage: StageOptions, at: (path: string) => string): StageOptions {
+  const changed = structuredClone(stage) as Record<string, unknown> & StageOptions
+  for (const path of stageOf(stage.kind).paths ?? []) {
+    const holder = path.slice(0, -1).reduce<unknown>((value, name) => (value as Fields | undefined)?.[name], changed)
+    const name = path.at(-1)!
+    const value = (holder as Fields | undefined)?.[name]
+    if (typeof value === 'string') (holder as Fields)[name] = at(value)
+  }
+  return changed
+}
+
+type Fields = Record<string, unknown>
 
 function parseFile(path: string): { value: unknown; tree: Node | undefined; text: string } {
   let text: string

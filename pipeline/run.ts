@@ -69,7 +69,7 @@ export async function run(
     ledger = openLedger(memoryBytes)
     signal.addEventListener('abort', () => ledger?.close())
     const schedule = new Schedule()
-    const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts })
+    const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts, progress })
     folder.writeJson('definition.json', definition)
     const job: Job = { definition, dataSet, context, schedule, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
@@ -139,6 +139,7 @@ function contextOf(
     engine,
     signal,
     counts,
+    progress,
   }: {
     ledger: Ledger
     schedule: Schedule
@@ -146,6 +147,7 @@ function contextOf(
     engine: Engine | undefined
     signal: AbortSignal
     counts: Map<string, number>
+    progress: Progress
   },
 ): Context {
   return {
@@ -159,6 +161,7 @@ function contextOf(
       if (!engine) throw new Error('this task has no network')
       return engine
     },
+    note: text => progress.note(text),
     count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
   }
 }

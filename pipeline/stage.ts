@@ -306,6 +306,8 @@ export interface Context {
   readonly signal: AbortSignal
   /** Counts for the summary, by name. */
   count(name: string, by?: number): void
+  /** A line for people, once: a warning, what is done without. */
+  note(text: string): void
 }
 
 export type Transform = (source: Highland.Stream<Item>) => Highland.Stream<Item>
@@ -337,6 +339,8 @@ export interface Stage<Options extends { kind: string }> {
   readonly random?: boolean
   /** True when the stage decides itself whether what comes before it runs: `before.flow`. */
   readonly wraps?: boolean
+  /** Options that name files or folders, as paths of names; relative ones are relative to the definition. */
+  readonly paths?: readonly (readonly string[])[]
   /**
    * Checks what a schema cannot say and builds the transform. Called once per run, before any data flow. The transform
    * is applied once per epoch; what must outlive an epoch (a cache) is kept by the closure.

@@ -32,6 +32,7 @@ export interface AnyStage {
   readonly gives: Flow
   readonly random?: boolean
   readonly wraps?: boolean
+  readonly paths?: readonly (readonly string[])[]
   readonly create: (options: never, context: Context, before: Upstream) => Transform
   readonly plan?: (options: never, plan: Plan, facts: { readonly classes: number }) => Plan
   readonly standing?: (options: never, standing: Standing) => Standing

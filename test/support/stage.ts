@@ -29,6 +29,7 @@ export function contextOf(fields: Partial<Context> = {}): Context {
     },
     signal: new AbortController().signal,
     count: () => {},
+    note: () => {},
     ...fields,
   }
 }
