@@ -31,11 +31,18 @@ export async function writeAnnex(file: GrowingFile, key: string, name: string, b
 
 /**
  * An annex whose head was read; undefined where there is none. Each read opens the file anew, so there is nothing to close.
- * Throws, and rejects on reading, what `isDamaged` knows where the file is not what was written or is gone.
+ * Throws, and rejects on reading, what `isDamaged` knows where the file is not what was written or is gone. `onRead` counts
+ * bytes, checks included.
  */
-export async function openAnnex(path: string, key: string, name: string): Promise<Annex | undefined> {
+export async function openAnnex(
+  path: string,
+  key: string,
+  name: string,
+  onRead: (bytes: number) => void,
+): Promise<Annex | undefined> {
   const checked = await openChecked(path)
   if (!checked) return undefined
+  onRead(checked.bytesRead)
   await checked.file.close().catch(() => {})
   const head = parseHead(checked.head, checked.end)
   if (!head || head.key !== key || head.name !== name) throw damaged(path, 'head')
@@ -47,6 +54,7 @@ export async function openAnnex(path: string, key: string, name: string): Promis
       const start = first * block
       const end = Math.min(head.bytes, Math.ceil((offset + length) / block) * block)
       const bytes = await readPart(path, head.offset + start, Math.max(0, end - start))
+      onRead(bytes.length)
       for (let at = 0; at < bytes.length; at += block) {
         if (crc32(bytes.subarray(at, at + block)) !== head.crcs[first + at / block]) throw damaged(path, 'annex')
       }

@@ -28,6 +28,12 @@ interface Held {
   readonly files: Map<string, number>
 }
 
+interface Plan {
+  readonly verdict: Verdict
+  readonly victims: readonly Held[]
+  readonly isDiskShort: boolean
+}
+
 const ours = /^([0-9a-f]{64})\.(?:entry|[0-9a-f]{16}\.annex)$/
 const temporary = /^[0-9a-f]{64}\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp$/
 /** Nobody writes a case for so long without writing anything. */
@@ -54,14 +60,24 @@ export class Room {
     return this.#evictedEntries
   }
 
-  /** Whether a file of so many bytes would be admitted now. */
+  /**
+   * Whether a file of about so many bytes would be admitted now. What must go for the limit stays until the file is written;
+   * what must go for the disk goes at once.
+   */
   async admits(file: string, bytes: number): Promise<Verdict> {
-    return (await this.#plan(file, bytes, bytes)).verdict
+    const { verdict, victims, isDiskShort } = await this.#plan(file, bytes, bytes)
+    if (isDiskShort) await this.#remove(victims)
+    return verdict
   }
 
   /** Removes what must go for a file that is written but not yet in its place. */
   async makeRoom(file: string, bytes: number): Promise<Verdict> {
     const { verdict, victims } = await this.#plan(file, bytes, 0)
+    await this.#remove(victims)
+    return verdict
+  }
+
+  async #remove(victims: readonly Held[]): Promise<void> {
     for (const victim of victims) {
       this.#held.delete(victim.name)
       this.#used -= bytesOf(victim)
@@ -69,7 +85,6 @@ export class Room {
       const paths = [...victim.files.keys()].map(name => join(this.#folder, name))
       await Promise.all(paths.map(path => rm(path, { force: true }).catch(() => {})))
     }
-    return verdict
   }
 
   noteWritten(file: string, bytes: number): void {
@@ -111,9 +126,9 @@ export class Room {
   }
 
   /** Who would go for a file of `bytes`, for `unwritten` of which the disk must still have room. */
-  async #plan(file: string, bytes: number, unwritten: number): Promise<{ verdict: Verdict; victims: readonly Held[] }> {
+  async #plan(file: string, bytes: number, unwritten: number): Promise<Plan> {
     const { limitBytes, keepFreeBytes, nextUse } = this.#options
-    if (bytes > limitBytes) return { verdict: 'limit', victims: [] }
+    if (bytes > limitBytes) return { verdict: 'limit', victims: [], isDiskShort: false }
     const share = limitBytes * shareBetweenLooks
     const isNear = this.#used + bytes + share > limitBytes && performance.now() - this.#lookedAtMs > msBetweenLooks
     if (isNear || this.#writtenSinceLook > share) await this.look()
@@ -133,8 +148,9 @@ export class Room {
       victims.push(held)
       freed += bytesOf(held)
     }
-    if (freed >= missing) return { verdict: 'fits', victims }
-    return { verdict: overDisk > Math.max(0, overLimit) ? 'disk' : 'limit', victims: [] }
+    const isDiskShort = overDisk > 0
+    if (freed >= missing) return { verdict: 'fits', victims, isDiskShort }
+    return { verdict: overDisk > Math.max(0, overLimit) ? 'disk' : 'limit', victims: [], isDiskShort }
   }
 
   /** What this run does not know, longest unused first; then what it wants last. */

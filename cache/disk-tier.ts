@@ -28,6 +28,17 @@ export interface DiskTierOptions extends RoomOptions {
   readonly write?: Write
 }
 
+/** What entries read, they say themselves. */
+export interface DiskCounts {
+  /** Of complete files. */
+  readonly bytesWritten: number
+  readonly annexBytesRead: number
+  /** Files that were not what had been written, or whose annex was gone. */
+  readonly damaged: number
+  /** Entries that had to go for others. */
+  readonly evicted: number
+}
+
 /** Looks at the folder and removes what killed processes have left. Never rejects. */
 export async function openDiskTier(options: DiskTierOptions): Promise<DiskTier> {
   const tier = new DiskTier(options)
@@ -44,6 +55,7 @@ export class DiskTier {
   #told = false
   #damagedEntries = 0
   #bytesWritten = 0
+  #annexBytesRead = 0
 
   constructor(options: DiskTierOptions) {
     this.#options = options
@@ -56,9 +68,14 @@ export class DiskTier {
     return this.#isWritable
   }
 
-  /** So far, by this process: bytes of complete files, files found damaged, entries evicted. */
-  get counts(): { readonly bytesWritten: number; readonly damaged: number; readonly evicted: number } {
-    return { bytesWritten: this.#bytesWritten, damaged: this.#damagedEntries, evicted: this.#room.evictedEntries }
+  /** So far, by this process. */
+  get counts(): DiskCounts {
+    return {
+      bytesWritten: this.#bytesWritten,
+      annexBytesRead: this.#annexBytesRead,
+      damaged: this.#damagedEntries,
+      evicted: this.#room.evictedEntries,
+    }
   }
 
   async prepare(): Promise<void> {
@@ -79,7 +96,7 @@ export class DiskTier {
     // For whoever evicts, here and in other processes; a folder that may not be written is not worth a word.
     this.#room.noteUse(nameOf(key))
     const now = new Date()
-    utimes(path, now, now).catch(() => {})
+    await utimes(path, now, now).catch(() => {})
     return entry
   }
 
@@ -104,7 +121,8 @@ export class DiskTier {
    */
   async annex(key: string, name: string, make: () => Promise<Uint8Array>): Promise<Annex> {
     const path = join(this.#folder, annexFile(key, name))
-    const open = (): Promise<Annex | undefined> => this.#trusted(path, () => openAnnex(path, key, name))
+    const open = (): Promise<Annex | undefined> =>
+      this.#trusted(path, () => openAnnex(path, key, name, bytes => (this.#annexBytesRead += bytes)))
     let kept = await open()
     if (!kept) {
       const bytes = await make()

@@ -155,10 +155,10 @@ class InFile implements StoredVolume {
 
   /** A box: decoded into floats, or as stored into bytes. */
   async #read(start: Shape3, shape: Shape3, to: Float32Array | Uint8Array): Promise<void> {
-    const crcs = await (this.#crcs ??= this.#readCrcs())
     const { grid } = this.#head
     const box = [grid.shape[0], grid.shape[1], ...brick, start[0], start[1], shape[0], shape[1]]
     await this.#source.read(async file => {
+      const crcs = await (this.#crcs ??= this.#readCrcs(file))
       const planes = this.#planes(start[2], shape[2])
       const isRaw = to instanceof Uint8Array
       const [bytes, isWrong, error] = await loadAddon().readBricks(file.fd, box, planes, crcs, to, isRaw)
@@ -182,15 +182,13 @@ class InFile implements StoredVolume {
     return rows
   }
 
-  #readCrcs(): Promise<Int32Array> {
+  async #readCrcs(file: FileHandle): Promise<Int32Array> {
     const { grid, crcs } = this.#head
     const length = 4 * bricksPerPlane(grid) * grid.shape[2]
-    return this.#source.read(async file => {
-      const bytes = await readBytes(file, crcs.offset, length, this.#source.path)
-      this.#source.bytesRead += length
-      const table = parseCrcs(bytes, crcs.crc)
-      if (!table) throw damaged(this.#source.path, 'checksums')
-      return table
-    })
+    const bytes = await readBytes(file, crcs.offset, length, this.#source.path)
+    this.#source.bytesRead += length
+    const table = parseCrcs(bytes, crcs.crc)
+    if (!table) throw damaged(this.#source.path, 'checksums')
+    return table
   }
 }

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { openDiskTier, type DiskTier, type DiskTierOptions } from '../../cache/disk-tier.ts'
 import type { Entry } from '../../cache/entry.ts'
-import { encode, type Chunk, type Encoding } from '../../cache/chunk.ts'
+import { encode, mostBytes, type Chunk, type Encoding } from '../../cache/chunk.ts'
 import { residentVolume, slabsOf, voxelCount, type LoadedVolume } from '../../imaging/volume.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
 import type { Key, Shape3 } from '../../pipeline/stage.ts'
@@ -20,21 +20,30 @@ export function drawShape(draws: Rng, most = 70): Shape3 {
 /** Voxels in [0, 1] with many zeros, as a clipped CT has them. */
 export function drawImage(draws: Rng, shape: Shape3): LoadedVolume {
   const grid = gridOf(shape, [0.8, 0.8, 5])
-  const voxels = Float32Array.from({ length: voxelCount(grid) }, () => Math.max(0, draws.uniform() * 1.5 - 0.5))
-  return {
-    ...residentVolume(grid, voxels),
-    header: Uint8Array.from({ length: 348 }, () => draws.integer(256)),
-    volumes: 1,
-  }
+  const voxels = scattered(draws, voxelCount(grid)).map(value => Math.max(0, value * 1.5 - 0.5))
+  const header = Uint8Array.from({ length: 348 }, (_, i) => i)
+  return { ...residentVolume(grid, voxels), header, volumes: 1 }
 }
 
 export function drawLabel(draws: Rng, shape: Shape3): LoadedVolume {
   const grid = gridOf(shape, [0.8, 0.8, 5])
   return residentVolume(
     grid,
-    Float32Array.from({ length: voxelCount(grid) }, () => draws.integer(4)),
+    scattered(draws, voxelCount(grid)).map(value => Math.floor(4 * value)),
   )
 }
+
+/** Numbers in [0, 1), from one draw: thousands of draws would take longer than what is tested. */
+function scattered(draws: Rng, count: number): Float32Array {
+  const start = draws.integer(2 ** 31)
+  return Float32Array.from({ length: count }, (_, i) => {
+    const mixed = Math.imul((start + i) ^ ((start + i) >>> 15), 0x2c1b3c6d)
+    return ((mixed ^ (mixed >>> 12)) >>> 8) / 2 ** 24
+  })
+}
+
+/** In tests of several processes: case n has the voxels of case n modulo this. */
+export const distinctCases = 5
 
 /** The case of that number; the same voxels in every process. */
 export function caseOf(number: number, shape?: Shape3): { readonly key: string; readonly volumes: Volumes } {
@@ -67,7 +76,8 @@ export async function put(
   volumes: Volumes,
   encoding: Encoding = 'exact',
 ): Promise<Entry | undefined> {
-  const writer = await tier.create(key, 1)
+  const expected = Object.values(volumes).reduce((sum, { grid }) => sum + mostBytes(grid, encoding), 0)
+  const writer = await tier.create(key, expected)
   if (!writer) return undefined
   try {
     for (const [name, volume] of Object.entries(volumes) as [Key, LoadedVolume][]) {
