@@ -202,8 +202,9 @@ export class DiskTier {
   }
 
   #isAdmitted(verdict: Verdict): boolean {
-    if (verdict === 'disk')
-      this.#tellOnce(`less than ${formatBytes(this.#options.keepFreeBytes)} of the disk would stay free`)
+    const { keepFreeBytes } = this.#options
+    const isShort = `less than ${formatBytes(keepFreeBytes)} of the disk would stay free`
+    if (verdict === 'disk') this.#tellOnce(keepFreeBytes > 0 ? isShort : reasons.ENOSPC!)
     return verdict === 'fits'
   }
 

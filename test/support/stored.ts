@@ -69,14 +69,14 @@ export async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
   return list
 }
 
-/** Puts a case into the tier; undefined where it was not kept. */
+/** Puts a case into the tier, which is told to expect so many bytes; undefined where it was not kept. */
 export async function put(
   tier: DiskTier,
   key: string,
   volumes: Volumes,
   encoding: Encoding = 'exact',
+  expected = Object.values(volumes).reduce((sum, { grid }) => sum + mostBytes(grid, encoding), 0),
 ): Promise<Entry | undefined> {
-  const expected = Object.values(volumes).reduce((sum, { grid }) => sum + mostBytes(grid, encoding), 0)
   const writer = await tier.create(key, expected)
   if (!writer) return undefined
   try {
