@@ -54,7 +54,7 @@ async function fileFacts(path: string): Promise<Json> {
   const beside = ['.hdr', '.hdr.gz', '.img', '.img.gz'].map(ending => stem + ending)
   const all = [path, ...beside.filter(other => other !== path)]
   const facts = await Promise.all(all.map(factsOfOne))
-  return facts.filter((fact, i) => i === 0 || fact !== null)
+  return [facts[0] ?? [path], ...facts.slice(1).filter(fact => fact !== null)]
 }
 
 async function factsOfOne(path: string): Promise<Json> {
