@@ -3,6 +3,7 @@
  * correct_crop_centers). Candidates are numbered as there, x slowest and z fastest, without ever listing them.
  */
 
+import { countCandidates } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Shape3 } from '../pipeline/stage.ts'
 
@@ -35,21 +36,15 @@ export interface CentreOptions {
  * Counts the candidates in one pass; arrays are (z, y, x) and must stay as they are while `pick` is used. Without an
  * image every voxel that is not foreground is background.
  */
-export function candidatesOf(
+export async function candidatesOf(
   label: Float32Array,
   image: Float32Array | undefined,
   shape: Shape3,
   threshold = 0,
-): Candidates {
+): Promise<Candidates> {
   const [nx, ny, nz] = shape
   // Per x, because x is slowest in the numbering.
-  const counts = { foreground: new Float64Array(nx), background: new Float64Array(nx) }
-  for (let row = 0; row < ny * nz; row++) {
-    for (let x = 0, at = row * nx; x < nx; x++, at++) {
-      if (label[at] !== 0) counts.foreground[x]!++
-      else if (image === undefined || image[at]! > threshold) counts.background[x]!++
-    }
-  }
+  const counts = await countCandidates(label, image, nx, threshold)
   return {
     foreground: total(counts.foreground),
     background: total(counts.background),

@@ -77,7 +77,7 @@ export const crop: Stage<FromSchema<typeof schema>> = {
         )
       const [voxels, classes] = await Promise.all([materialise(image), materialise(label)])
       expectClasses(classes, context.engine().info.classes)
-      const candidates = candidatesOf(classes, voxels, image.grid.shape, threshold)
+      const candidates = await candidatesOf(classes, voxels, image.grid.shape, threshold)
       return { ...sample, image, label, voxels, classes, candidates }
     })
     const drawsFor = generator(context)

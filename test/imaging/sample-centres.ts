@@ -19,7 +19,7 @@ t.test('candidates are numbered with x slowest and z fastest', async t => {
       }
     }
   }
-  const candidates = candidatesOf(label, image, shape)
+  const candidates = await candidatesOf(label, image, shape)
   t.equal(candidates.foreground, foreground.length)
   t.equal(candidates.background, background.length)
   t.same(
@@ -32,7 +32,7 @@ t.test('candidates are numbered with x slowest and z fastest', async t => {
   )
   t.throws(() => candidates.pick('foreground', foreground.length), RangeError)
   t.equal(
-    candidatesOf(label, undefined, shape).background,
+    (await candidatesOf(label, undefined, shape)).background,
     label.length - foreground.length,
     'without an image all else is background',
   )
@@ -55,7 +55,7 @@ t.test('centres move inwards until the crop fits', async t => {
 
 t.test('the kinds are drawn in their shares, and replace each other', async t => {
   const options = { size: [2, 2, 2] as Shape3, samples: 2000, pos: 3, neg: 1 }
-  const candidates = candidatesOf(label, image, shape)
+  const candidates = await candidatesOf(label, image, shape)
   const kinds: string[] = []
   const counting = {
     ...candidates,
@@ -66,13 +66,14 @@ t.test('the kinds are drawn in their shares, and replace each other', async t =>
   t.ok(Math.abs(share - 0.75) < 0.05, `${share} of the centres on foreground`)
   const none = new Float32Array(label.length)
   const onlyBackground = drawCentres(
-    candidatesOf(none, image, shape),
+    await candidatesOf(none, image, shape),
     shape,
     { ...options, pos: 1, neg: 0 },
     rng(1, 0, 0, 'crop'),
   )
   t.equal(onlyBackground.length, 2000)
-  t.throws(() => drawCentres(candidatesOf(none, none, shape), shape, options, rng(1, 0, 0, 'crop')), {
+  const neither = await candidatesOf(none, none, shape)
+  t.throws(() => drawCentres(neither, shape, options, rng(1, 0, 0, 'crop')), {
     code: 'ERR_VOLUME',
     message: /found none/,
   })
