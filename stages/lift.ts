@@ -1,6 +1,7 @@
 /** Lifting a function on one item to a highland transform. The only place where a case's error gets its case and stage. */
 
 import highland from 'highland'
+import { aheadInOrder } from './ahead.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Item, Transform } from '../pipeline/stage.ts'
 
@@ -16,22 +17,24 @@ export function perItem<In extends Item, Out extends Item>(kind: string, work: (
     })
 }
 
-/** One item in, one out, with at most `parallel` items at work; their order is kept. */
+/**
+ * One item in, one out; their order is kept. At most `parallel` items have been begun that nobody has taken yet: at work,
+ * or done and waiting. The work goes on while those who take are busy with something else, so that the next items are
+ * ready when they ask again. Nothing is begun before somebody asks for the first one.
+ */
 export function perItemAsync<In extends Item, Out extends Item>(
   kind: string,
   parallel: number,
   work: (item: In) => Promise<Out>,
 ): Transform {
   return source =>
-    source
-      .map(item =>
-        highland<Item>(
-          work(item as In).catch((error: unknown) => {
-            throw located(error, kind, item)
-          }),
-        ),
-      )
-      .parallel(parallel)
+    aheadInOrder(source, parallel, async item => {
+      try {
+        return await work(item as In)
+      } catch (error) {
+        throw located(error, kind, item)
+      }
+    })
 }
 
 /** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
