@@ -55,31 +55,23 @@ export const cache: Stage<FromSchema<typeof schema>> = {
   plan: planEntry,
 }
 
-/**
- * What is kept is encoded, the image in its encoding and masks as bytes, and is read in boxes. It lies in memory while its
- * case is in use, wherever it is kept; where nothing is kept voxels only pass through the encoding.
- */
+/** The image in its encoding, masks as bytes; whatever the policy, an entry lies in memory while its case is in use. */
 function planEntry(options: object, plan: Plan): Plan {
-  const { encoding, policy } = options as { readonly encoding?: string; readonly policy?: string }
+  const { encoding } = options as { readonly encoding?: string }
   const kept = Object.entries(plan.volumes) as [Key, VolumePlan][]
-  // A chunk put together, encoded, and decoded again.
-  const encoders = kept.reduce((sum, [, { grid, isExact }]) => sum + 3 * planResident(grid, isExact).slab, 0)
-  const making = pullingBytes(plan.volumes) + encoders
-  if (policy === 'none') {
-    const through = kept.map(([key, volume]): [Key, VolumePlan] => {
-      const { slab } = planResident(volume.grid, volume.isExact)
-      return [key, { ...volume, access: 'slabs', pulling: volume.pulling + 3 * slab, slab }]
-    })
-    return { ...plan, volumes: Object.fromEntries(through), bytes: Math.max(plan.bytes, plan.resident + making) }
-  }
-  const bytesOfVoxel = (key: Key): number => (key !== 'image' ? 1 : encoding === 'uint16' ? 2 : 4)
+  const isFloat = (key: Key): boolean => key === 'image' && encoding !== 'uint16'
+  const bytesOfVoxel = (key: Key): number => (key !== 'image' ? 1 : isFloat(key) ? 4 : 2)
   const entry = kept.reduce((sum, [key, { grid }]) => sum + voxelCount(grid) * bytesOfVoxel(key), 0)
   const volumes = kept.map(([key, { grid, isExact }]): [Key, VolumePlan] => {
-    const { slab } = planResident(grid, isExact)
-    return [key, { grid, isExact, access: 'region', pulling: 2 * slab, slab }]
+    const there = planResident(grid, isExact)
+    return [key, isFloat(key) ? there : { ...there, access: 'region', pulling: there.slab }]
   })
-  const resident = plan.resident + entry
-  return { ...plan, volumes: Object.fromEntries(volumes), resident, bytes: Math.max(plan.bytes, resident + making) }
+  return {
+    ...plan,
+    volumes: Object.fromEntries(volumes),
+    resident: plan.resident + entry,
+    bytes: Math.max(plan.bytes, plan.resident + entry + pullingBytes(plan.volumes)),
+  }
 }
 
 function keyOf({ case: { image, label, prediction, index } }: Sample): string {

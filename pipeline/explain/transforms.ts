@@ -1,4 +1,4 @@
-/** Which highland transform each stage is, found out by letting it build itself on a stream that only takes notes. */
+/** Which highland transform each stage is, as the transforms that it builds say themselves. */
 
 import { stageOf } from '../../stages/index.ts'
 import type { StageOptions } from '../definition.ts'
@@ -9,22 +9,16 @@ export interface StageTransform {
   readonly kind: string
   readonly takes: readonly Flow[]
   readonly gives: Flow
-  /** Highland's operators in the order in which the stage calls them, such as "map" and "parallel(2)". */
+  /** What it does to the stream, step by step: highland's own "map", "flatMap", "batch(8)", and our "ahead(2)". */
   readonly operators: readonly string[]
   /** How a function on one item is lifted to the stream, for people. */
   readonly lifted: string
-  /** Most items at work at once, all its operators together; 0 where each is done at once. */
+  /** Most items begun and not yet taken, all its steps together; 0 where each is done at once. */
   readonly parallel: number
   /** The result depends on the epoch. */
   readonly random: boolean
   /** The stage decides itself whether the stages before it run. */
   readonly wraps: boolean
-}
-
-interface Call {
-  readonly name: string
-  /** The number it was given, where it was given one. */
-  readonly count?: number
 }
 
 const unchanged: Transform = source => source
@@ -34,42 +28,28 @@ export function transformsOf(stages: readonly StageOptions[], random: Random['mo
   const context = dryContext(random)
   return stages.map((options, i) => {
     const stage = stageOf(options.kind)
-    const calls = callsOf(stage.create(options, context, { flow: unchanged, stages: stages.slice(0, i) }))
-    const wraps = stage.wraps ?? false
+    const before = { flow: unchanged, stages: stages.slice(0, i) }
+    const { operators = [] } = stage.create(options, context, before)
+    const ahead = operators.flatMap(operator => Number(/^ahead\((\d+)\)$/.exec(operator)?.[1] ?? []))
     return {
       kind: options.kind,
       takes: stage.takes,
       gives: stage.gives,
-      operators: calls.map(({ name, count }) => (count === undefined ? name : `${name}(${count})`)),
-      lifted: lifted(calls, wraps),
-      parallel: calls.reduce((sum, { name, count = 0 }) => sum + (name === 'parallel' ? count : 0), 0),
+      operators,
+      lifted: lifted(operators, ahead),
+      parallel: ahead.reduce((sum, n) => sum + n, 0),
       random: stage.random ?? false,
-      wraps,
+      wraps: stage.wraps ?? false,
     }
   })
 }
 
-/** What a transform calls on its source. */
-function callsOf(transform: Transform): Call[] {
-  const calls: Call[] = []
-  const notes: unknown = new Proxy(
-    {},
-    {
-      get: (_target, name) => (first: unknown) => {
-        calls.push({ name: String(name), ...(typeof first === 'number' && { count: first }) })
-        return notes
-      },
-    },
-  )
-  transform(notes as never)
-  return calls
-}
-
-function lifted(calls: readonly Call[], wraps: boolean): string {
-  const batch = calls.find(({ name }) => name === 'batch')
-  const several = calls.some(({ name }) => name === 'flatMap')
-  const parallel = calls.filter(({ name }) => name === 'parallel').map(({ count }) => count!)
-  const shape = batch ? `${batch.count} in, one out` : several ? 'one in, several out' : 'one in, one out'
-  const how = parallel.length === 0 ? 'at once' : `${Math.max(...parallel)} at a time, in order`
-  return `${shape}, ${how}${wraps ? '; runs the stages before it only where it must' : ''}`
+function lifted(operators: readonly string[], ahead: readonly number[]): string {
+  const batch = operators.map(operator => /^batch\((\d+)\)$/.exec(operator)?.[1]).find(size => size !== undefined)
+  const shape = batch
+    ? `${batch} in, one out`
+    : operators.includes('flatMap')
+      ? 'one in, several out'
+      : 'one in, one out'
+  return `${shape}, ${ahead.length === 0 ? 'at once' : `${Math.max(...ahead)} ahead, in order`}`
 }

@@ -42,9 +42,7 @@ function steps(): { started: string[]; end(): void; until(id: string): Promise<v
 }
 
 const collate: Transform = source =>
-  source
-    .batch(2)
-    .map((patches): Item => ({ cases: patches.map(patch => id(patch)), count: 2 }) as unknown as Batch)
+  source.batch(2).map((patches): Item => ({ cases: patches.map(patch => id(patch)), count: 2 }) as unknown as Batch)
 
 t.test('while a step computes, the next cases are loaded and cropped as far as the stages may work ahead', async t => {
   const log: string[] = []
