@@ -17,6 +17,7 @@ import type { Definition, StageOptions } from './definition.ts'
 import type { Case, Need, Plan, Shape3, Standing } from './stage.ts'
 import { sampleOf } from './tasks/task.ts'
 
+/** What plans depend on beside the stages. */
 export interface PlanFacts {
   /** Of the network; 0 where there is none. */
   readonly classes: number

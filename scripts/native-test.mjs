@@ -66,12 +66,14 @@ async function sanitize() {
     flags: memory,
     linkFlags: ['-shared', ...memory],
   })
-  const fuzz = join(root, 'dist', 'test', 'support', 'border-fuzz.js')
+  const fuzzes = ['border-fuzz.js', 'stored-fuzz.js'].map(file => join(root, 'dist', 'test', 'support', file))
   const runtime = spawnSync(cxx[0], ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
-  run([process.execPath, fuzz, addon, '2', '1500'], {
-    env: { LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1' },
-    lastLine: true,
-  })
+  for (const fuzz of fuzzes) {
+    run([process.execPath, fuzz, addon, '2', '1500'], {
+      env: { LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1' },
+      lastLine: true,
+    })
+  }
 
   const raced = await build('thread', 'kernels', {
     ...program,

@@ -1,101 +1,122 @@
-/** Keeps what the stages before it made of a case, within a number of bytes. */
+/** Keeps what the stages before it made of a case: in memory, on disk, both, or not at all. */
 
 import highland from 'highland'
 import type { FromSchema } from 'json-schema-to-ts'
-import { LRUCache } from 'lru-cache'
-import { materialise, residentVolume, voxelCount } from '../imaging/volume.ts'
+import { CachedCases } from '../cache/cached-cases.ts'
+import { encodingBytes } from '../cache/chunk.ts'
+import { voxelCount } from '../imaging/volume.ts'
 import { planResident } from '../imaging/volume-plan.ts'
 import { parseBytes } from '../pipeline/bytes.ts'
-import type { Item, Key, Plan, Sample, Stage, Transform, Volume, VolumePlan } from '../pipeline/stage.ts'
+import type { Context, Item, Key, Plan, Sample, Stage, Upstream, VolumePlan } from '../pipeline/stage.ts'
+import { userCacheFolder } from '../pipeline/user-cache.ts'
+import { version } from '../pipeline/version.ts'
 import { bytes } from '../schemas/fragments.ts'
+import { needOf } from './admit.ts'
 import { perItemAsync } from './lift.ts'
-import { pullingBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
   description:
-    'Keeps the volumes made by the stages before it in memory, least recently used first out. A hit runs none of those stages.',
+    'Keeps the volumes made by the stages before it; a hit runs none of those stages. What is wanted last leaves first, since the order of the next epoch is known. Results do not depend on what is kept.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
     kind: { const: 'cache' },
-    bytes: { ...bytes, default: 'auto', description: 'bytes it may take, such as "2GiB"; "auto" is half of "memory"' },
-    parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'volumes being made at a time' },
+    policy: {
+      enum: ['memory', 'disk', 'both', 'none'],
+      default: 'memory',
+      description:
+        'memory: as far as "memory" has room; disk: in a folder that later runs and other processes share; both: on disk, and in memory what has room; none: nothing is kept',
+    },
+    bytes: {
+      ...bytes,
+      default: 'auto',
+      description:
+        'most bytes in memory of cases that are not in use, such as "2GiB"; "auto" is whatever "memory" leaves',
+    },
+    encoding: {
+      enum: ['exact', 'uint16'],
+      default: 'exact',
+      description:
+        "exact: the image as float32, masks as bytes where they fit; uint16: the image in half the bytes, off by at most 1/131070 of each plane's range (8e-6 after clip to [0, 1]). Hits and misses give the same voxels either way",
+    },
+    disk: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'where, and how much',
+      properties: {
+        folder: {
+          type: 'string',
+          minLength: 1,
+          description: 'the folder; default: in the cache folder of the user. Nothing else should lie in it',
+        },
+        bytes: {
+          ...bytes,
+          default: 'auto',
+          description:
+            'most bytes in the folder, such as "200GB"; "auto" is all but a tenth of what is free on the disk',
+        },
+      },
+    },
+    parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being made at a time' },
   },
-  examples: [{ kind: 'cache' }, { kind: 'cache', bytes: '2GiB', parallel: 2 }],
+  examples: [{ kind: 'cache' }, { kind: 'cache', policy: 'both', encoding: 'uint16', disk: { bytes: '200GB' } }],
 } as const
 
-const keys: readonly Key[] = ['image', 'label', 'prediction']
+type Options = FromSchema<typeof schema>
 
-export const cache: Stage<FromSchema<typeof schema>> = {
+export const cache: Stage<Options> = {
   schema,
   takes: ['volume'],
   gives: 'volume',
   wraps: true,
+  paths: [['disk', 'folder']],
   create(options, context, before) {
-    const maxSize = options.bytes === 'auto' ? Math.floor(context.ledger.limitBytes / 2) : parseBytes(options.bytes)
-    const entries =
-      maxSize > 0
-        ? new LRUCache<string, Sample, Sample>({
-            maxSize,
-            sizeCalculation: bytesOf,
-            // A volume being made is not dropped because others were evicted meanwhile: somebody waits for it.
-            ignoreFetchAbort: true,
-            fetchMethod: (_key, _stale, { context: sample }) => make(sample, before.flow),
-          })
-        : undefined
-    return perItemAsync<Sample, Sample>('cache', options.parallel, async sample => {
-      const key = keyOf(sample)
-      const hit = entries?.has(key) ?? false
-      context.count(hit ? 'cache.hits' : 'cache.misses')
-      const kept = entries ? await entries.fetch(key, { context: sample }) : await make(sample, before.flow)
-      return { ...kept!, epoch: sample.epoch }
-    })
+    const cases = casesOf(options, context, before)
+    return perItemAsync<Sample, Sample>('cache', options.parallel, sample => cases.serve(sample, needOf(sample)))
   },
   plan: planEntry,
 }
 
-/** The image in its encoding, masks as bytes; whatever the policy, an entry lies in memory while its case is in use. */
-function planEntry(options: object, plan: Plan): Plan {
-  const { encoding } = options as { readonly encoding?: string }
-  const kept = Object.entries(plan.volumes) as [Key, VolumePlan][]
-  const isFloat = (key: Key): boolean => key === 'image' && encoding !== 'uint16'
-  const bytesOfVoxel = (key: Key): number => (key !== 'image' ? 1 : isFloat(key) ? 4 : 2)
-  const entry = kept.reduce((sum, [key, { grid }]) => sum + voxelCount(grid) * bytesOfVoxel(key), 0)
-  const volumes = kept.map(([key, { grid, isExact }]): [Key, VolumePlan] => {
+/** Whatever the policy, an entry lies in memory while it is made and, unless it is read from disk, while its case is in use. */
+function planEntry({ encoding }: Options, plan: Plan): Plan {
+  const made = Object.entries(plan.volumes) as [Key, VolumePlan][]
+  // Masks hold class indices, which fit into bytes.
+  const bytesOfVoxel = (key: Key): number => (key !== 'image' ? 1 : encoding === 'uint16' ? 2 : 4)
+  const entry = made.reduce((sum, [key, { grid }]) => sum + voxelCount(grid) * bytesOfVoxel(key), 0)
+  const atWork = made.reduce((sum, [, { pulling, grid }]) => sum + pulling + encodingBytes(grid), 0)
+  const volumes = made.map(([key, { grid, isExact }]): [Key, VolumePlan] => {
     const there = planResident(grid, isExact)
-    return [key, isFloat(key) ? there : { ...there, access: 'region', pulling: there.slab }]
+    return [key, { ...there, access: 'region', pulling: there.slab }]
   })
   return {
     ...plan,
     volumes: Object.fromEntries(volumes),
     resident: plan.resident + entry,
-    bytes: Math.max(plan.bytes, plan.resident + entry + pullingBytes(plan.volumes)),
+    bytes: Math.max(plan.bytes, plan.resident + entry + atWork),
   }
 }
 
-function keyOf({ case: { image, label, prediction, index } }: Sample): string {
-  return JSON.stringify([index, image, label, prediction])
-}
-
-/** Runs one case through the stages before the cache and pulls its volumes into memory. */
-async function make(sample: Sample, before: Transform): Promise<Sample> {
-  const made = (await before(highland<Item>([sample])).toPromise(Promise)) as Sample
-  const volumes = await Promise.all(
-    keys.filter(key => made[key]).map(async key => [key, await resident(made[key]!)] as const),
-  )
-  return { ...made, ...Object.fromEntries(volumes) }
-}
-
-/** The volume with its voxels in memory; what a stage has attached to it stays. */
-async function resident(volume: Volume): Promise<Volume> {
-  return { ...volume, ...residentVolume(volume.grid, await materialise(volume)) }
-}
-
-/** At least 1: lru-cache wants positive sizes. */
-function bytesOf(sample: Sample): number {
-  return Math.max(
-    1,
-    keys.reduce((sum, key) => sum + (sample[key]?.resident?.byteLength ?? 0), 0),
-  )
+function casesOf(
+  { policy, bytes: mostBytes, encoding, disk }: Options,
+  context: Context,
+  before: Upstream,
+): CachedCases {
+  const inMemory = policy === 'memory' || policy === 'both'
+  const onDisk = policy === 'disk' || policy === 'both'
+  return new CachedCases({
+    context,
+    encoding,
+    version: version(),
+    stages: before.stages,
+    memoryBytes: !inMemory ? 0 : mostBytes === 'auto' ? Infinity : parseBytes(mostBytes),
+    ...(onDisk && {
+      disk: {
+        folder: disk.folder ?? userCacheFolder('volumes'),
+        limitBytes: disk.bytes === 'auto' ? Infinity : parseBytes(disk.bytes),
+      },
+    }),
+    make: async sample => (await before.flow(highland<Item>([sample])).toPromise(Promise)) as Sample,
+  })
 }

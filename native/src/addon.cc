@@ -18,6 +18,7 @@
 #include "arguments.h"
 #include "kernels/table.h"
 #include "scratch.h"
+#include "stored-calls.h"
 #include "thread-pool.h"
 
 namespace {
@@ -372,6 +373,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   set("setThreads", set_threads);
   set("allocate", allocate);
   set("release", release);
+  add_stored_calls(env, exports);
   return exports;
 }
 

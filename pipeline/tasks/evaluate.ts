@@ -2,6 +2,7 @@
 
 import { compose, drain } from '../compose.ts'
 import { sectionsOf } from '../data-set.ts'
+import { needsOf } from '../needs.ts'
 import type { Item, Score } from '../stage.ts'
 import { distributions } from '../summary.ts'
 import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
@@ -21,6 +22,7 @@ export async function evaluate({
   progress.begin('evaluate', all.length)
   schedule.begin({ ids: all.map(({ id }) => id) }, [])
   const flow = compose(definition.stages, context).at(-1)!
+  const need = needsOf(definition.stages, { classes: definition.network ? context.engine().info.classes : 0 })
   const sink = {
     item(item: Item) {
       const score = item as Score
@@ -33,7 +35,7 @@ export async function evaluate({
     caseFailed: cases.fail,
   }
   await drain(
-    all.map(found => sampleOf(found, 0)),
+    all.map(found => sampleOf(found, 0, need)),
     flow,
     sink,
     signal,

@@ -2,6 +2,7 @@
 
 import { compose, drain } from '../compose.ts'
 import { sectionsOf } from '../data-set.ts'
+import { needsOf } from '../needs.ts'
 import type { Item, Prediction } from '../stage.ts'
 import { distribution } from '../summary.ts'
 import { sampleOf, type Job, type TaskResult } from './task.ts'
@@ -21,6 +22,7 @@ export async function infer({
   progress.begin('infer', all.length)
   schedule.begin({ ids: all.map(({ id }) => id) }, [])
   const flow = compose(definition.stages, context).at(-1)!
+  const need = needsOf(definition.stages, { classes: definition.network ? context.engine().info.classes : 0 })
   const sink = {
     item(item: Item) {
       const prediction = item as Prediction
@@ -38,7 +40,7 @@ export async function infer({
     caseFailed: cases.fail,
   }
   await drain(
-    all.map(found => sampleOf(found, 0)),
+    all.map(found => sampleOf(found, 0, need)),
     flow,
     sink,
     signal,

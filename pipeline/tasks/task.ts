@@ -6,7 +6,7 @@ import type { PipelineError } from '../errors.ts'
 import type { Progress } from '../progress.ts'
 import type { RunFolder } from '../run-folder.ts'
 import type { Schedule } from '../schedule.ts'
-import type { Case, Context, Sample } from '../stage.ts'
+import type { Case, Context, Need, Sample, Transform } from '../stage.ts'
 import type { CaseCounts, Failure } from '../summary.ts'
 
 export interface Job {
@@ -69,9 +69,15 @@ export class CaseBook {
   }
 }
 
+/** What cases pass, and what each of them takes there. */
+export interface Way {
+  readonly flow: Transform
+  readonly need: (found: Case) => () => Promise<Need>
+}
+
 /** A case at the start of the flow. */
-export function sampleOf(found: Case, epoch: number): Sample {
-  return { case: found, epoch, steps: [], patch: 0, draws: {} }
+export function sampleOf(found: Case, epoch: number, need?: Way['need']): Sample {
+  return { case: found, epoch, steps: [], patch: 0, draws: {}, ...(need && { need: need(found) }) }
 }
 
 /** A metric for people: four digits, "inf", or why there is none. */

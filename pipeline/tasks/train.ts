@@ -4,6 +4,7 @@ import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOption
 import { compose, deterministicPrefix, drain } from '../compose.ts'
 import type { StageOptions } from '../definition.ts'
 import { codeOf, PipelineError } from '../errors.ts'
+import { needsOf } from '../needs.ts'
 import { validationStages } from '../plan.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Pass } from '../schedule.ts'
@@ -11,7 +12,7 @@ import type { Case, Context, Item, Score, StepResult, Transform } from '../stage
 import { distributions, type Distribution } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
-import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
+import { figure, sampleOf, type Job, type TaskResult, type Way } from './task.ts'
 
 interface Best {
   readonly epoch: number
@@ -23,10 +24,15 @@ export async function train(job: Job): Promise<TaskResult> {
   const options = definition.stages.at(-1) as unknown as TrainOptions
   const flows = compose(definition.stages, context)
   announceRandom(job)
-  const validation = validationFlow(definition.stages, deterministicPrefix(definition.stages, flows), context)
+  const facts = { classes: context.engine().info.classes }
+  const way: Way = { flow: flows.at(-1)!, need: needsOf(definition.stages, facts) }
+  const validation: Way = {
+    flow: validationFlow(definition.stages, deterministicPrefix(definition.stages, flows), context),
+    need: needsOf(validationStages(definition.stages, facts.classes), facts),
+  }
   let best: Best | undefined
   try {
-    best = await runEpochs(job, options, flows.at(-1)!, validation)
+    best = await runEpochs(job, options, way, validation)
   } catch (error) {
     // Whatever ended it, a signal, a full disk or a bug: what was learned so far is worth hours.
     await save(job, 'last.safetensors', { interrupted: true }).catch(() => {})
@@ -42,12 +48,7 @@ function announceRandom({ definition: { seed }, context: { random }, progress }:
     progress.note(`random: numpy, as MONAI's Compose([${random.transforms.join(', ')}]).set_random_state(${seed})`)
 }
 
-async function runEpochs(
-  job: Job,
-  options: TrainOptions,
-  flow: Transform,
-  validation: Transform,
-): Promise<Best | undefined> {
+async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: Way): Promise<Best | undefined> {
   const { dataSet, context, schedule, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
   let best: Best | undefined
@@ -60,7 +61,7 @@ async function runEpochs(
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
     const [pass, ...later] = passesFrom(job, options, epoch)
     schedule.begin(pass!, later)
-    const steps = await runEpoch(job, flow, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
+    const steps = await runEpoch(job, way, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
     stopIfInterrupted(signal)
     if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
@@ -122,7 +123,7 @@ function stopIfInterrupted(signal: AbortSignal): void {
 /** One pass over the cases in this epoch's order. */
 async function runEpoch(
   { definition, progress, signal, cases, folder }: Job,
-  flow: Transform,
+  { flow, need }: Way,
   usable: readonly Case[],
   name: string,
   epoch: number,
@@ -131,7 +132,7 @@ async function runEpoch(
   const ids = new Set<string>()
   progress.begin(name, usable.length)
   const order = caseOrder(definition.random, usable.length, definition.seed, epoch)
-  const inputs = order.map(i => sampleOf(usable[i]!, epoch))
+  const inputs = order.map(i => sampleOf(usable[i]!, epoch, need))
   const sink = {
     item(item: Item) {
       const step = item as StepResult
@@ -184,7 +185,7 @@ function validationFlow(stages: readonly StageOptions[], prefix: Transform, cont
 
 async function scoreSection(
   { dataSet, cases, progress, signal }: Job,
-  flow: Transform,
+  { flow, need }: Way,
   section: string,
   epoch: number,
 ): Promise<Record<string, Distribution>> {
@@ -200,7 +201,7 @@ async function scoreSection(
     caseFailed: cases.fail,
   }
   await drain(
-    usable.map(found => sampleOf(found, epoch)),
+    usable.map(found => sampleOf(found, epoch, need)),
     flow,
     sink,
     signal,
@@ -227,12 +228,7 @@ async function save({ folder, context, definition }: Job, name: string, facts: o
 }
 
 /** The best weights on the held-out cases, beside what a trivial method reaches there. */
-async function finish(
-  job: Job,
-  options: TrainOptions,
-  validation: Transform,
-  best: Best | undefined,
-): Promise<TaskResult> {
+async function finish(job: Job, options: TrainOptions, validation: Way, best: Best | undefined): Promise<TaskResult> {
   const { context, dataSet, schedule, folder, progress } = job
   const lines: string[] = best
     ? [`best validation Dice ${figure(best.dice)} after epoch ${best.epoch}`]
