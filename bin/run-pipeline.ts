@@ -2,6 +2,7 @@
 /** The command line: one function per subcommand, in a file of its own. */
 
 import { Command, CommanderError, Option } from 'commander'
+import { explainCommand, validateCommand, type ExplainFlags } from './explain.ts'
 import { exportCommand, type ExportFlags } from './export.ts'
 import { readImported } from '../interop/import-checkpoint.ts'
 import { importMmarCommand, type ImportMmarFlags } from './import-mmar.ts'
@@ -11,17 +12,23 @@ import { ended, runCommand, type RunFlags } from './run.ts'
 // Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
 for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
 
+/** Gathers an option that may be repeated. */
+function collect(value: string, all: readonly string[]): string[] {
+  return [...all, value]
+}
+
+const set = [
+  '--set <path=value>',
+  'override a field, such as stages.crop.size=[96,96,16]; may be repeated',
+  collect,
+  [] as readonly string[],
+] as const
 const json = ['--json', 'print one JSON object on standard output at the end, and nothing else there'] as const
 const force = ['--force', 'write over files that are there'] as const
 const definition = [
   '--definition <file>',
   'take the "network" of this definition, where the weights do not say',
 ] as const
-
-/** Gathers an option that may be repeated. */
-function collect(value: string, all: readonly string[]): string[] {
-  return [...all, value]
-}
 
 const program = new Command('run-pipeline')
   .description('Trains, runs and evaluates 3-D CT segmentation networks from a JSON definition.')
@@ -32,7 +39,7 @@ program
   .command('run', { isDefault: true })
   .description('train, infer or evaluate, as the definition\'s "task" says; the word "run" may be left out')
   .argument('<definition.json>', 'the definition')
-  .option('--set <path=value>', 'override a field, such as stages.crop.size=[96,96,16]; may be repeated', collect, [])
+  .option(...set)
   .option(...json)
   .addOption(
     new Option('--progress <mode>', 'how progress is shown on standard error').choices([
@@ -43,6 +50,23 @@ program
     ]),
   )
   .action(async (file: string, flags: RunFlags) => void (process.exitCode = await runCommand(file, flags)))
+
+program
+  .command('explain')
+  .description('what a run would do: shapes, memory, time and what looks wrong, from headers and a short calibration')
+  .argument('<definition.json>', 'the definition')
+  .option(...set)
+  .option('--labels', 'look into every label, not only into some, for those without lesion')
+  .option(...json)
+  .action(async (file: string, flags: ExplainFlags) => void (process.exitCode = await explainCommand(file, flags)))
+
+program
+  .command('validate')
+  .description('whether a definition can run, as far as no data is read')
+  .argument('<definition.json>', 'the definition')
+  .option(...set)
+  .option(...json)
+  .action(async (file: string, flags: ExplainFlags) => void (process.exitCode = await validateCommand(file, flags)))
 
 program
   .command('import')

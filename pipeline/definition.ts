@@ -6,10 +6,8 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
-import { openLedger } from './ledger.ts'
-import { randomOf } from './random-mode.ts'
-import { unknownOrder } from './schedule.ts'
-import type { Context, Random, Transform } from './stage.ts'
+import { dryContext } from './dry-context.ts'
+import type { Random, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { applyOverrides } from './overrides.ts'
@@ -169,19 +167,7 @@ const unchanged: Transform = source => source
 
 /** What a stage itself refuses, before any data flow. */
 function stageProblems({ stages, random }: Definition): Problem[] {
-  const dry: Context = {
-    seed: 0,
-    random: randomOf(random, 0),
-    ledger: openLedger(Number.MAX_SAFE_INTEGER),
-    upcoming: unknownOrder,
-    folder: '',
-    signal: new AbortController().signal,
-    engine: () => {
-      throw new Error('the engine is not for checks')
-    },
-    count() {},
-    note() {},
-  }
+  const dry = dryContext(random)
   return stages.flatMap((stage, i) => {
     try {
       stageOf(stage.kind).create(stage, dry, { flow: unchanged, stages: stages.slice(0, i) })

@@ -3,7 +3,15 @@
  * what its network will be asked to do.
  */
 
-import { located, openFiles, planLoaded, stageOf, type LoadOptions, type TrainOptions } from '../stages/index.ts'
+import {
+  located,
+  openFiles,
+  planLoaded,
+  stageOf,
+  type LoadOptions,
+  type OpenedFiles,
+  type TrainOptions,
+} from '../stages/index.ts'
 import { stagesBeforeRandom } from './compose.ts'
 import type { Definition, StageOptions } from './definition.ts'
 import type { Case, Need, Plan, Shape3, Standing } from './stage.ts'
@@ -15,20 +23,36 @@ export interface PlanFacts {
   readonly classes: number
 }
 
-/**
- * What leaves each of the stages, the first of which is `load`; opens the case's files and reads their headers. Rejects
- * with the case's error, as the stage would report it.
- */
+/** Opens a case's files as its first stage would, and reads their headers. Rejects with the error that stage would report. */
+export function openCase([load]: readonly StageOptions[], found: Case): Promise<OpenedFiles> {
+  return at('load', found, () => openFiles(load as unknown as LoadOptions, found))
+}
+
+/** What leaves each of the stages, the first of which is `load`. Throws the case's error, as the stage would report it. */
+export function planOpened(
+  stages: readonly StageOptions[],
+  found: Case,
+  opened: OpenedFiles,
+  facts: PlanFacts,
+): readonly Plan[] {
+  const plans: Plan[] = [planLoaded(opened)]
+  for (const options of stages.slice(1)) {
+    try {
+      plans.push(after(options, plans.at(-1)!, facts))
+    } catch (error) {
+      throw located(error, options.kind, sampleOf(found, 0))
+    }
+  }
+  return plans
+}
+
+/** Both at once: for who needs the headers for nothing else. */
 export async function planCase(
   stages: readonly StageOptions[],
   found: Case,
   facts: PlanFacts,
 ): Promise<readonly Plan[]> {
-  const [load, ...others] = stages
-  const opened = await at('load', found, () => openFiles(load as unknown as LoadOptions, found))
-  const plans: Plan[] = [planLoaded(opened)]
-  for (const options of others) plans.push(await at(options.kind, found, () => after(options, plans.at(-1)!, facts)))
-  return plans
+  return planOpened(stages, found, await openCase(stages, found), facts)
 }
 
 /** The plan behind a stage. */
@@ -38,7 +62,7 @@ function after(options: StageOptions, before: Plan, facts: PlanFacts): Plan {
   return { ...plan, flow: stage.gives }
 }
 
-async function at<T>(kind: string, found: Case, work: () => T | Promise<T>): Promise<T> {
+async function at<T>(kind: string, found: Case, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {

@@ -315,7 +315,12 @@ export interface Context {
   note(text: string): void
 }
 
-export type Transform = (source: Highland.Stream<Item>) => Highland.Stream<Item>
+/** A highland transform; what is lifted says how. */
+export interface Transform {
+  (source: Highland.Stream<Item>): Highland.Stream<Item>
+  /** What it does to the stream, step by step, for people: "map", "ahead(2)". */
+  readonly operators?: readonly string[]
+}
 
 /** What comes before a stage: the flow, and the options it is made of. */
 export interface Upstream {

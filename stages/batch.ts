@@ -3,6 +3,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Batch, Item, Sample, Shape3, Stage } from '../pipeline/stage.ts'
+import { described } from './lift.ts'
 
 const schema = {
   type: 'object',
@@ -26,7 +27,10 @@ export const batch: Stage<FromSchema<typeof schema>> = {
   schema,
   takes: ['patch'],
   gives: 'batch',
-  create: options => source => source.batch(options.size).map((patches): Item => collate(patches as Sample[])),
+  create: options =>
+    described([`batch(${options.size})`, 'map'], source =>
+      source.batch(options.size).map((patches): Item => collate(patches as Sample[])),
+    ),
   standing(options, standing) {
     const [x, y, z] = standing.patch ?? [0, 0, 0]
     // Patches that are gathered, float32 image and label, and the batch that is made of them.

@@ -26,7 +26,7 @@ import type { Claim, Context, Grid, Sample, Shape3, Stage, Volume } from '../pip
 import { size } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { withDraw } from './keys.ts'
-import { perItem, perItemAsync, perItemMany } from './lift.ts'
+import { inSequence, perItem, perItemAsync, perItemMany } from './lift.ts'
 import { pullingBytes, withBytes } from './plans.ts'
 
 const schema = {
@@ -104,7 +104,7 @@ export const crop: Stage<FromSchema<typeof schema>> = {
     })
     const take = perItemAsync<Drawn, Cut>('crop', parallel, sample => cutPatches(sample, size))
     const each = perItemMany<Cut, Sample>('crop', ({ patches }) => [...patches])
-    return source => each(take(draw(prepare(source))))
+    return inSequence(prepare, draw, take, each)
   },
   plan(options, plan) {
     const { image, label } = plan.volumes

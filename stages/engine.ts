@@ -1,6 +1,6 @@
 /** The engine that a definition asks for, and its checkpoints. */
 
-import { openEngine, type EngineOptions } from '../engine/engine.ts'
+import { openEngine, resolveThreads, type EngineOptions } from '../engine/engine.ts'
 import type { AdamOptions } from '../model/adam.ts'
 import { readCheckpoint } from '../model/checkpoint.ts'
 import type { DiceCeOptions } from '../model/loss.ts'
@@ -46,3 +46,8 @@ export async function readWeights(path: string, network?: Readonly<Record<string
 }
 
 export { writeCheckpoint } from '../model/checkpoint.ts'
+
+/** Processors that this process may use. */
+export function processors(): number {
+  return resolveThreads('auto')
+}

@@ -78,7 +78,7 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
 
 export { agreements } from './agreements.ts'
 export { located } from './lift.ts'
-export { openFiles, planLoaded, type LoadOptions, type OpenedFiles } from './load.ts'
-export { openEngineFor, readWeights, writeCheckpoint } from './engine.ts'
+export { fileFacts, openFiles, planLoaded, type FileFacts, type LoadOptions, type OpenedFiles } from './load.ts'
+export { openEngineFor, processors, readWeights, writeCheckpoint } from './engine.ts'
 export { phantomDataSet } from './phantoms.ts'
 export { learningRateAt, type TrainOptions } from './train.ts'

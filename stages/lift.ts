@@ -7,14 +7,15 @@ import type { Item, Transform } from '../pipeline/stage.ts'
 
 /** One item in, one out, at once. */
 export function perItem<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out): Transform {
-  return source =>
+  return described(['map'], source =>
     source.map((item): Item => {
       try {
         return work(item as In)
       } catch (error) {
         throw located(error, kind, item)
       }
-    })
+    }),
+  )
 }
 
 /**
@@ -27,14 +28,15 @@ export function perItemAsync<In extends Item, Out extends Item>(
   parallel: number,
   work: (item: In) => Promise<Out>,
 ): Transform {
-  return source =>
+  return described([`ahead(${parallel})`], source =>
     aheadInOrder(source, parallel, async item => {
       try {
         return await work(item as In)
       } catch (error) {
         throw located(error, kind, item)
       }
-    })
+    }),
+  )
 }
 
 /** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
@@ -71,12 +73,24 @@ function tooLarge(error: RangeError): PipelineError {
 
 /** One item in, several out, at once and one item after the other: the place for draws whose order matters. */
 export function perItemMany<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out[]): Transform {
-  return source =>
+  return described(['flatMap'], source =>
     source.flatMap(item => {
       try {
         return highland<Item>(work(item as In))
       } catch (error) {
         throw located(error, kind, item)
       }
-    })
+    }),
+  )
+}
+
+/** One after the other. */
+export function inSequence(...transforms: readonly Transform[]): Transform {
+  const operators = transforms.flatMap(transform => transform.operators ?? [])
+  return described(operators, source => transforms.reduce((stream, transform) => transform(stream), source))
+}
+
+/** The transform with what it does to the stream in words. */
+export function described(operators: readonly string[], transform: Transform): Transform {
+  return Object.assign((source: Highland.Stream<Item>) => transform(source), { operators })
 }

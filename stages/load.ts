@@ -1,11 +1,12 @@
 /** Opens a case's files: headers are read and compared, voxels only when somebody pulls. */
 
 import type { FromSchema } from 'json-schema-to-ts'
-import { defaultToleranceMm, expectSameGrid } from '../imaging/geometry-check.ts'
+import { spacingOf } from '../imaging/affine.ts'
+import { defaultToleranceMm, expectSameGrid, gridDifference } from '../imaging/geometry-check.ts'
 import { openNifti, type NiftiImage } from '../imaging/nifti-read.ts'
 import { planRead } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Case, Key, Plan, Sample, Stage, VolumePlan } from '../pipeline/stage.ts'
+import type { Case, Key, Plan, Sample, Shape3, Stage, VolumePlan } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
 import { pullingBytes } from './plans.ts'
 
@@ -58,6 +59,34 @@ export async function openFiles(options: LoadOptions, scan: Case): Promise<Opene
   const images = await Promise.all(keys.map(async key => [key, await openKey(scan, key)] as const))
   checkGrids(images, options.geometryToleranceMm)
   return images
+}
+
+/** What a header says, for people who look for what may be wrong with a data set. */
+export interface FileFacts {
+  readonly key: Key
+  readonly path: string
+  readonly shape: Shape3
+  readonly spacingMm: readonly [number, number, number]
+  /** Inflated bytes of its voxels. */
+  readonly storedBytes: number
+  readonly isCompressed: boolean
+  /** Unit of length as declared. */
+  readonly units: string
+  /** How far its corners are from those of the case's first file, mm. */
+  readonly apartMm: number
+}
+
+export function fileFacts(files: OpenedFiles): FileFacts[] {
+  return files.map(([key, { path, grid, header, storedBytes, isCompressed }]) => ({
+    key,
+    path,
+    shape: grid.shape,
+    spacingMm: spacingOf(grid.affine),
+    storedBytes,
+    isCompressed,
+    units: header.units,
+    apartMm: gridDifference(files[0]![1].grid, grid).farthestMm,
+  }))
 }
 
 /** What `load` gives: the first plan of a case, before which nothing is known of it. */

@@ -1,0 +1,189 @@
+/**
+ * What a definition will do, told without running it: from headers, from a calibration of some seconds, and from what the
+ * stages say of themselves. `validate` is the part of it for which no data is read.
+ */
+
+import { openEngineFor, processors, readWeights } from '../stages/index.ts'
+import { parseBytes } from './bytes.ts'
+import { openDataSet, type DataSet } from './data-set.ts'
+import { checkFiles, type Definition } from './definition.ts'
+import { timeEngine } from './explain/calibrate-engine.ts'
+import { timeCases } from './explain/calibrate-cases.ts'
+import { timeWindows, type WindowSpeeds } from './explain/calibrate-windows.ts'
+import type { CaseSpeeds } from './explain/calibrate-cases.ts'
+import { planSections, stagesOfSections, type PlannedSection } from './explain/cases.ts'
+import { lookAtLabels, type LabelLook } from './explain/labels.ts'
+import { planMemory, type MemoryPlan } from './explain/memory.ts'
+import { describeSection, type SectionReport } from './explain/sections.ts'
+import { planTime, type Calibration, type TimePlan } from './explain/time.ts'
+import { transformsOf, type StageTransform } from './explain/transforms.ts'
+import { warningsOf, type Warning } from './explain/warnings.ts'
+import { openLedger } from './ledger.ts'
+import { engineWorkOf, type EngineWork } from './plan.ts'
+import { reservesOf, type Reserve } from './reserves.ts'
+import type { Engine, EngineInfo } from './stage.ts'
+import type { Failure } from './summary.ts'
+import { version } from './version.ts'
+
+/** What is known of a definition without its data. */
+export interface Outline {
+  readonly ctflow: string
+  readonly task: Definition['task']
+  readonly seed: number
+  readonly output: string
+  readonly engine: EngineInfo | null
+  readonly limitBytes: number
+  /** What the run takes before any case. */
+  readonly reserves: readonly Reserve[]
+  /** The stages that each section's cases pass. */
+  readonly flows: readonly { readonly section: string; readonly stages: readonly StageTransform[] }[]
+}
+
+export interface Explanation extends Outline {
+  readonly dataset: string
+  readonly sections: readonly SectionReport[]
+  readonly memory: MemoryPlan
+  /** null where nothing could be measured. */
+  readonly time: (TimePlan & { readonly calibration: CalibrationReport }) | null
+  readonly labels: Pick<LabelLook, 'looked'> | null
+  readonly warnings: readonly Warning[]
+  /** Cases that will fail, as far as was looked. */
+  readonly failures: readonly Failure[]
+}
+
+/** What was measured, as data. */
+export interface CalibrationReport extends Pick<Calibration, 'seconds' | 'cores' | 'engine'> {
+  readonly cases: Readonly<Record<string, CaseSpeeds>>
+  readonly windows: Readonly<Record<string, WindowSpeeds>>
+}
+
+export interface ExplainOptions {
+  /** Reads every label, however long that takes; else some of them, for a second. */
+  readonly labels?: boolean
+  /** Told now and then what is being done, for who waits. */
+  readonly progress?: (text: string) => void
+}
+
+/** Seconds for the network, for loading, for looking at labels. */
+const budgets = { engine: 1.2, cases: 1, labels: 1 }
+
+/**
+ * Checks a definition as far as no data is read. Throws ERR_DEFINITION, ERR_DATASET, ERR_WEIGHTS or ERR_ENGINE for what a run
+ * would refuse at once.
+ */
+export async function validate(definition: Definition): Promise<Outline> {
+  checkFiles(definition)
+  // Phantoms are made on first use: no list to look at yet.
+  if (definition.dataset.phantoms === undefined)
+    await openDataSet(definition.task, definition.dataset, definition.output)
+  return withEngine(definition, engine => outline(definition, engine, engineWorkOf(definition)))
+}
+
+/** Plans a run. Throws as `validate` does; what only some cases suffer is in the result. */
+export async function explain(definition: Definition, options: ExplainOptions = {}): Promise<Explanation> {
+  checkFiles(definition)
+  const { progress = () => {} } = options
+  return withEngine(definition, async engine => {
+    await outline(definition, engine, engineWorkOf(definition))
+    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
+    return explainWith(definition, engine, dataSet, { ...options, progress })
+  })
+}
+
+async function withEngine<T>(definition: Definition, work: (engine: Engine | undefined) => Promise<T>): Promise<T> {
+  const { network } = definition
+  const engine = network && (await openEngineFor(definition))
+  try {
+    if (engine && network.weights !== undefined) await engine.load(await readWeights(network.weights, network))
+    return await work(engine)
+  } finally {
+    await engine?.close()
+  }
+}
+
+/** ERR_DEFINITION where the run's memory does not hold what it takes before any case. */
+async function outline(definition: Definition, engine: Engine | undefined, work: EngineWork): Promise<Outline> {
+  const limitBytes = parseBytes(definition.memory)
+  const reserves = await reservesOf(definition, engine, work)
+  const ledger = openLedger(limitBytes)
+  for (const { what, bytes, cure } of reserves) ledger.reserve(what, bytes, cure)
+  return {
+    ctflow: version(),
+    task: definition.task,
+    seed: definition.seed,
+    output: definition.output,
+    engine: engine?.info ?? null,
+    limitBytes,
+    reserves,
+    flows: stagesOfSections(definition, engine?.info.classes ?? 0).map(({ name, stages }) => ({
+      section: name,
+      stages: transformsOf(stages, definition.random),
+    })),
+  }
+}
+
+async function explainWith(
+  definition: Definition,
+  engine: Engine | undefined,
+  dataSet: DataSet,
+  { labels, progress }: ExplainOptions & { readonly progress: (text: string) => void },
+): Promise<Explanation> {
+  const classes = engine?.info.classes ?? 0
+  const counted =
+    (what: string) =>
+    (done: number, total: number): void =>
+      progress(`${what}: ${done} of ${total}`)
+  const sections = await planSections(definition, dataSet, { classes }, counted('headers'))
+  const work = workOf(definition, sections)
+  const known = await outline(definition, engine, work)
+  progress('calibrating')
+  const calibration = await calibrate(definition, engine, work, sections)
+  const shrink = [...calibration.cases.values()][0]?.shrink
+  const memory = planMemory(definition, sections, known.reserves, shrink)
+  const look = await lookAtLabels(definition, sections, labels ? Infinity : budgets.labels, counted('labels'))
+  const time = planTime(definition, sections, memory, calibration)
+  return {
+    ...known,
+    dataset: dataSet.name,
+    sections: sections.map((section, i) => describeSection(section, known.flows[i]!.stages)),
+    memory,
+    time: time ? { ...time, calibration: reportOf(calibration) } : null,
+    labels: look.looked > 0 ? { looked: look.looked } : null,
+    warnings: warningsOf(sections, memory, look),
+    failures: [...sections.flatMap(({ failures }) => failures), ...look.failures],
+  }
+}
+
+/** What the network will be asked, with the windows that are as large as images. */
+function workOf(definition: Definition, sections: readonly PlannedSection[]): EngineWork {
+  const work = engineWorkOf(definition)
+  const shapes = sections.flatMap(({ cases }) =>
+    cases.flatMap(({ plans }) => plans.flatMap(({ windows }) => (windows ? [windows.shape] : []))),
+  )
+  const distinct = new Map([...work.windows, ...shapes].map(shape => [shape.join(), shape]))
+  return { ...work, windows: [...distinct.values()] }
+}
+
+async function calibrate(
+  definition: Definition,
+  engine: Engine | undefined,
+  work: EngineWork,
+  sections: readonly PlannedSection[],
+): Promise<Calibration> {
+  const started = performance.now()
+  const classes = engine?.info.classes ?? 0
+  const cases = new Map<string, CaseSpeeds>()
+  const windows = new Map<string, WindowSpeeds>()
+  for (const section of sections) {
+    const speeds = await timeCases(definition, section, classes, budgets.cases / sections.length)
+    if (speeds) cases.set(section.name, speeds)
+    const around = await timeWindows(section, classes)
+    if (around) windows.set(section.name, around)
+  }
+  const speeds = engine ? await timeEngine(engine, work, budgets.engine) : {}
+  return { seconds: (performance.now() - started) / 1000, cores: processors(), engine: speeds, cases, windows }
+}
+
+function reportOf({ seconds, cores, engine, cases, windows }: Calibration): CalibrationReport {
+  return { seconds, cores, engine, cases: Object.fromEntries(cases), windows: Object.fromEntries(windows) }
+}

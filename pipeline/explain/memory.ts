@@ -1,0 +1,210 @@
+/** The memory of a run, told beforehand: what is reserved, what cases take, what is left for a cache, the peak. */
+
+import { parseBytes } from '../bytes.ts'
+import type { Definition, StageOptions } from '../definition.ts'
+import { stageOf } from '../../stages/index.ts'
+import { caseOrder } from '../random-mode.ts'
+import type { Reserve } from '../reserves.ts'
+import type { Plan } from '../stage.ts'
+import type { PlannedCase, PlannedSection } from './cases.ts'
+import { hitRate } from './hits.ts'
+import { transformsOf } from './transforms.ts'
+
+export interface MemoryPlan {
+  readonly limitBytes: number
+  readonly reserves: readonly Reserve[]
+  /** What the reserves leave. */
+  readonly roomBytes: number
+  /** Of those that fit, the case that takes most. */
+  readonly largest: { readonly case: string; readonly bytes: number } | null
+  /** Cases that could never be granted what they need; each will fail alone. */
+  readonly tooLarge: readonly { readonly case: string; readonly bytes: number }[]
+  /** Most cases that hold memory at once. */
+  readonly casesAtOnce: number
+  readonly cache: CachePlan | null
+  /** The most that the ledger will show as live. */
+  readonly peakBytes: number
+}
+
+export interface CachePlan {
+  readonly policy: string
+  readonly encoding: string
+  /** Cases that pass the cache. */
+  readonly cases: number
+  /** Bytes of all of them. */
+  readonly bytes: number
+  /** What is left for cases that are not in use. */
+  readonly roomBytes: number
+  /** How many of them that holds, as large as they are on average. */
+  readonly holds: number
+  /** Share of the training cases that an epoch after the first finds in memory. */
+  readonly hitRate: number
+}
+
+/** How much smaller than planned the volumes turn out, x, y, z: 1 where only headers were looked at. */
+export type Shrink = readonly [number, number, number]
+
+/** A case's plan as the memory sees it. */
+interface Item {
+  readonly id: string
+  /** Claimed until its volumes are made. */
+  readonly making: number
+  /** Claimed from then on. */
+  readonly using: number
+  /** Kept by the cache, index included. */
+  readonly entry: number
+}
+
+export function planMemory(
+  definition: Pick<Definition, 'memory' | 'stages' | 'random' | 'seed'>,
+  sections: readonly PlannedSection[],
+  reserves: readonly Reserve[],
+  shrink: Shrink = [1, 1, 1],
+): MemoryPlan {
+  const limitBytes = parseBytes(definition.memory)
+  const reserved = reserves.reduce((sum, { bytes }) => sum + bytes, 0)
+  const roomBytes = Math.max(0, limitBytes - reserved)
+  const all = sections.flatMap(({ cases }) => cases)
+  const [fitting, tooLarge] = partition(all, ({ need }) => need.bytes <= roomBytes)
+  const largest = fitting.reduce<PlannedCase | undefined>(
+    (most, found) => (most && most.need.bytes >= found.need.bytes ? most : found),
+    undefined,
+  )
+  const usable = sections.map(section => ({
+    ...section,
+    cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
+  }))
+  const passes = usable.map(section => passOf(section, definition, shrink))
+  const flight = passes.map(pass => inFlight(pass))
+  const cache = planCache(definition, usable, passes, roomBytes - Math.max(0, ...flight.map(({ using }) => using)))
+  // Of a training pass the later cases find the earlier ones kept; of a validation pass all those of training.
+  const kept = passes.map((pass, i) => {
+    const own = pass.items.reduce((sum, { entry }) => sum + entry, 0)
+    const others = passes.reduce(
+      (sum, other, j) => sum + (j === i || pass.making === 0 ? 0 : other.items.reduce((s, { entry }) => s + entry, 0)),
+      0,
+    )
+    return Math.max(0, own - flight[i]!.entries) + others
+  })
+  const peaks = flight.map(({ bytes }, i) => bytes + Math.min(kept[i]!, cache?.most ?? 0))
+  return {
+    limitBytes,
+    reserves,
+    roomBytes,
+    largest: largest ? { case: largest.case.id, bytes: largest.need.bytes } : null,
+    tooLarge: tooLarge.map(({ case: { id }, need: { bytes } }) => ({ case: id, bytes })),
+    casesAtOnce: Math.max(0, ...passes.map(({ making, using }) => making + using)),
+    cache: cache?.plan ?? null,
+    peakBytes: Math.min(limitBytes, reserved + Math.max(0, ...peaks)),
+  }
+}
+
+interface Pass {
+  readonly items: readonly Item[]
+  /** Cases whose volumes are being made at once; 0 without a cache. */
+  readonly making: number
+  /** Cases that are in use at once beside them. */
+  readonly using: number
+}
+
+/** Stages that claim a case's memory where no stage around them has. */
+const claiming = ['crop-foreground', 'crop', 'infer', 'dice']
+
+function passOf(
+  { name, stages, cases }: PlannedSection,
+  { random, seed }: Pick<Definition, 'random' | 'seed'>,
+  shrink: Shrink,
+): Pass {
+  const transforms = transformsOf(stages, random)
+  const cache = cacheIndex(stages)
+  const first = cache >= 0 ? cache + 1 : stages.findIndex(({ kind }) => claiming.includes(kind))
+  const crop = stages.findIndex(({ kind }) => kind === 'crop')
+  const users = transforms.slice(Math.max(0, first), crop < 0 ? undefined : crop + 1)
+  const order = name === 'training' ? caseOrder(random, cases.length, seed, 0) : cases.map((_, i) => i)
+  return {
+    items: order.map(i => itemOf(cases[i]!, cache, shrink)),
+    making: cache >= 0 ? transforms[cache]!.parallel : 0,
+    using: users.reduce((sum, { parallel }) => sum + parallel, 0),
+  }
+}
+
+function itemOf({ case: { id }, plans, need }: PlannedCase, cache: number, shrink: Shrink): Item {
+  if (cache < 0) return { id, making: need.bytes, using: need.bytes, entry: 0 }
+  const entry = entryBytes(plans, cache, shrink)
+  return { id, making: need.bytes, using: entry + need.later, entry }
+}
+
+/** What a cache keeps of a case: its volumes, and what stages after it derived from them. */
+function entryBytes(plans: readonly Plan[], cache: number, shrink: Shrink): number {
+  const derived = plans.slice(cache).find(({ flow }) => flow === 'patch') ?? plans[cache]!
+  const isExact = Object.values(plans[cache]!.volumes).every(volume => volume.isExact)
+  return derived.resident * (isExact ? 1 : shrink[0] * shrink[1] * shrink[2])
+}
+
+function cacheIndex(stages: readonly StageOptions[]): number {
+  return stages.findLastIndex(({ kind }) => stageOf(kind).wraps)
+}
+
+/** The most that consecutive cases of a pass claim at once. */
+function inFlight({ items, making, using }: Pass): { bytes: number; using: number; entries: number } {
+  let most = { bytes: 0, using: 0, entries: 0 }
+  for (let end = 1; end <= items.length; end++) {
+    const made = items.slice(Math.max(0, end - making), end)
+    const used = items.slice(Math.max(0, end - making - using), Math.max(0, end - making))
+    const bytes = total(made, item => item.making) + total(used, item => item.using)
+    if (bytes <= most.bytes) continue
+    most = {
+      bytes,
+      using: total([...made, ...used], item => item.using),
+      entries: total([...made, ...used], item => item.entry),
+    }
+  }
+  return most
+}
+
+function planCache(
+  { random, seed }: Pick<Definition, 'random' | 'seed'>,
+  sections: readonly PlannedSection[],
+  passes: readonly Pass[],
+  leftBytes: number,
+): { plan: CachePlan; most: number } | undefined {
+  const stages = sections[0]?.stages
+  const options = stages?.[cacheIndex(stages)] as CacheOptions | undefined
+  if (!options) return undefined
+  const { policy = 'memory', encoding = 'exact', bytes: own = 'auto' } = options
+  const most = policy === 'memory' || policy === 'both' ? (own === 'auto' ? Infinity : parseBytes(own)) : 0
+  const roomBytes = Math.max(0, Math.min(most, leftBytes))
+  const entries = passes.map(({ items }) => total(items, ({ entry }) => entry))
+  const bytes = entries.reduce((sum, n) => sum + n, 0)
+  const cases = passes.reduce((sum, { items }) => sum + items.length, 0)
+  const training = passes[0]!.items.length
+  // What validation wants comes after what the next epoch wants, so training has the room first.
+  const share = entries[0]! === 0 ? 1 : roomBytes / entries[0]!
+  const orders = [0, 1, 2, 3].map(epoch => caseOrder(random, Math.min(training, 400), seed, epoch))
+  return {
+    most: roomBytes,
+    plan: {
+      policy,
+      encoding,
+      cases,
+      bytes,
+      roomBytes,
+      holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : roomBytes / bytes))),
+      hitRate: training === 0 ? 0 : hitRate(orders, share),
+    },
+  }
+}
+
+type CacheOptions = StageOptions & {
+  readonly policy?: string
+  readonly encoding?: string
+  readonly bytes?: string | number
+}
+
+function total(items: readonly Item[], bytes: (item: Item) => number): number {
+  return items.reduce((sum, item) => sum + bytes(item), 0)
+}
+
+function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter(item => !test(item))]
+}
