@@ -2,23 +2,27 @@
 
 import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
+import { stageTimes } from './bottleneck.ts'
 import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { jsonReady } from './json.ts'
 import { openLedger, type RunLedger } from './ledger.ts'
+import { Meter } from './meter.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Context, Engine, Ledger } from './stage.ts'
 import { unknownOrder } from './schedule.ts'
+import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
 import { CaseBook, type Job, type TaskResult } from './tasks/task.ts'
 import { train } from './tasks/train.ts'
 import { version } from './version.ts'
+import { openWatchdog } from './watchdog.ts'
 
 const tasks = { train, infer, evaluate }
 
@@ -40,6 +44,8 @@ export async function run(
   let folder: RunFolder | undefined
   let engine: Engine | undefined
   let ledger: RunLedger | undefined
+  const meter = new Meter()
+  const watchers: { close(): void }[] = []
   const result = (status: Status, exitCode: number, rest: Partial<RunResult> = {}): RunResult => ({
     status,
     exitCode,
@@ -69,18 +75,22 @@ export async function run(
     ledger = openLedger(memoryBytes)
     const context = contextOf(definition, ledger, folder, engine, signal, counts)
     folder.writeJson('definition.json', definition)
-    const job: Job = { definition, dataSet, context, folder, progress, signal, cases: book }
+    watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
+    const job: Job = { definition, dataSet, context, meter, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
     const summary = result(status, exitCodes[status], { metrics: jsonReady(outcome.metrics) })
-    const lines = describe(summary, outcome, engine)
+    const times = stageTimes(meter)
+    progress.stages(times.values, '')
+    const lines = describe(summary, outcome, times.text, engine)
     folder.writeJson('run.json', {
       ...facts(engine),
       memoryBytes,
       seed: definition.seed,
       dataset: dataSet.name,
       counts: Object.fromEntries(counts),
+      stages: times.values.stages,
       peakRssBytes: summary.peakRssBytes,
     })
     folder.writeJson('summary.json', summary)
@@ -107,6 +117,7 @@ export async function run(
       lines: keptLine(kept),
     }
   } finally {
+    for (const watcher of watchers) watcher.close()
     ledger?.close()
     await engine?.close()
     folder?.abandon()
@@ -168,10 +179,11 @@ function announce(
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
 }
 
-function describe(summary: RunResult, outcome: TaskResult, engine: Engine | undefined): string[] {
+function describe(summary: RunResult, outcome: TaskResult, times: string, engine: Engine | undefined): string[] {
   const { ok, failed } = summary.cases
   return [
     ...outcome.lines,
+    ...(times ? [times] : []),
     `cases: ${ok} ok, ${failed} failed`,
     ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
     `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,

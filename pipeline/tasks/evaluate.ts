@@ -10,6 +10,7 @@ export async function evaluate({
   definition,
   dataSet,
   context,
+  meter,
   folder,
   progress,
   signal,
@@ -18,7 +19,7 @@ export async function evaluate({
   const all = dataSet.section(sectionsOf('evaluate', definition.dataset)[0]!)
   const scores: Score[] = []
   progress.begin('evaluate', all.length)
-  const flow = compose(definition.stages, context).at(-1)!
+  const flow = compose(definition.stages, context, meter).at(-1)!
   const sink = {
     item(item: Item) {
       const score = item as Score

@@ -10,6 +10,7 @@ export async function infer({
   definition,
   dataSet,
   context,
+  meter,
   folder,
   progress,
   signal,
@@ -18,7 +19,7 @@ export async function infer({
   const all = dataSet.section(sectionsOf('infer', definition.dataset)[0]!)
   const seconds: number[] = []
   progress.begin('infer', all.length)
-  const flow = compose(definition.stages, context).at(-1)!
+  const flow = compose(definition.stages, context, meter).at(-1)!
   const sink = {
     item(item: Item) {
       const prediction = item as Prediction

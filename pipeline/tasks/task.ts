@@ -3,6 +3,7 @@
 import type { DataSet } from '../data-set.ts'
 import type { Definition } from '../definition.ts'
 import type { PipelineError } from '../errors.ts'
+import type { Meter } from '../meter.ts'
 import type { Progress } from '../progress.ts'
 import type { RunFolder } from '../run-folder.ts'
 import type { Case, Context, Sample } from '../stage.ts'
@@ -12,6 +13,7 @@ export interface Job {
   readonly definition: Definition
   readonly dataSet: DataSet
   readonly context: Context
+  readonly meter: Meter
   readonly folder: RunFolder
   readonly progress: Progress
   readonly signal: AbortSignal

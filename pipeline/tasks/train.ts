@@ -1,10 +1,11 @@
 /** `train`: epochs of steps, validation on whole volumes, the best weights kept, a last look at the held-out cases. */
 
-import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
-import { compose, deterministicPrefix, drain } from '../compose.ts'
+import { learningRateAt, readWeights, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
+import { stageTimes } from '../bottleneck.ts'
+import { buildStage, compose, deterministicPrefix, drain } from '../compose.ts'
 import { codeOf, PipelineError } from '../errors.ts'
 import { caseOrder } from '../random-mode.ts'
-import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
+import type { Case, Item, Score, StepResult, Transform } from '../stage.ts'
 import { distributions, type Distribution } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
@@ -16,11 +17,11 @@ interface Best {
 }
 
 export async function train(job: Job): Promise<TaskResult> {
-  const { definition, context } = job
+  const { definition, context, meter } = job
   const options = definition.stages.at(-1) as unknown as TrainOptions
-  const flows = compose(definition.stages, context)
+  const flows = compose(definition.stages, context, meter)
   announceRandom(job)
-  const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), context)
+  const validation = validationFlow(options, deterministicPrefix(definition.stages, flows), job)
   let best: Best | undefined
   try {
     best = await runEpochs(job, options, flows.at(-1)!, validation)
@@ -45,7 +46,7 @@ async function runEpochs(
   flow: Transform,
   validation: Transform,
 ): Promise<Best | undefined> {
-  const { dataSet, context, folder, progress, signal, cases } = job
+  const { dataSet, context, meter, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
   let best: Best | undefined
   const started = performance.now()
@@ -55,7 +56,9 @@ async function runEpochs(
     const usable = cases.usable(training)
     if (usable.length === 0)
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
+    const before = meter.snapshot()
     const steps = await runEpoch(job, flow, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
+    const times = stageTimes(meter, before)
     stopIfInterrupted(signal)
     if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
@@ -81,6 +84,7 @@ async function runEpochs(
     record['seconds'] = (performance.now() - started) / 1000
     folder.appendLine('metrics.jsonl', record)
     progress.event('epoch', record, text)
+    progress.stages({ epoch: epoch + 1, ...times.values }, times.text)
   }
   if (!best) await save(job, 'best.safetensors', { epoch: options.epochs })
   return best
@@ -145,15 +149,11 @@ function summarise(steps: readonly StepResult[]): {
 }
 
 /** Whole volumes through the deterministic stages of the definition, then windows and Dice on the same grid. */
-function validationFlow(options: TrainOptions, prefix: Transform, context: Context): Transform {
+function validationFlow(options: TrainOptions, prefix: Transform, { context, meter }: Job): Transform {
   const { every: _, test: __, emptyRule, ...windows } = options.validate
   const before = { flow: prefix, stages: [] }
-  const infer = stageOf('infer').create({ ...windows, kind: 'infer', invert: false }, context, before)
-  const dice = stageOf('dice').create(
-    { kind: 'dice', emptyRule, classes: context.engine().info.classes },
-    context,
-    before,
-  )
+  const infer = buildStage({ ...windows, kind: 'infer', invert: false }, context, before, meter)
+  const dice = buildStage({ kind: 'dice', emptyRule, classes: context.engine().info.classes }, context, before, meter)
   return source => dice(infer(prefix(source)))
 }
 

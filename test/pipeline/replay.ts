@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { openDataSet, type DataSet } from '../../pipeline/data-set.ts'
 import { validateDefinition, type Definition } from '../../pipeline/definition.ts'
+import { Meter } from '../../pipeline/meter.ts'
 import { createProgress } from '../../pipeline/progress.ts'
 import { randomOf } from '../../pipeline/random-mode.ts'
 import { run } from '../../pipeline/run.ts'
@@ -106,7 +107,7 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
   const folder = { staging: dir, appendLine: () => {} } as unknown as RunFolder
   const dataSet: DataSet = await openDataSet('train', definition.dataset, dir)
   const cases = new CaseBook(false, ({ case: id }) => void failed.push(id))
-  await train({ definition, dataSet, context, folder, progress, signal: context.signal, cases })
+  await train({ definition, dataSet, context, folder, progress, signal: context.signal, cases, meter: new Meter() })
   const hash = createHash('sha256')
   for (const { image, label } of batches) hash.update(image).update(label)
   return { cases: batches.map(({ cases }) => [...cases]), bytes: hash.digest('hex'), failed }

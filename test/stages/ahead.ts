@@ -42,9 +42,7 @@ function steps(): { started: string[]; end(): void; until(id: string): Promise<v
 }
 
 const collate: Transform = source =>
-  source
-    .batch(2)
-    .map((patches): Item => ({ cases: patches.map(patch => id(patch)), count: 2 }) as unknown as Batch)
+  source.batch(2).map((patches): Item => ({ cases: patches.map(patch => id(patch)), count: 2 }) as unknown as Batch)
 
 t.test('while a step computes, the next cases are loaded and cropped as far as the stages may work ahead', async t => {
   const log: string[] = []
@@ -115,8 +113,9 @@ t.test('errors keep their place among the items, their own and those that came i
   t.same(seen, ['0', 'before', '2', '3', '4: load: within', '5'])
 })
 
+const through: Transform = source => aheadInOrder(source, 2, async item => item)
+
 t.test('ten thousand items that are ready at once do not pile up on the stack', async t => {
-  const through = (source: Highland.Stream<Item>): Highland.Stream<Item> => aheadInOrder(source, 2, async item => item)
   let seen = 0
   await drain(cases(10_000), source => through(through(source)), { ...ignore, item: () => void (seen += 1) })
   t.equal(seen, 10_000)
