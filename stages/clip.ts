@@ -39,8 +39,6 @@ export const clip: Stage<FromSchema<typeof schema>> = {
     if (low >= high)
       throw new PipelineError('ERR_DEFINITION', `clip: expected to[0] < to[1], found ${low} and ${high}`, { to })
     const range = { min, max, to: [low, high] as const }
-    return perItem<Sample, Sample>('clip', sample =>
-      withVolumes(sample, ['image'], volume => clipTo(volume, range)),
-    )
+    return perItem<Sample, Sample>('clip', sample => withVolumes(sample, ['image'], volume => clipTo(volume, range)))
   },
 }

@@ -62,8 +62,11 @@ function outcomeOf({ image, label, shape }: Loaded): number[] {
     const [x, y, z] = place.map((share, axis) => Math.min(Math.floor(share * shape[axis]!), shape[axis]! - 1))
     return (z! * shape[1] + y!) * shape[0] + x!
   })
-  const mean = (voxels: Float32Array): number => voxels.reduce((sum, value) => sum + value, 0) / voxels.length
   return [...shape, mean(image), mean(label), ...[image, label].flatMap(voxels => indices.map(at => voxels[at]!))]
+}
+
+function mean(voxels: Float32Array): number {
+  return voxels.reduce((sum, value) => sum + value, 0) / voxels.length
 }
 
 await serve<LoadWork>({

@@ -81,7 +81,10 @@ t.test('planes that nobody can hold are refused, long volumes are read as far as
   const folder = t.testdir()
   const sparse = (name: string, shape: number[]): string => {
     const path = join(folder, name)
-    writeFileSync(path, rawNifti({ ...content, version: 2, dims: shape, datatype: 2, bits: 8, voxels: new Uint8Array(0) }))
+    writeFileSync(
+      path,
+      rawNifti({ ...content, version: 2, dims: shape, datatype: 2, bits: 8, voxels: new Uint8Array(0) }),
+    )
     truncateSync(path, 544 + shape.reduce((product, n) => product * n, 1))
     return path
   }

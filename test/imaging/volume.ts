@@ -1,9 +1,13 @@
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { peakLiveBytes } from '../../bench/load/live.ts'
 import { crop } from '../../imaging/crop.ts'
 import { clip } from '../../imaging/intensity.ts'
 import { openNifti } from '../../imaging/nifti-read.ts'
-import { resample } from '../../imaging/resample.ts'
+import { resample, resamplingBytes } from '../../imaging/resample.ts'
 import { spacedGrid } from '../../imaging/spacing.ts'
 import { mapVoxels, materialise, residentVolume, SlabMemory } from '../../imaging/volume.ts'
 import type { Grid, Shape3, Slab, Volume } from '../../pipeline/stage.ts'
@@ -61,6 +65,34 @@ function watched(chain: Volume, source: Volume, seen: Set<ArrayBufferLike>): Vol
   return chain
 }
 
+t.test('what lives while a scan is pulled and resampled is no more than told', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const folder = t.testdir()
+  const voxels = new Uint8Array(2 * 512 * 400 * 24)
+  const bytes = rawNifti({ dims: [512, 400, 24], pixdims: [0.7, 0.7, 1], datatype: 4, bits: 16, voxels })
+  for (const ending of ['nii', 'nii.gz']) {
+    const image = await openNifti(writeBytes(join(folder, `a.${ending}`), bytes))
+    for (const spacing of [
+      [0.8, 0.8, 5],
+      [0.8, 0.8, 1.5],
+    ] as const) {
+      const target = spacedGrid(image.grid, spacing)
+      const chain = clip(resample(image.volume, target, 'linear'), { min: 0, max: 1, to: [0, 1] })
+      const told = image.pullingBytes + resamplingBytes(image.volume, target, 'linear')
+      const live = await peakLiveBytes(collect, async () => {
+        for await (const slab of chain.slabs()) {
+          await setImmediate()
+          slab.release!()
+        }
+        return 0
+      })
+      t.comment(`${ending}, ${spacing.join(' x ')} mm: ${live} bytes of ${told}`)
+      t.ok(live <= told + 10000, 'no more, but for what is small')
+    }
+  }
+})
+
 t.test('voxels that live on are not written to; a single slab becomes the volume without a copy', async t => {
   const grid = gridOf([3, 2, 4])
   const resident = volumeOf(grid, x => x)
@@ -83,7 +115,7 @@ function regional(grid: Grid, voxels: Float32Array): { volume: Volume; asked: [S
   const asked: [Shape3, Shape3][] = []
   const volume: Volume = {
     grid,
-    async *slabs() {
+    slabs() {
       throw new Error('expected regions only')
     },
     region: async (start, shape) => {
@@ -133,7 +165,13 @@ t.test('a crop and a map of what can be read by region can be read by region', a
 t.test('a plain file and a gzipped one resample to the same bits', async t => {
   const folder = t.testdir()
   const values = Array.from({ length: 40 * 30 * 24 }, (_, i) => (Math.imul(i, 40503) >> 12) % 2000)
-  const bytes = rawNifti({ dims: [40, 30, 24], pixdims: [0.7, 0.7, 1], datatype: 4, bits: 16, voxels: int16(...values) })
+  const bytes = rawNifti({
+    dims: [40, 30, 24],
+    pixdims: [0.7, 0.7, 1],
+    datatype: 4,
+    bits: 16,
+    voxels: int16(...values),
+  })
   const [plain, zipped] = await Promise.all(
     ['a.nii', 'a.nii.gz'].map(async name => {
       const { volume } = await openNifti(writeBytes(join(folder, name), bytes))
