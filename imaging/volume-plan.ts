@@ -11,7 +11,7 @@ import type { NiftiImage } from './nifti-read.ts'
 import { axcodesOf, orientedGrid } from './orient.ts'
 import { paddedGrid, type Padding, type PadMode } from './pad.ts'
 import { isSameGrid, type Interpolation } from './resample.ts'
-import { slabBytes, slabPlanes, voxelCount } from './volume.ts'
+import { slabBytes, slabPlanes, voxelCount, wantedSlabBytes } from './volume.ts'
 
 /** Buffers on their way from a file, and those of the inflater. */
 const streamBytes = { gzip: 3 << 19, plain: 3 << 20 }
@@ -20,8 +20,8 @@ type NiftiHead = Pick<NiftiImage, 'grid' | 'header' | 'volume' | 'isCompressed'>
 
 /** Bytes of a slab as this grid's volumes are cut; of smaller planes more may go into one. */
 function slabOf(grid: Grid, isExact: boolean): number {
-  const most = isExact ? 0 : Math.min(slabBytes, wholeBytes(grid))
-  return Math.max(slabPlanes(grid) * planeBytes(grid), most)
+  const most = isExact ? 0 : Math.min(wantedSlabBytes, wholeBytes(grid))
+  return Math.max(slabBytes(grid), most)
 }
 
 function planeBytes({ shape }: Grid): number {
