@@ -13,6 +13,7 @@ import { randomOf } from './random-mode.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Context, Engine, Ledger } from './stage.ts'
 import { Schedule } from './schedule.ts'
+import { reservesOf } from './reserves.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
@@ -59,14 +60,15 @@ export async function run(
     checkFiles(definition)
     // First what is refused at once: a data set may take long to make.
     if (definition.network) engine = await openEngineFor(definition)
+    const memoryBytes = parseBytes(definition.memory)
+    ledger = openLedger(memoryBytes)
+    for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
     folder = openRunFolder(definition.output)
     if (engine && definition.network?.weights !== undefined)
       await loadWeights(engine, definition.network.weights, definition.network)
-    const memoryBytes = parseBytes(definition.memory)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
-    ledger = openLedger(memoryBytes)
     signal.addEventListener('abort', () => ledger?.close())
     const schedule = new Schedule()
     const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts, progress })
