@@ -105,6 +105,8 @@ async function* inChunks(volume: Volume): AsyncGenerator<Slab> {
       yield { z, planes, voxels: isWhole ? part : begun! }
       begun = undefined
     }
+    // What was made of it is a copy.
+    slab.release?.()
   }
   if (next !== nz) throw new Error(`expected ${nz} planes, found ${next}`)
 }

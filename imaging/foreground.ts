@@ -1,5 +1,6 @@
 /** The box around what is brighter than a threshold. */
 
+import { searchBox } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Shape3, Volume } from '../pipeline/stage.ts'
 
@@ -16,23 +17,15 @@ export interface Box {
  */
 export async function foregroundBox(volume: Volume, threshold = 0, margin = 0): Promise<Box> {
   const { shape } = volume.grid
-  const [nx, ny] = shape
-  const low = [nx, ny, shape[2]]
+  const low = [...shape]
   const high = [-1, -1, -1]
-  for await (const slab of volume.slabs()) {
-    const rows = slab.planes * ny
-    for (let row = 0; row < rows; row++) {
-      const first = firstAbove(slab.voxels, row * nx, nx, threshold)
-      if (first < 0) continue
-      const last = lastAbove(slab.voxels, row * nx, nx, threshold)
-      const y = row % ny
-      const z = slab.z + Math.floor(row / ny)
-      if (first < low[0]!) low[0] = first
-      if (last > high[0]!) high[0] = last
-      if (y < low[1]!) low[1] = y
-      if (y > high[1]!) high[1] = y
-      if (z < low[2]!) low[2] = z
-      if (z > high[2]!) high[2] = z
+  for await (const { z, planes, voxels, release } of volume.slabs()) {
+    const found = await searchBox(voxels, [shape[0], shape[1], planes], threshold)
+    release?.()
+    for (let axis = 0; found && axis < 3; axis++) {
+      const before = axis === 2 ? z : 0
+      low[axis] = Math.min(low[axis]!, before + found.low[axis]!)
+      high[axis] = Math.max(high[axis]!, before + found.high[axis]!)
     }
   }
   if (high[0]! < 0) {
@@ -45,15 +38,4 @@ export async function foregroundBox(volume: Volume, threshold = 0, margin = 0): 
   const start = low.map(at => Math.max(0, at - margin)) as unknown as Shape3
   const end = high.map((at, axis) => Math.min(shape[axis]!, at + 1 + margin))
   return { start, shape: end.map((at, axis) => at - start[axis]!) as unknown as Shape3 }
-}
-
-function firstAbove(voxels: Float32Array, at: number, count: number, threshold: number): number {
-  for (let i = 0; i < count; i++) if (voxels[at + i]! > threshold) return i
-  return -1
-}
-
-function lastAbove(voxels: Float32Array, at: number, count: number, threshold: number): number {
-  let i = count - 1
-  while (!(voxels[at + i]! > threshold)) i--
-  return i
 }

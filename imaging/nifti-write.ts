@@ -147,9 +147,16 @@ async function* anonymousGzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
   }
 }
 
-/** Header, little-endian, with the four empty extension bytes after it. */
-function encodeHeader(content: NiftiContent, datatype: number, description: string, path: string): Uint8Array {
-  const { grid, geometryFrom } = content
+/**
+ * Header, little-endian, with the four empty extension bytes after it; NIfTI-1 where the grid fits. `datatype` is NIfTI's
+ * code, `path` for messages.
+ */
+export function encodeHeader(
+  { grid, geometryFrom }: Pick<NiftiContent, 'grid' | 'geometryFrom'>,
+  datatype: number,
+  description: string,
+  path: string,
+): Uint8Array {
   const source = geometryFrom && recognise(geometryFrom)
   const geometry = geometryFrom && source ? rawGeometry(geometryFrom) : freshGeometry(grid)
   const [x, y, z] = grid.shape

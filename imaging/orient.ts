@@ -90,7 +90,9 @@ export function reorient(volume: Volume, to: Grid): Volume {
     return lazyVolume(to, async function* (): AsyncGenerator<Slab> {
       for await (const slab of volume.slabs()) {
         const shape: Shape3 = [volume.grid.shape[0], volume.grid.shape[1], slab.planes]
-        yield { ...slab, voxels: permute(slab.voxels, shape, from, flipped) }
+        const voxels = permute(slab.voxels, shape, from, flipped)
+        slab.release?.()
+        yield { z: slab.z, planes: slab.planes, voxels, release: () => {} }
       }
     })
   }

@@ -2,7 +2,7 @@
 
 import type { Grid, Shape3, Slab, Volume } from '../pipeline/stage.ts'
 import { translated } from './affine.ts'
-import { lazyVolume, slabPlanes, slabsOf } from './volume.ts'
+import { lazyVolume, SlabMemory, slabPlanes, slabsOf } from './volume.ts'
 
 /**
  * What the new voxels are. `constant`: a value. `edge`: the nearest voxel. `minimum`: the least value of the line along
@@ -42,8 +42,10 @@ export function pad(volume: Volume, padding: Padding, mode: PadMode, value = 0):
   if (mode === 'constant') return lazyVolume(grid, () => constantSlabs(volume, grid, before, value))
   return lazyVolume(grid, async function* (): AsyncGenerator<Slab> {
     const voxels = new Float32Array(grid.shape[0] * grid.shape[1] * grid.shape[2])
-    for await (const slab of volume.slabs())
+    for await (const slab of volume.slabs()) {
       place(slab, volume.grid.shape, voxels, grid.shape, before, before[2] + slab.z)
+      slab.release?.()
+    }
     fillRows(voxels, grid.shape, volume.grid.shape, before, mode)
     fillColumns(voxels, grid.shape, volume.grid.shape, before, mode)
     fillPlanes(voxels, grid.shape, volume.grid.shape, before, mode)
@@ -52,20 +54,22 @@ export function pad(volume: Volume, padding: Padding, mode: PadMode, value = 0):
 }
 
 async function* constantSlabs(volume: Volume, grid: Grid, before: Shape3, value: number): AsyncGenerator<Slab> {
-  const plane = grid.shape[0] * grid.shape[1]
+  const memory = new SlabMemory()
   const step = slabPlanes(grid)
-  const blank = (planes: number): Float32Array => new Float32Array(planes * plane).fill(value)
+  const blank = (z: number, planes: number): Slab => {
+    const slab = memory.slab(z, planes, planes * grid.shape[0] * grid.shape[1])
+    slab.voxels.fill(value)
+    return slab
+  }
   const blanks = function* (from: number, end: number): Generator<Slab> {
-    for (let z = from; z < end; z += step) {
-      const planes = Math.min(step, end - z)
-      yield { z, planes, voxels: blank(planes) }
-    }
+    for (let z = from; z < end; z += step) yield blank(z, Math.min(step, end - z))
   }
   yield* blanks(0, before[2])
   for await (const slab of volume.slabs()) {
-    const voxels = blank(slab.planes)
-    place(slab, volume.grid.shape, voxels, grid.shape, before, 0)
-    yield { z: before[2] + slab.z, planes: slab.planes, voxels }
+    const padded = blank(before[2] + slab.z, slab.planes)
+    place(slab, volume.grid.shape, padded.voxels, grid.shape, before, 0)
+    slab.release?.()
+    yield padded
   }
   yield* blanks(before[2] + volume.grid.shape[2], grid.shape[2])
 }

@@ -53,11 +53,58 @@ export function carryHeader(from: Volume, to: Volume): Volume {
   return header ? ({ ...to, header } as LoadedVolume) : to
 }
 
-/** The same grid, each slab through a function that returns a new array (never its argument changed). */
-export function mapSlabs(volume: Volume, map: (voxels: Float32Array, slab: Slab) => Float32Array): Volume {
-  return lazyVolume(volume.grid, async function* () {
-    for await (const slab of volume.slabs()) yield { ...slab, voxels: map(slab.voxels, slab) }
+/** Writes what becomes of `from` to `to`, of equal length and maybe the same array. */
+export type VoxelWork = (
+  from: Float32Array,
+  to: Float32Array,
+  place: { readonly z: number; readonly planes: number },
+) => Promise<void>
+
+/** The same grid, every voxel through `work`, slab by slab, or box by box where the volume can be read so. */
+export function mapVoxels(volume: Volume, work: VoxelWork): Volume {
+  const { region } = volume
+  const mapped = lazyVolume(volume.grid, async function* () {
+    const memory = new SlabMemory()
+    for await (const slab of volume.slabs()) {
+      // Voxels that live on elsewhere stay as they are.
+      const to = slab.release ? slab : memory.slab(slab.z, slab.planes, slab.voxels.length)
+      await work(slab.voxels, to.voxels, slab)
+      yield to
+    }
   })
+  if (!region) return mapped
+  return {
+    ...mapped,
+    async region(start, shape) {
+      const voxels = await region(start, shape)
+      await work(voxels, voxels, { z: start[2], planes: shape[2] })
+      return voxels
+    },
+  }
+}
+
+/**
+ * Memory for the slabs of one pull. What readers give back is used again, so that a long volume takes no more than a
+ * short one; what they keep stays theirs.
+ */
+export class SlabMemory {
+  readonly #free: Float32Array[] = []
+
+  /** A slab of `count` voxels, not cleared. */
+  slab(z: number, planes: number, count: number): Slab {
+    const at = this.#free.findIndex(({ length }) => length >= count)
+    const memory = at < 0 ? new Float32Array(count) : this.#free.splice(at, 1)[0]!
+    let isReleased = false
+    return {
+      z,
+      planes,
+      voxels: memory.length === count ? memory : memory.subarray(0, count),
+      release: () => {
+        if (!isReleased) this.#free.push(memory)
+        isReleased = true
+      },
+    }
+  }
 }
 
 /** Resident voxels as slabs of a few planes, views and no copies. */
@@ -70,25 +117,35 @@ export function* slabsOf(grid: Grid, voxels: Float32Array): Generator<Slab> {
   }
 }
 
-/** The volume plane by plane, views of its slabs: for walking several volumes of one shape side by side. */
+/**
+ * The volume plane by plane, for walking several volumes of one shape side by side. A plane is good until the next is asked
+ * for.
+ */
 export async function* planesOf(volume: Volume): AsyncGenerator<Float32Array> {
   const plane = volume.grid.shape[0] * volume.grid.shape[1]
   for await (const slab of volume.slabs()) {
     for (let k = 0; k < slab.planes; k++) yield slab.voxels.subarray(k * plane, (k + 1) * plane)
+    slab.release?.()
   }
 }
 
-/** All voxels (z, y, x). Pulls the whole volume unless it is resident; then no copy is made. */
+/** All voxels (z, y, x). Pulls the whole volume unless it is resident; then no copy is made, nor of a single slab. */
 export async function materialise(volume: Volume): Promise<Float32Array> {
   if (volume.resident) return volume.resident
   const plane = volume.grid.shape[0] * volume.grid.shape[1]
-  const voxels = new Float32Array(plane * volume.grid.shape[2])
+  let voxels: Float32Array | undefined
   let next = 0
   for await (const slab of volume.slabs()) {
+    if (slab.release && slab.planes === volume.grid.shape[2]) voxels = slab.voxels
+    voxels ??= new Float32Array(plane * volume.grid.shape[2])
     if (slab.z !== next) throw new Error(`slabs out of order: expected plane ${next}, found ${slab.z}`)
-    voxels.set(slab.voxels, slab.z * plane)
+    if (voxels !== slab.voxels) {
+      voxels.set(slab.voxels, slab.z * plane)
+      slab.release?.()
+    }
     next += slab.planes
   }
-  if (next !== volume.grid.shape[2]) throw new Error(`expected ${volume.grid.shape[2]} planes, found ${next}`)
+  if (!voxels || next !== volume.grid.shape[2])
+    throw new Error(`expected ${volume.grid.shape[2]} planes, found ${next}`)
   return voxels
 }

@@ -151,6 +151,43 @@ export interface Addon extends StoredCalls {
   hasBfloat16(): boolean
   threads(): number
   setThreads(threads: number): void
+  /** Loops over voxels, described in voxels.ts, which calls them. They work on libuv's pool. */
+  decode(
+    raw: Uint8Array,
+    to: Float32Array,
+    type: number,
+    swapped: boolean,
+    slope: number,
+    intercept: number,
+  ): Promise<readonly [count: number, first: number]>
+  /** shape = [source x 3, target x 2, z, low] */
+  samplePlane(
+    planes: readonly Float32Array[],
+    to: Float32Array,
+    map: Float64Array,
+    shape: readonly number[],
+    nearest: boolean,
+    separable: boolean,
+  ): Promise<void>
+  clip(from: Float32Array, to: Float32Array, min: number, max: number, low: number, high: number): Promise<void>
+  mapLabels(
+    from: Float32Array,
+    to: Float32Array,
+    dense: Int16Array,
+    values: Float64Array,
+    classes: Int16Array,
+  ): Promise<number>
+  /** shape = [nx, ny, planes]; gives [low x, y, z, high x, y, z] */
+  searchBox(voxels: Float32Array, shape: readonly number[], threshold: number): Promise<number[] | null>
+  /** shape = [nx, rows] */
+  countCandidates(
+    label: Float32Array,
+    image: Float32Array | null,
+    shape: readonly number[],
+    threshold: number,
+    foreground: Float64Array,
+    background: Float64Array,
+  ): Promise<void>
   /** Not cleared. */
   allocate(bytes: number): ArrayBuffer
   release(buffer: ArrayBuffer): void

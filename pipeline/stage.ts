@@ -15,11 +15,16 @@ export interface Grid {
 /** Extents along x, y, z. */
 export type Shape3 = readonly [x: number, y: number, z: number]
 
-/** Some consecutive z planes; `voxels` is (planes, y, x), x fastest, and belongs to whoever pulled it. */
+/** Some consecutive z planes; `voxels` is (planes, y, x), x fastest. */
 export interface Slab {
   readonly z: number
   readonly planes: number
   readonly voxels: Float32Array
+  /**
+   * There where the voxels belong to whoever pulled them: they may be overwritten, kept, or given back by calling this, after
+   * which they are a later slab's. Without it they live on elsewhere and stay as they are.
+   */
+  readonly release?: () => void
 }
 
 /**

@@ -40,6 +40,10 @@ const instructionSets = [
   { ending: 'avx512bf16.cc', arch: 'x64', flags: [...avx512, '-mavx512bf16'] },
 ]
 
+/** Voxels are the same bits on every processor: a multiplication and an addition must not become one rounding. */
+const imagingFolder = join(sourceFolder, 'imaging')
+const imagingFlags = ['-ffp-contract=off']
+
 /** How the addon is linked: Node brings the functions of Node-API. */
 const addonLinkFlags = ['-shared', ...(isMac ? ['-undefined', 'dynamic_lookup'] : ['-static-libgcc'])]
 
@@ -83,7 +87,13 @@ export async function buildAddon({
     .map(({ source, set }) => ({
       source,
       object: join(outputFolder, relative(nativeFolder, source).replaceAll(/[/\\]/g, '.').replace(/\.cc$/, '.o')),
-      flags: [...common, ...(set?.flags ?? []), ...flags, ...includeFolders.map(folder => `-I${folder}`)],
+      flags: [
+        ...common,
+        ...(set?.flags ?? []),
+        ...(source.startsWith(imagingFolder) ? imagingFlags : []),
+        ...flags,
+        ...includeFolders.map(folder => `-I${folder}`),
+      ],
     }))
   const objects = all.filter(({ source }) => includes(source))
 

@@ -1,8 +1,7 @@
 /** Limits and rescales intensities. */
 
 import type { FromSchema } from 'json-schema-to-ts'
-import { clipTo } from '../imaging/intensity.ts'
-import { mapSlabs } from '../imaging/volume.ts'
+import { clip as clipTo } from '../imaging/intensity.ts'
 import { planMap } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Sample, Stage } from '../pipeline/stage.ts'
@@ -42,9 +41,7 @@ export const clip: Stage<FromSchema<typeof schema>> = {
     if (low >= high)
       throw new PipelineError('ERR_DEFINITION', `clip: expected to[0] < to[1], found ${low} and ${high}`, { to })
     const range = { min, max, to: [low, high] as const }
-    return perItem<Sample, Sample>('clip', sample =>
-      withVolumes(sample, ['image'], volume => mapSlabs(volume, voxels => clipTo(voxels, range))),
-    )
+    return perItem<Sample, Sample>('clip', sample => withVolumes(sample, ['image'], volume => clipTo(volume, range)))
   },
   plan: (_options, plan) => withPlans(plan, ['image'], planMap),
 }

@@ -1,10 +1,11 @@
 /** Turns the values of a label file into class indices, and refuses values that mean nothing. */
 
 import type { FromSchema } from 'json-schema-to-ts'
-import { mapSlabs } from '../imaging/volume.ts'
+import { mapVoxels } from '../imaging/volume.ts'
+import { classesOf, mapLabels } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { planMap } from '../imaging/volume-plan.ts'
-import type { Sample, Slab, Stage } from '../pipeline/stage.ts'
+import type { Sample, Stage, Volume } from '../pipeline/stage.ts'
 import { keys, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
 import { withPlans } from './plans.ts'
@@ -54,7 +55,7 @@ export const mapLabel: Stage<Options> = {
     const table = classTable(options)
     return perItem<Sample, Sample>('map-label', sample =>
       withVolumes(sample, options.keys, (volume, key) =>
-        mapSlabs(volume, (voxels, slab) => mapToClasses(voxels, table, slab, sample.case[key] ?? sample.case.id)),
+        mapToClasses(volume, table, sample.case[key] ?? sample.case.id),
       ),
     )
   },
@@ -90,42 +91,21 @@ export function classTable({ map, divide, classes }: Pick<Options, 'map' | 'divi
   return new Map(entries.filter(([, index]) => index < classes))
 }
 
-/** A new array of class indices. ERR_LABEL for the first value without a class, with how often it occurs in the slab. */
-export function mapToClasses(
-  voxels: Float32Array,
-  table: ClassTable,
-  { z, planes }: Pick<Slab, 'z' | 'planes'>,
-  path: string,
-): Float32Array {
-  const classes = new Float32Array(voxels.length)
-  // Labels come in runs: the table is asked where the value changes.
-  let value = 0
-  let index = table.get(0)
-  for (let i = 0; i < voxels.length; i++) {
-    const next = voxels[i]!
-    if (next !== value) {
-      value = next
-      index = table.get(next)
-    }
-    if (index === undefined) refuse(voxels, value, table, { z, planes }, path)
-    classes[i] = index
-  }
-  return classes
-}
-
-function refuse(
-  voxels: Float32Array,
-  value: number,
-  table: ClassTable,
-  { z, planes }: Pick<Slab, 'z' | 'planes'>,
-  path: string,
-): never {
-  const count = voxels.reduce((sum, other) => sum + (Object.is(other, value) ? 1 : 0), 0)
-  const known = [...table.keys()]
-  const expected = known.length > 12 ? `whole numbers from ${known[0]} to ${known.at(-1)}` : known.join(', ')
-  throw new PipelineError(
-    'ERR_LABEL',
-    `${path}: expected label values ${expected}, found ${value} in ${count} voxels of planes ${z} to ${z + planes - 1}; correct the file, or say in "map" what it means`,
-    { path, value, count },
-  )
+/** Class indices. ERR_LABEL for the first value without a class, with how often it occurs in the slab. */
+export function mapToClasses(volume: Volume, table: ClassTable, path: string): Volume {
+  const classes = classesOf(table)
+  return mapVoxels(volume, async (from, to, { z, planes }) => {
+    const first = await mapLabels(from, to, classes)
+    if (first < 0) return
+    // What lies before it may be overwritten, and holds other values.
+    const value = from[first]!
+    const count = from.subarray(first).reduce((sum, other) => sum + (Object.is(other, value) ? 1 : 0), 0)
+    const known = [...table.keys()]
+    const expected = known.length > 12 ? `whole numbers from ${known[0]} to ${known.at(-1)}` : known.join(', ')
+    throw new PipelineError(
+      'ERR_LABEL',
+      `${path}: expected label values ${expected}, found ${value} in ${count} voxels of planes ${z} to ${z + planes - 1}; correct the file, or say in "map" what it means`,
+      { path, value, count },
+    )
+  })
 }

@@ -1,4 +1,5 @@
-// The border to JavaScript: typed arrays and numbers in, their sizes checked, a kernel called. Nothing here computes.
+// The border to JavaScript: typed arrays and numbers in, their sizes checked, a kernel called. Nothing here computes. That
+// of the voxel loops is imaging-addon.cc.
 //
 // Callers (native/kernels/*.ts) explain wrong shapes to people; what is checked here keeps a wrong call from touching
 // memory that is not its own. Every C++ exception becomes a JavaScript one.
@@ -16,6 +17,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "imaging-addon.h"
 #include "kernels/table.h"
 #include "scratch.h"
 #include "stored-calls.h"
@@ -374,6 +376,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   set("allocate", allocate);
   set("release", release);
   add_stored_calls(env, exports);
+  add_imaging(env, exports);
   return exports;
 }
 

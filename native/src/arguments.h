@@ -1,4 +1,4 @@
-// What JavaScript hands over, checked: typed arrays of a size, whole numbers in a range. Included by addon.cc alone.
+// What JavaScript hands over, checked: typed arrays of a size, whole numbers in a range. Included by addon.cc and imaging-addon.cc alone.
 #pragma once
 
 #include <napi.h>
@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "scratch.h"
 #include "thread-pool.h"
@@ -33,14 +34,28 @@ class Arguments {
  public:
   Arguments(const Napi::CallbackInfo& info, const char* op) : info_(info), op_(op) {}
 
-  float* floats(int i, const char* name, int64_t size) const {
-    return static_cast<float*>(array(i, name, size, napi_float32_array, "Float32Array"));
+  float* floats(int i, const char* name, int64_t size) const { return floats(info_[i], name, size); }
+  float* floats(Napi::Value value, const char* name, int64_t size) const {
+    return static_cast<float*>(array(value, name, size, napi_float32_array, "Float32Array"));
+  }
+  uint8_t* bytes(int i, const char* name, int64_t size) const {
+    return static_cast<uint8_t*>(array(info_[i], name, size, napi_uint8_array, "Uint8Array"));
+  }
+  int16_t* shorts(int i, const char* name, int64_t size) const {
+    return static_cast<int16_t*>(array(info_[i], name, size, napi_int16_array, "Int16Array"));
   }
   int32_t* integers(int i, const char* name, int64_t size) const {
-    return static_cast<int32_t*>(array(i, name, size, napi_int32_array, "Int32Array"));
+    return static_cast<int32_t*>(array(info_[i], name, size, napi_int32_array, "Int32Array"));
   }
   double* doubles(int i, const char* name, int64_t size) const {
-    return static_cast<double*>(array(i, name, size, napi_float64_array, "Float64Array"));
+    return static_cast<double*>(array(info_[i], name, size, napi_float64_array, "Float64Array"));
+  }
+  // Of a typed array, whatever it holds; 0 for anything else.
+  int64_t length(int i) const {
+    size_t length = 0;
+    if (!info_[i].IsTypedArray() || napi_get_typedarray_info(info_.Env(), info_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
+      return 0;
+    return static_cast<int64_t>(length);
   }
   // Any numbers as their bytes, on a boundary of `alignment`.
   uint8_t* bytes(int i, const char* name, int64_t size, int64_t alignment) const {
@@ -92,6 +107,16 @@ class Arguments {
     }
     return result;
   }
+  // The elements of an array, each read once.
+  std::vector<Napi::Value> list(int i, const char* name, uint32_t most) const {
+    if (!info_[i].IsArray()) fail(info_.Env(), std::string(op_) + ": " + name + " is not an array");
+    const Napi::Array array = info_[i].As<Napi::Array>();
+    const uint32_t length = array.Length();
+    if (length > most) fail(info_.Env(), std::string(op_) + ": " + name + " has too many elements");
+    std::vector<Napi::Value> values;
+    for (uint32_t k = 0; k < length; k++) values.push_back(array[k]);
+    return values;
+  }
   Napi::Env env() const { return info_.Env(); }
 
  private:
@@ -102,13 +127,13 @@ class Arguments {
     return static_cast<int>(value);
   }
 
-  void* array(int i, const char* name, int64_t size, napi_typedarray_type type, const char* type_name) const {
-    if (!info_[i].IsTypedArray() || info_[i].As<Napi::TypedArray>().TypedArrayType() != type)
+  void* array(Napi::Value value, const char* name, int64_t size, napi_typedarray_type type, const char* type_name) const {
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
       fail(info_.Env(), std::string(op_) + ": " + name + " is not a " + type_name);
     size_t length = 0;
     void* data = nullptr;
     // Asked of the array itself: memory shared between threads is not an ArrayBuffer, and only that fact is in the way.
-    if (napi_get_typedarray_info(info_.Env(), info_[i], nullptr, &length, &data, nullptr, nullptr) != napi_ok)
+    if (napi_get_typedarray_info(info_.Env(), value, nullptr, &length, &data, nullptr, nullptr) != napi_ok)
       fail(info_.Env(), std::string(op_) + ": " + name + " cannot be read");
     if (static_cast<int64_t>(length) != size)
       fail(info_.Env(), std::string(op_) + ": " + name + " has " + std::to_string(length) + " elements, its shape says " +

@@ -3,12 +3,12 @@
 import { crop } from '../../../imaging/crop.ts'
 import { flip, rotate90 } from '../../../imaging/flip-rotate.ts'
 import { foregroundBox } from '../../../imaging/foreground.ts'
-import { clipTo } from '../../../imaging/intensity.ts'
+import { clip } from '../../../imaging/intensity.ts'
 import { openNifti } from '../../../imaging/nifti-read.ts'
 import { pad, paddingTo } from '../../../imaging/pad.ts'
 import { resample } from '../../../imaging/resample.ts'
 import { spacedGrid } from '../../../imaging/spacing.ts'
-import { mapSlabs, materialise, residentVolume } from '../../../imaging/volume.ts'
+import { materialise, residentVolume } from '../../../imaging/volume.ts'
 import type { Sample, Shape3, Volume } from '../../../pipeline/stage.ts'
 import type { Augmentation } from '../../../stages/augment.ts'
 import type { CropDraw } from '../../../stages/crop.ts'
@@ -28,8 +28,11 @@ export const transformChecks: readonly Check[] = [
     unit: 'of the new range',
     tolerance: 1e-6,
     run: references =>
-      overCases(references.index.clips, 'ranges', ({ input, values, min, max, to }) =>
-        maxDifference(clipTo(references.volume(input).voxels, { min, max, to }), references.volume(values).voxels),
+      overCases(references.index.clips, 'ranges', async ({ input, values, min, max, to }) =>
+        maxDifference(
+          await materialise(clip(volumeOf(references, input), { min, max, to })),
+          references.volume(values).voxels,
+        ),
       ),
   },
   {
@@ -199,9 +202,7 @@ function prefixOf(references: References) {
     const { source, prefix } = references.index
     const scan = (await openNifti(references.scan(source!.image))).volume
     const grid = spacedGrid(scan.grid, spacingOfReference(references))
-    const clipped = mapSlabs(resample(scan, grid, 'linear'), voxels =>
-      clipTo(voxels, { min: -1000, max: 500, to: [0, 1] }),
-    )
+    const clipped = clip(resample(scan, grid, 'linear'), { min: -1000, max: 500, to: [0, 1] })
     const box = await foregroundBox(clipped)
     const padding = paddingTo(box.shape, references.array(prefix!.image).shape.slice(-3) as unknown as Shape3)
     const resampledLabel = resample((await openNifti(references.scan(source!.label))).volume, grid, 'nearest')

@@ -1,0 +1,261 @@
+/**
+ * The bytes of a file's voxels, in pieces or by place, inflated where the file is gzipped. Truncation, wrong checksums,
+ * files that change meanwhile and streams that inflate without end are errors.
+ */
+
+import { createReadStream } from 'node:fs'
+import { open, stat, type FileHandle } from 'node:fs/promises'
+import { pipeline, type Readable } from 'node:stream'
+import { createGunzip, type ZlibOptions } from 'node:zlib'
+import { messageOf, PipelineError } from '../pipeline/errors.ts'
+
+/** What tells one state of a file from another. */
+export interface Fingerprint {
+  readonly size: number
+  readonly modifiedNs: bigint
+}
+
+/** Where the voxels lie, and in which state the file was when its header was read. */
+export interface StoredBytes {
+  readonly path: string
+  readonly isCompressed: boolean
+  /** Before the voxels, inflated. */
+  readonly offset: number
+  /** Of the voxels, inflated. */
+  readonly bytes: number
+  readonly fingerprint: Fingerprint
+}
+
+/** What the disk gives at once, and the inflater. */
+const chunkBytes = 1 << 18
+
+/**
+ * Bytes of a gzip stream behind the last voxel that are inflated for the sake of the checksum. Extensions of the header
+ * lie in front, and files of several volumes are refused: what may lie there is padding.
+ */
+const mostTrailingBytes = 16 << 20
+
+/** ERR_FILE where there is no file. */
+export async function fingerprintOf(path: string): Promise<Fingerprint> {
+  try {
+    const { size, mtimeNs } = await stat(path, { bigint: true })
+    return { size: Number(size), modifiedNs: mtimeNs }
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+/**
+ * Consecutive pieces of `pieceBytes`, the last one shorter; each is good until the next is asked for. The next piece is
+ * read or inflated while the reader works. The last one comes when all has been checked: length, checksum, and that the
+ * file is still the one that was opened.
+ */
+export async function* piecesOf(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const pieces = source.isCompressed ? inflatedPieces(source, pieceBytes) : plainPieces(source, pieceBytes)
+  let left = source.bytes
+  try {
+    for await (const piece of pieces) {
+      left -= piece.length
+      if (left === 0) await expectUnchanged(source)
+      yield piece
+    }
+  } catch (error) {
+    // Whatever is wrong with the bytes of a file that somebody writes to, that is the reason.
+    await expectUnchanged(source)
+    throw unreadable(source.path, error)
+  }
+}
+
+/** Runs `work` with the opened file, which must not be gzipped; ERR_FILE where it has changed by the end. */
+export async function withFile<T>(source: StoredBytes, work: (read: ReadAt) => Promise<T>): Promise<T> {
+  try {
+    const file = await open(source.path)
+    try {
+      const result = await work((at, to) => readFully(file, source, at, to))
+      await expectUnchanged(source)
+      return result
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    await expectUnchanged(source)
+    throw unreadable(source.path, error)
+  }
+}
+
+/** Fills `to` with the bytes from `at` on, counted from the first voxel. */
+export type ReadAt = (at: number, to: Uint8Array) => Promise<void>
+
+async function readFully(file: FileHandle, source: StoredBytes, at: number, to: Uint8Array): Promise<void> {
+  for (let filled = 0; filled < to.length;) {
+    const { bytesRead } = await file.read(to, filled, to.length - filled, source.offset + at + filled)
+    if (bytesRead === 0) throw truncated(source, at + filled)
+    filled += bytesRead
+  }
+}
+
+async function* plainPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const file = await open(source.path)
+  const buffers = [new Uint8Array(pieceBytes), new Uint8Array(source.bytes > pieceBytes ? pieceBytes : 0)]
+  const read = async (at: number): Promise<Uint8Array> => {
+    const piece = buffers[(at / pieceBytes) % 2]!.subarray(0, Math.min(pieceBytes, source.bytes - at))
+    await readFully(file, source, at, piece)
+    return piece
+  }
+  let reading = read(0)
+  try {
+    for (let at = 0; at < source.bytes; at += pieceBytes) {
+      const piece = await reading
+      if (at + pieceBytes < source.bytes) {
+        reading = read(at + pieceBytes)
+        reading.catch(() => {}) // told where it is awaited
+      }
+      yield piece
+    }
+  } finally {
+    await reading.catch(() => {})
+    await file.close()
+  }
+}
+
+/** Always in the same memory. The last piece is held back until gzip's checksum has spoken. */
+async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(pieceBytes)
+  const stream = inflated(source.path, Math.ceil(pieceBytes / chunkBytes))
+  let skip = source.offset
+  let trailing = 0
+  let filled = 0
+  let delivered = 0
+  const lastPiece = (): boolean => delivered + filled === source.bytes
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      let at = Math.min(skip, chunk.length)
+      skip -= at
+      while (at < chunk.length && !lastPiece()) {
+        const part = chunk.subarray(at, at + Math.min(buffer.length - filled, source.bytes - delivered - filled))
+        buffer.set(part, filled)
+        filled += part.length
+        at += part.length
+        if (filled === buffer.length && !lastPiece()) {
+          yield buffer
+          delivered += filled
+          filled = 0
+        }
+      }
+      trailing += chunk.length - at
+      if (trailing > mostTrailingBytes) throw endless(source)
+    }
+  } finally {
+    stream.destroy()
+  }
+  if (!lastPiece()) throw truncated(source, delivered + filled)
+  yield buffer.subarray(0, filled)
+}
+
+/**
+ * The inflated file in chunks, up to `ahead` of them inflated before they are asked for. An error of either stream
+ * arrives at the reader, and whoever stops reading closes the file.
+ */
+function inflated(path: string, ahead: number): Readable {
+  // Chunk by chunk: as a stream of bytes, what waits would be joined, in memory of its own, when it is read.
+  const chunkwise = { readableObjectMode: true, readableHighWaterMark: Math.max(1, ahead) }
+  const gunzip = createGunzip({ chunkSize: chunkBytes, ...chunkwise } as ZlibOptions)
+  pipeline(createReadStream(path, { highWaterMark: chunkBytes }), gunzip, () => {
+    // Reported where the stream is read.
+  })
+  return gunzip
+}
+
+/** The first `count` bytes, inflated where the file is gzipped; fewer where the file ends. */
+export async function firstBytes(path: string, count: number): Promise<Uint8Array> {
+  const raw = await firstRawBytes(path, count)
+  if (!isGzip(raw)) return raw
+  const bytes = new Uint8Array(count)
+  let filled = 0
+  const stream = inflated(path, 1)
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      const part = chunk.subarray(0, count - filled)
+      bytes.set(part, filled)
+      filled += part.length
+      if (filled === count) break
+    }
+  } catch (error) {
+    throw unreadable(path, error)
+  } finally {
+    stream.destroy()
+  }
+  return bytes.subarray(0, filled)
+}
+
+/** As they are on the disk. */
+export async function firstRawBytes(path: string, count: number): Promise<Uint8Array> {
+  try {
+    const file = await open(path)
+    try {
+      const bytes = new Uint8Array(count)
+      let filled = 0
+      for (let read = 1; read > 0 && filled < count; filled += read) {
+        read = (await file.read(bytes, filled, count - filled, filled)).bytesRead
+      }
+      return bytes.subarray(0, filled)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b
+}
+
+async function expectUnchanged({ path, fingerprint }: StoredBytes): Promise<void> {
+  const now = await fingerprintOf(path)
+  if (now.size === fingerprint.size && now.modifiedNs === fingerprint.modifiedNs) return
+  const dated = ({ size, modifiedNs }: Fingerprint): string =>
+    `${size} bytes of ${new Date(Number(modifiedNs / 1_000_000n)).toISOString()}`
+  throw new PipelineError(
+    'ERR_FILE',
+    `${path}: has changed while it was being read: expected ${dated(fingerprint)} as when it was opened, found ${dated(now)}; let whatever writes it end, then run again`,
+    { path, reason: 'changed', size: fingerprint.size, found: now.size },
+  )
+}
+
+function truncated({ path, bytes }: StoredBytes, found: number): PipelineError {
+  return new PipelineError(
+    'ERR_FILE',
+    `${path}: expected ${bytes} bytes of voxels, found ${found}; the file is truncated`,
+    { path, expected: bytes, found },
+  )
+}
+
+function endless({ path, bytes }: StoredBytes): PipelineError {
+  return new PipelineError(
+    'ERR_FILE',
+    `${path}: expected the file to end with its ${bytes} bytes of voxels, found more than ${mostTrailingBytes} bytes behind them and stopped inflating; its header is damaged, or the file is not what it says`,
+    { path, expected: bytes },
+  )
+}
+
+/** What the system or zlib said, in words that help. */
+export function unreadable(path: string, error: unknown): unknown {
+  if (error instanceof PipelineError) return error
+  const { code } = error as NodeJS.ErrnoException
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'expected a file, found nothing there; check the path, or whether the file was moved while the run went on',
+    EISDIR: 'expected a NIfTI file, found a directory; name the file in it',
+    EACCES: 'cannot be read: permission denied; give this user read access',
+    EPERM: 'cannot be read: permission denied; give this user read access',
+    Z_BUF_ERROR: 'the gzip stream ends in the middle; the file is truncated, copy it again',
+    Z_DATA_ERROR: `the gzip stream is damaged (${messageOf(error)}); copy the file again`,
+  }
+  if (code === undefined) return error
+  return new PipelineError(
+    'ERR_FILE',
+    `${path}: ${reasons[code] ?? `cannot be read: ${messageOf(error)}`}`,
+    { path, reason: code },
+    { cause: error },
+  )
+}

@@ -1,0 +1,226 @@
+// The border to JavaScript for the voxel loops. Everything is checked before it is queued; the work runs on libuv's pool and
+// its promise settles on the thread that asked. Until then the arrays are held, and must keep their memory: whoever
+// detaches or shrinks one meanwhile takes it from under the work.
+
+#include "imaging-addon.h"
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "arguments.h"
+#include "imaging/decode.h"
+#include "imaging/resample.h"
+#include "imaging/search.h"
+#include "imaging/values.h"
+
+namespace {
+
+// `Result` is what the work gives, `settle` makes of it what JavaScript gets, or throws.
+template <class Result>
+class Job : public Napi::AsyncWorker {
+ public:
+  using Work = std::function<Result()>;
+  using Settle = std::function<Napi::Value(Napi::Env, const Result&)>;
+
+  Job(Napi::Env env, const char* op, Work work, Settle settle)
+      : AsyncWorker(env, op), op_(op), work_(std::move(work)), settle_(std::move(settle)), deferred_(env) {}
+
+  void hold(Napi::Value array) { held_.push_back(Napi::Persistent(array.As<Napi::Object>())); }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override { result_ = work_(); }
+  void OnOK() override {
+    unless_ending([&] {
+      try {
+        deferred_.Resolve(settle_(Env(), result_));
+      } catch (const Napi::Error& error) {
+        deferred_.Reject(error.Value());
+      }
+    });
+  }
+  void OnError(const Napi::Error& error) override {
+    unless_ending([&] { deferred_.Reject(Napi::Error::New(Env(), std::string(op_) + ": " + error.Message()).Value()); });
+  }
+
+ private:
+  // A JavaScript thread that is being ended can neither settle a promise nor hear why not.
+  template <class Body>
+  static void unless_ending(Body&& body) {
+    try {
+      body();
+    } catch (const Napi::Error&) {
+    }
+  }
+
+  const char* op_;
+  Work work_;
+  Settle settle_;
+  Result result_{};
+  Napi::Promise::Deferred deferred_;
+  std::vector<Napi::ObjectReference> held_;
+};
+
+template <class Result>
+Napi::Value queue(const Arguments& a, const char* op, const std::vector<Napi::Value>& arrays, typename Job<Result>::Work work,
+                  typename Job<Result>::Settle settle) {
+  auto job = std::make_unique<Job<Result>>(a.env(), op, std::move(work), std::move(settle));
+  for (const Napi::Value array : arrays)
+    if (array.IsTypedArray()) job->hold(array);
+  const Napi::Promise promise = job->promise();
+  job->Queue();
+  job.release();  // it deletes itself when it is done
+  return promise;
+}
+
+Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
+
+Napi::Array pair(Napi::Env env, double first, double second) {
+  Napi::Array values = Napi::Array::New(env, 2);
+  values[uint32_t{0}] = first;
+  values[uint32_t{1}] = second;
+  return values;
+}
+
+// (raw, to, type, swapped, slope, intercept) -> [values that are not finite, the first of them or -1]
+Napi::Value decode(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "decoding";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    const int type = a.count(2, "type", 0);
+    if (type >= ctflow::kStoredTypes) fail(a.env(), "decoding: no such type of voxels: " + std::to_string(type));
+    ctflow::Decoding call{static_cast<ctflow::Stored>(type), a.flag(3), a.number(4, "slope"), a.number(5, "intercept"), a.length(1), nullptr, nullptr};
+    call.to = a.floats(1, "to", call.count);
+    call.raw = a.bytes(0, "raw", a.product({call.count, ctflow::stored_bytes(call.type)}));
+    return queue<ctflow::NotFinite>(
+        a, kOp, {info[0], info[1]}, [call] { return ctflow::decode(call); },
+        [](Napi::Env env, const ctflow::NotFinite& found) {
+          return pair(env, static_cast<double>(found.count), static_cast<double>(found.first));
+        });
+  });
+}
+
+// (planes, to, map, [source x 3, target x 2, z, low], nearest, separable)
+Napi::Value sample_plane(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "resampling";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[7] = {1, 1, 1, 1, 1, 0, 0};
+    int v[7];
+    a.counts(3, "shape", 7, kLeast, v);
+    ctflow::PlaneSampling call{{}, {v[0], v[1], v[2]}, {v[3], v[4]}, v[5], a.flag(4), a.flag(5), v[6], 0, nullptr, nullptr};
+    // Reading the list may run JavaScript: nobody's memory is looked at before.
+    std::vector<Napi::Value> arrays = a.list(0, "planes", 1 << 20);
+    const auto planes = std::make_shared<std::vector<const float*>>();
+    for (const Napi::Value plane : arrays) planes->push_back(a.floats(plane, "a plane", a.product({v[0], v[1]})));
+    const double* const map = a.doubles(2, "map", 12);
+    for (int i = 0; i < 12; i++) call.map[i] = map[i];
+    call.count = static_cast<int>(planes->size());
+    call.planes = planes->data();
+    call.to = a.floats(1, "to", a.product({v[3], v[4]}));
+    arrays.push_back(info[1]);
+    return queue<bool>(
+        a, kOp, arrays, [call, planes] { return ctflow::sample_plane(call); },
+        [call](Napi::Env env, bool complete) {
+          if (!complete)
+            fail(env, "resampling: plane " + std::to_string(call.z) + " needs more than the planes " + std::to_string(call.low) + " to " +
+                          std::to_string(call.low + call.count - 1));
+          return undefined(env);
+        });
+  });
+}
+
+// (from, to, min, max, low, high)
+Napi::Value clip(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "clipping";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    ctflow::Clipping call{a.number(2, "min"), a.number(3, "max"), a.number(4, "low"), a.number(5, "high"), a.length(0), nullptr, nullptr};
+    call.from = a.floats(0, "from", call.count);
+    call.to = a.floats(1, "to", call.count);
+    return queue<bool>(
+        a, kOp, {info[0], info[1]}, [call] { return ctflow::clip(call), true; }, [](Napi::Env env, bool) { return undefined(env); });
+  });
+}
+
+// (from, to, dense, values, classes) -> the first value without a class, or -1
+Napi::Value map_labels(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "mapping labels";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    const int64_t others = a.length(3);
+    if (others > (1 << 20)) fail(a.env(), "mapping labels: too many values");
+    ctflow::Mapping call{a.shorts(2, "dense", ctflow::kDenseClasses),
+                         static_cast<int>(others),
+                         a.doubles(3, "values", others),
+                         a.shorts(4, "classes", others),
+                         a.length(0),
+                         nullptr,
+                         nullptr};
+    call.from = a.floats(0, "from", call.count);
+    call.to = a.floats(1, "to", call.count);
+    return queue<int64_t>(
+        a, kOp, {info[0], info[1], info[2], info[3], info[4]}, [call] { return ctflow::map_labels(call); },
+        [](Napi::Env env, int64_t first) { return Napi::Number::New(env, static_cast<double>(first)); });
+  });
+}
+
+// (voxels, [nx, ny, planes], threshold) -> [low x, y, z, high x, y, z], both inside, or null
+Napi::Value search_box(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "search for the foreground";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[3] = {1, 1, 1};
+    int v[3];
+    a.counts(1, "shape", 3, kLeast, v);
+    ctflow::BoxSearch call{v[0], v[1], v[2], a.number(2, "threshold"), nullptr, {}, {}};
+    call.voxels = a.floats(0, "voxels", a.product({v[0], v[1], v[2]}));
+    using Box = std::pair<bool, ctflow::BoxSearch>;
+    return queue<Box>(
+        a, kOp, {info[0]},
+        [call]() mutable {
+          const bool found = ctflow::search_box(call);
+          return Box(found, call);
+        },
+        [](Napi::Env env, const Box& box) -> Napi::Value {
+          if (!box.first) return env.Null();
+          Napi::Array ends = Napi::Array::New(env, 6);
+          for (uint32_t axis = 0; axis < 3; axis++) {
+            ends[axis] = static_cast<double>(box.second.low[axis]);
+            ends[axis + 3] = static_cast<double>(box.second.high[axis]);
+          }
+          return ends;
+        });
+  });
+}
+
+// (label, image or null, [nx, rows], threshold, foreground, background)
+Napi::Value count_candidates(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "counting candidates";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[2] = {1, 1};
+    int v[2];
+    a.counts(2, "shape", 2, kLeast, v);
+    const int64_t size = a.product({v[0], v[1]});
+    const ctflow::CandidateCount call{v[0],
+                                      v[1],
+                                      a.number(3, "threshold"),
+                                      a.floats(0, "label", size),
+                                      a.is_null(1) ? nullptr : a.floats(1, "image", size),
+                                      a.doubles(4, "foreground", v[0]),
+                                      a.doubles(5, "background", v[0])};
+    return queue<bool>(
+        a, kOp, {info[0], info[1], info[4], info[5]}, [call] { return ctflow::count_candidates(call), true; },
+        [](Napi::Env env, bool) { return undefined(env); });
+  });
+}
+
+}  // namespace
+
+void add_imaging(Napi::Env env, Napi::Object exports) {
+  const auto set = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, call, name));
+  };
+  set("decode", decode);
+  set("samplePlane", sample_plane);
+  set("clip", clip);
+  set("mapLabels", map_labels);
+  set("searchBox", search_box);
+  set("countCandidates", count_candidates);
+}
