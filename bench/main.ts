@@ -33,6 +33,7 @@ const benches: Readonly<Record<string, Measure>> = {
     results.forEach(tell)
     return results
   },
+  cache: async (tell, select) => runBench(select({ trials: (await import('./cache.ts')).trials }), tell),
   metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
 }
 

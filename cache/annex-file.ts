@@ -65,7 +65,7 @@ export async function openAnnex(
 
 async function readPart(path: string, position: number, length: number): Promise<Buffer> {
   const file = await open(path, 'r').catch(() => undefined)
-  if (!file) throw damaged(path, 'it is gone')
+  if (!file) throw damaged(path, 'it is gone', true)
   try {
     return await readBytes(file, position, length, path)
   } finally {

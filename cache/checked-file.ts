@@ -149,16 +149,21 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position: nu
   }
 }
 
-/** A file that is not what was written. Whoever asked computes anew. */
-export function damaged(path: string, what: string): PipelineError {
+/** A file that is not what was written, or that was removed (`gone`) meanwhile. Whoever asked computes anew. */
+export function damaged(path: string, what: string, gone = false): PipelineError {
   return new PipelineError(
     'ERR_FILE',
     `${path}: this cache entry is damaged (${what}); it is made anew, but see to the disk if that happens again`,
-    { path, damaged: true },
+    { path, damaged: true, gone },
   )
 }
 
 /** Whether a cache's file turned out to be damaged: what was wanted of it must be computed anew. */
 export function isDamaged(error: unknown): boolean {
   return error instanceof PipelineError && error.facts.damaged === true
+}
+
+/** Whether it was only removed, as others do who need the room. */
+export function isGone(error: unknown): boolean {
+  return isDamaged(error) && (error as PipelineError).facts.gone === true
 }

@@ -50,6 +50,7 @@ export class Room {
   #writtenSinceLook = 0
   #lookedAtMs = -Infinity
   #evictedEntries = 0
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(folder: string, options: RoomOptions) {
     this.#folder = folder
@@ -64,17 +65,32 @@ export class Room {
    * Whether a file of about so many bytes would be admitted now. What must go for the limit stays until the file is written;
    * what must go for the disk goes at once.
    */
-  async admits(file: string, bytes: number): Promise<Verdict> {
-    const { verdict, victims, isDiskShort } = await this.#plan(file, bytes, bytes)
-    if (isDiskShort) await this.#remove(victims)
-    return verdict
+  admits(file: string, bytes: number): Promise<Verdict> {
+    return this.#inTurn(async () => {
+      const { verdict, victims, isDiskShort } = await this.#plan(file, bytes, bytes)
+      if (isDiskShort) await this.#remove(victims)
+      return verdict
+    })
   }
 
-  /** Removes what must go for a file that is written but not yet in its place. */
-  async makeRoom(file: string, bytes: number): Promise<Verdict> {
-    const { verdict, victims } = await this.#plan(file, bytes, 0)
-    await this.#remove(victims)
-    return verdict
+  /** Removes what must go for a file that is written but not yet in its place, and counts it as there where it fits. */
+  makeRoom(file: string, bytes: number): Promise<Verdict> {
+    return this.#inTurn(async () => {
+      const { verdict, victims } = await this.#plan(file, bytes, 0)
+      await this.#remove(victims)
+      if (verdict === 'fits') {
+        this.#writtenSinceLook += bytes
+        this.#hold(file, bytes, Date.now())
+      }
+      return verdict
+    })
+  }
+
+  /** One after the other: a plan needs all of what lies there, not half of a look. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => {})
+    return result
   }
 
   async #remove(victims: readonly Held[]): Promise<void> {
@@ -85,11 +101,6 @@ export class Room {
       const paths = [...victim.files.keys()].map(name => join(this.#folder, name))
       await Promise.all(paths.map(path => rm(path, { force: true }).catch(() => {})))
     }
-  }
-
-  noteWritten(file: string, bytes: number): void {
-    this.#writtenSinceLook += bytes
-    this.#hold(file, bytes, Date.now())
   }
 
   noteUse(name: string): void {

@@ -14,7 +14,7 @@ import { messageOf } from '../pipeline/errors.ts'
 import { makeFolder } from '../pipeline/make-folder.ts'
 import type { Annex } from '../pipeline/stage.ts'
 import { annexOf, openAnnex, writeAnnex } from './annex-file.ts'
-import { formatVersion, growFile, isDamaged, type GrowingFile, type Write } from './checked-file.ts'
+import { formatVersion, growFile, isDamaged, isGone, type GrowingFile, type Write } from './checked-file.ts'
 import { Room, temporaryName, type RoomOptions, type Verdict } from './disk-room.ts'
 import { EntryWriter } from './disk-writer.ts'
 import { openEntry, type Entry } from './entry.ts'
@@ -33,7 +33,7 @@ export interface DiskCounts {
   /** Of complete files. */
   readonly bytesWritten: number
   readonly annexBytesRead: number
-  /** Files that were not what had been written, or whose annex was gone. */
+  /** Files that were not what had been written. */
   readonly damaged: number
   /** Entries that had to go for others. */
   readonly evicted: number
@@ -142,7 +142,7 @@ export class DiskTier {
           return await kept.read(offset, length)
         } catch (error) {
           if (!isDamaged(error)) throw error
-          this.#discard(path)
+          if (!isGone(error)) this.#discard(path)
           return (await (anew ??= make().then(annexOf))).read(offset, length)
         }
       },
@@ -196,7 +196,6 @@ export class DiskTier {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
       throw error
     }
-    this.#room.noteWritten(name, file.bytes)
     this.#bytesWritten += file.bytes
     return true
   }

@@ -22,7 +22,8 @@ export async function foregroundBox(volume: Volume, threshold = 0, margin = 0): 
   for await (const { z, planes, voxels, release } of volume.slabs()) {
     const found = await searchBox(voxels, [shape[0], shape[1], planes], threshold)
     release?.()
-    for (let axis = 0; found && axis < 3; axis++) {
+    if (!found) continue
+    for (let axis = 0; axis < 3; axis++) {
       const before = axis === 2 ? z : 0
       low[axis] = Math.min(low[axis]!, before + found.low[axis]!)
       high[axis] = Math.max(high[axis]!, before + found.high[axis]!)

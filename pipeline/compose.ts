@@ -4,22 +4,31 @@ import highland from 'highland'
 import { stageOf } from '../stages/index.ts'
 import { codeOf, type PipelineError } from './errors.ts'
 import type { StageOptions } from './definition.ts'
+import type { Meter } from './meter.ts'
+import { meteredStage } from './metered.ts'
 import type { Context, Item, Transform, Upstream } from './stage.ts'
 
 const unchanged: Transform = source => source
 
-/** The flow after each stage: `flows[i]` is stages 0 to i, one highland transform per stage. */
-export function compose(stages: readonly StageOptions[], context: Context): Transform[] {
+/** The flow after each stage: `flows[i]` is stages 0 to i, one highland transform per stage. `meter` counts their time. */
+export function compose(stages: readonly StageOptions[], context: Context, meter?: Meter): Transform[] {
   const flows: Transform[] = []
   let flow = unchanged
   for (const options of stages) {
-    const stage = stageOf(options.kind)
     const before: Upstream = { flow, stages: stages.slice(0, flows.length) }
-    const transform = stage.create(options, context, before)
-    flow = stage.wraps ? transform : source => transform(before.flow(source))
+    const transform = buildStage(options, context, before, meter)
+    flow = stageOf(options.kind).wraps ? transform : source => transform(before.flow(source))
     flows.push(flow)
   }
   return flows
+}
+
+/** One stage of a flow, with a row of the meter where there is one. */
+export function buildStage(options: StageOptions, context: Context, before: Upstream, meter?: Meter): Transform {
+  const { takes, gives, wraps = false, ...stage } = stageOf(options.kind)
+  if (!meter) return stage.create(options, context, before)
+  const create = (lent: Context, upstream: Upstream): Transform => stage.create(options, lent, upstream)
+  return meteredStage(meter, options.kind, { takes, gives, wraps }, create, context, before)
 }
 
 /** The deterministic part: everything before the first stage whose result depends on the epoch. */

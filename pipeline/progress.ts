@@ -14,6 +14,10 @@ export interface Progress {
   advance(done: number, detail?: string): void
   /** Something was measured: one JSON line in json mode, one line elsewhere. */
   event(name: string, values: Readonly<Record<string, unknown>>, text: string): void
+  /** What is true just now, such as who waits for whom: a line that replaces the one before, where there is a bar. */
+  status(text: string): void
+  /** Where the time of a pass went: one JSON line in json mode, the status where there is one, a line elsewhere. */
+  stages(values: Readonly<Record<string, unknown>>, text: string): void
   close(): void
 }
 
@@ -29,7 +33,7 @@ export function defaultMode(out: NodeJS.WriteStream = process.stderr): ProgressM
   return out.isTTY ? 'tty' : 'plain'
 }
 
-const silent: Progress = { note() {}, begin() {}, advance() {}, event() {}, close() {} }
+const silent: Progress = { note() {}, begin() {}, advance() {}, event() {}, status() {}, stages() {}, close() {} }
 
 function jsonLines(out: NodeJS.WriteStream): Progress {
   const write = (type: string, values: object): void => void out.write(`${toJson({ type, ...values })}\n`)
@@ -43,6 +47,8 @@ function jsonLines(out: NodeJS.WriteStream): Progress {
     advance: (done, detail) =>
       write('advance', { name: current.name, done, total: current.total, ...(detail !== undefined && { detail }) }),
     event: (name, values) => write(name, values),
+    status() {},
+    stages: values => write('stages', values),
     close() {},
   }
 }
@@ -54,6 +60,8 @@ function plainLines(out: NodeJS.WriteStream): Progress {
     begin() {},
     advance() {},
     event: (_name, _values, text) => void out.write(`${text}\n`),
+    status() {},
+    stages: (_values, text) => void (text && out.write(`${text}\n`)),
     close() {},
   }
 }
@@ -66,25 +74,34 @@ function bar(out: NodeJS.WriteStream): Progress {
       hideCursor: true,
       clearOnComplete: true,
       barsize: 24,
+      // A line that is logged takes the place of the bar, which by itself comes back only when it changes.
+      forceRedraw: true,
     },
     Presets.shades_classic,
   )
   let current: SingleBar | undefined
+  let below: SingleBar | undefined
   const line = (text: string): void => {
     bars.log(`${text}\n`)
     bars.update()
   }
+  const status = (text: string): void => {
+    // Under the bar, so not before there is one.
+    if (!current) return
+    if (below) below.update(0, { text })
+    else below = bars.create(1, 0, { text }, { format: '{text}' })
+  }
   return {
     note: line,
     begin(name, total) {
-      if (current) bars.remove(current)
-      current = bars.create(total, 0, { name, detail: '' })
+      // Started again rather than made anew: its place stays, and the time that is left is counted from now.
+      if (current) current.start(total, 0, { name, detail: '' })
+      else current = bars.create(total, 0, { name, detail: '' })
     },
     advance: (done, detail) => current?.update(done, { ...(detail !== undefined && { detail }) }),
     event: (_name, _values, text) => line(text),
-    close() {
-      if (current) bars.remove(current)
-      bars.stop()
-    },
+    status,
+    stages: (_values, text) => status(text),
+    close: () => bars.stop(),
   }
 }

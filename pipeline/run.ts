@@ -2,24 +2,28 @@
 
 import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
+import { stageTimes } from './bottleneck.ts'
 import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { jsonReady } from './json.ts'
 import { openLedger, type RunLedger } from './ledger.ts'
+import { Meter } from './meter.ts'
 import { notice } from './notice.ts'
 import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
+import { reservesOf } from './reserves.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Context, Engine, Ledger } from './stage.ts'
 import { Schedule } from './schedule.ts'
-import { reservesOf } from './reserves.ts'
+import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
 import { CaseBook, type Job, type TaskResult } from './tasks/task.ts'
 import { train } from './tasks/train.ts'
 import { version } from './version.ts'
+import { openWatchdog } from './watchdog.ts'
 
 const tasks = { train, infer, evaluate }
 
@@ -41,6 +45,8 @@ export async function run(
   let folder: RunFolder | undefined
   let engine: Engine | undefined
   let ledger: RunLedger | undefined
+  const meter = new Meter()
+  const watchers: { close(): void }[] = []
   const result = (status: Status, exitCode: number, rest: Partial<RunResult> = {}): RunResult => ({
     status,
     exitCode,
@@ -62,6 +68,7 @@ export async function run(
     if (definition.network) engine = await openEngineFor(definition)
     const memoryBytes = parseBytes(definition.memory)
     ledger = openLedger(memoryBytes)
+    signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
     folder = openRunFolder(definition.output)
@@ -69,22 +76,25 @@ export async function run(
       await loadWeights(engine, definition.network.weights, definition.network)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
-    signal.addEventListener('abort', () => ledger?.close())
     const schedule = new Schedule()
     const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts, progress })
     folder.writeJson('definition.json', definition)
-    const job: Job = { definition, dataSet, context, schedule, folder, progress, signal, cases: book }
+    watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
+    const job: Job = { definition, dataSet, context, schedule, meter, folder, progress, signal, cases: book }
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
     const summary = result(status, exitCodes[status], { metrics: jsonReady(outcome.metrics) })
-    const lines = describe(summary, outcome, engine)
+    const times = stageTimes(meter)
+    progress.stages(times.values, '')
+    const lines = describe(summary, outcome, [cacheLine(counts), times.text], engine)
     folder.writeJson('run.json', {
       ...facts(engine),
       memory: ledger.report(),
       seed: definition.seed,
       dataset: dataSet.name,
       counts: Object.fromEntries(counts),
+      stages: times.values.stages,
       peakRssBytes: summary.peakRssBytes,
     })
     folder.writeJson('summary.json', summary)
@@ -111,6 +121,7 @@ export async function run(
       lines: keptLine(kept),
     }
   } finally {
+    for (const watcher of watchers) watcher.close()
     ledger?.close()
     await engine?.close()
     folder?.abandon()
@@ -185,16 +196,32 @@ function announce(
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
 }
 
-function describe(summary: RunResult, outcome: TaskResult, engine: Engine | undefined): string[] {
+function describe(
+  summary: RunResult,
+  outcome: TaskResult,
+  remarks: readonly string[],
+  engine: Engine | undefined,
+): string[] {
   const { ok, failed } = summary.cases
   return [
     ...outcome.lines,
+    ...remarks.filter(remark => remark !== ''),
     `cases: ${ok} ok, ${failed} failed`,
     ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
     `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
     ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),
     notice,
   ]
+}
+
+/** Where cases were had from; nothing where no cache was asked. */
+function cacheLine(counts: ReadonlyMap<string, number>): string {
+  const [memory, disk, misses, bytes] = ['hitsInMemory', 'hitsOnDisk', 'misses', 'peakBytes'].map(
+    name => counts.get(`cache.${name}`) ?? 0,
+  ) as [number, number, number, number]
+  if (memory + disk + misses === 0) return ''
+  const hits = [memory > 0 ? [`${memory} hits in memory`] : [], disk > 0 ? [`${disk} hits on disk`] : []].flat()
+  return `cache: ${[...hits, `${misses} misses`].join(', ')}; at most ${formatBytes(bytes)} in memory`
 }
 
 /** Versions and the machine, for `run.json`. */

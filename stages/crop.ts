@@ -27,7 +27,7 @@ import { size } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { withDraw } from './keys.ts'
 import { inSequence, perItem, perItemAsync, perItemMany } from './lift.ts'
-import { pullingBytes, withBytes } from './plans.ts'
+import { withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',

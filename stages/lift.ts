@@ -3,19 +3,15 @@
 import highland from 'highland'
 import { aheadInOrder } from './ahead.ts'
 import { PipelineError } from '../pipeline/errors.ts'
+import { currentProbe, type Probe } from '../pipeline/probe.ts'
 import type { Item, Transform } from '../pipeline/stage.ts'
 
 /** One item in, one out, at once. */
 export function perItem<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out): Transform {
-  return described(['map'], source =>
-    source.map((item): Item => {
-      try {
-        return work(item as In)
-      } catch (error) {
-        throw located(error, kind, item)
-      }
-    }),
-  )
+  return described(['map'], source => {
+    const probe = currentProbe()
+    return source.map((item): Item => atOnce(kind, probe, item, () => work(item as In)))
+  })
 }
 
 /**
@@ -28,15 +24,19 @@ export function perItemAsync<In extends Item, Out extends Item>(
   parallel: number,
   work: (item: In) => Promise<Out>,
 ): Transform {
-  return described([`ahead(${parallel})`], source =>
-    aheadInOrder(source, parallel, async item => {
+  return described([`ahead(${parallel})`], source => {
+    const probe = currentProbe()
+    return aheadInOrder(source, parallel, async item => {
+      probe.began(item)
       try {
         return await work(item as In)
       } catch (error) {
         throw located(error, kind, item)
+      } finally {
+        probe.ended(item)
       }
-    }),
-  )
+    })
+  })
 }
 
 /** The error with the stage and the case in its facts and the file in its words; a bug (no code) passes unchanged. */
@@ -73,15 +73,21 @@ function tooLarge(error: RangeError): PipelineError {
 
 /** One item in, several out, at once and one item after the other: the place for draws whose order matters. */
 export function perItemMany<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out[]): Transform {
-  return described(['flatMap'], source =>
-    source.flatMap(item => {
-      try {
-        return highland<Item>(work(item as In))
-      } catch (error) {
-        throw located(error, kind, item)
-      }
-    }),
-  )
+  return described(['flatMap'], source => {
+    const probe = currentProbe()
+    return source.flatMap(item => highland<Item>(atOnce(kind, probe, item, () => work(item as In))))
+  })
+}
+
+function atOnce<Out>(kind: string, probe: Probe, item: Item, work: () => Out): Out {
+  probe.began(item)
+  try {
+    return work()
+  } catch (error) {
+    throw located(error, kind, item)
+  } finally {
+    probe.ended(item)
+  }
 }
 
 /** One after the other. */

@@ -59,7 +59,7 @@ class Arguments {
   }
   // Any numbers as their bytes, on a boundary of `alignment`.
   uint8_t* bytes(int i, const char* name, int64_t size, int64_t alignment) const {
-    auto* data = static_cast<uint8_t*>(array(i, name, size, napi_uint8_array, "Uint8Array"));
+    auto* data = static_cast<uint8_t*>(array(info_[i], name, size, napi_uint8_array, "Uint8Array"));
     if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(alignment) != 0)
       fail(info_.Env(), std::string(op_) + ": " + name + " must begin at a multiple of its element's bytes");
     return data;

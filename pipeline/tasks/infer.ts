@@ -12,6 +12,7 @@ export async function infer({
   dataSet,
   context,
   schedule,
+  meter,
   folder,
   progress,
   signal,
@@ -21,7 +22,7 @@ export async function infer({
   const seconds: number[] = []
   progress.begin('infer', all.length)
   schedule.begin({ ids: all.map(({ id }) => id) }, [])
-  const flow = compose(definition.stages, context).at(-1)!
+  const flow = compose(definition.stages, context, meter).at(-1)!
   const need = needsOf(definition.stages, { classes: definition.network ? context.engine().info.classes : 0 })
   const sink = {
     item(item: Item) {

@@ -3,6 +3,7 @@
 import type { DataSet } from '../data-set.ts'
 import type { Definition } from '../definition.ts'
 import type { PipelineError } from '../errors.ts'
+import type { Meter } from '../meter.ts'
 import type { Progress } from '../progress.ts'
 import type { RunFolder } from '../run-folder.ts'
 import type { Schedule } from '../schedule.ts'
@@ -15,6 +16,7 @@ export interface Job {
   readonly context: Context
   /** To be told what comes when. */
   readonly schedule: Schedule
+  readonly meter: Meter
   readonly folder: RunFolder
   readonly progress: Progress
   readonly signal: AbortSignal

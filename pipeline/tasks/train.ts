@@ -1,14 +1,15 @@
 /** `train`: epochs of steps, validation on whole volumes, the best weights kept, a last look at the held-out cases. */
 
-import { learningRateAt, readWeights, stageOf, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
-import { compose, deterministicPrefix, drain } from '../compose.ts'
+import { learningRateAt, readWeights, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
+import { stageTimes } from '../bottleneck.ts'
+import { buildStage, compose, deterministicPrefix, drain } from '../compose.ts'
 import type { StageOptions } from '../definition.ts'
 import { codeOf, PipelineError } from '../errors.ts'
 import { needsOf } from '../needs.ts'
 import { validationStages } from '../plan.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Pass } from '../schedule.ts'
-import type { Case, Context, Item, Score, StepResult, Transform } from '../stage.ts'
+import type { Case, Item, Score, StepResult, Transform } from '../stage.ts'
 import { distributions, type Distribution } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
@@ -20,14 +21,14 @@ interface Best {
 }
 
 export async function train(job: Job): Promise<TaskResult> {
-  const { definition, context } = job
+  const { definition, context, meter } = job
   const options = definition.stages.at(-1) as unknown as TrainOptions
-  const flows = compose(definition.stages, context)
+  const flows = compose(definition.stages, context, meter)
   announceRandom(job)
   const facts = { classes: context.engine().info.classes }
   const way: Way = { flow: flows.at(-1)!, need: needsOf(definition.stages, facts) }
   const validation: Way = {
-    flow: validationFlow(definition.stages, deterministicPrefix(definition.stages, flows), context),
+    flow: validationFlow(definition.stages, deterministicPrefix(definition.stages, flows), job),
     need: needsOf(validationStages(definition.stages, facts.classes), facts),
   }
   let best: Best | undefined
@@ -49,7 +50,7 @@ function announceRandom({ definition: { seed }, context: { random }, progress }:
 }
 
 async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: Way): Promise<Best | undefined> {
-  const { dataSet, context, schedule, folder, progress, signal, cases } = job
+  const { dataSet, context, schedule, meter, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
   let best: Best | undefined
   const started = performance.now()
@@ -61,7 +62,9 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
       throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
     const [pass, ...later] = passesFrom(job, options, epoch)
     schedule.begin(pass!, later)
+    const before = meter.snapshot()
     const steps = await runEpoch(job, way, usable, `epoch ${epoch + 1}/${options.epochs}`, epoch)
+    const times = stageTimes(meter, before)
     stopIfInterrupted(signal)
     if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
@@ -86,6 +89,7 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
     record['seconds'] = (performance.now() - started) / 1000
     folder.appendLine('metrics.jsonl', record)
     progress.event('epoch', record, text)
+    progress.stages({ epoch: epoch + 1, ...times.values }, times.text)
   }
   if (!best) await save(job, 'best.safetensors', { epoch: options.epochs })
   return best
@@ -175,11 +179,11 @@ function summarise(steps: readonly StepResult[]): {
 }
 
 /** Whole volumes through the deterministic stages of the definition, then windows and Dice on the same grid. */
-function validationFlow(stages: readonly StageOptions[], prefix: Transform, context: Context): Transform {
+function validationFlow(stages: readonly StageOptions[], prefix: Transform, { context, meter }: Job): Transform {
   const before = { flow: prefix, stages: [] }
   const [infer, dice] = validationStages(stages, context.engine().info.classes)
     .slice(-2)
-    .map(options => stageOf(options.kind).create(options, context, before))
+    .map(options => buildStage(options, context, before, meter))
   return source => dice!(infer!(prefix(source)))
 }
 

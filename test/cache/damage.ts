@@ -1,6 +1,6 @@
 /** Damage of every kind: a file is refused, or what comes out of it is what went in. */
 
-import { copyFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isDamaged } from '../../cache/checked-file.ts'
@@ -155,6 +155,11 @@ t.test('annexes: damaged or gone, they are made anew; never wrong', { skip }, as
   truncateSync(path, 100)
   t.same(await open.read(5000, 3), bytes.subarray(5000, 5003))
   t.same(await open.read(0, bytes.length), bytes)
+  const removed = await tier.annex('case', 'bits', make)
+  const damagedSoFar = tier.counts.damaged
+  rmSync(path)
+  t.same(await removed.read(5000, 3), bytes.subarray(5000, 5003))
+  t.equal(tier.counts.damaged, damagedSoFar, 'what others removed is no damage')
   await t.rejects(open.read(bytes.length, 1), { message: /part of/ })
   t.same(await (await tier.annex('case', 'empty', async () => new Uint8Array(0))).read(0, 0), new Uint8Array(0))
 })

@@ -75,7 +75,7 @@ t.test('killed at 50 random moments: whatever is trusted afterwards is right', {
   }
   t.comment(`${seen.leftovers} half-written files were left, ${seen.entries} whole entries`)
   t.equal(tier.counts.damaged, 0)
-  t.ok(seen.leftovers > 5 && seen.entries > 20, 'the moments were of both kinds')
+  t.ok(seen.leftovers > 2 && seen.entries > 5, 'the moments were of both kinds')
 })
 
 t.test('three processes with a limit: nothing wrong, nobody stumbles, the limit holds', { skip }, async t => {
@@ -84,7 +84,7 @@ t.test('three processes with a limit: nothing wrong, nobody stumbles, the limit 
   const results = await Promise.all([1, 2, 3].map(seed => lastLine(user(folder, limit, seed, 150, 20))))
   for (const result of results) {
     t.comment(JSON.stringify(result))
-    t.match(result, { wrong: 0, damaged: 0, told: [] })
+    t.match(result, { wrong: 0, damaged: 0, damagedReads: 0, told: [] })
     t.ok(Number(result.hits) > 0 && Number(result.evicted) > 0)
   }
   const files = filesIn(folder)

@@ -155,7 +155,11 @@ t.test('clipping, also in place', { skip }, async t => {
     const from = voxels(draw, draw.integer(200))
     const min = -1000 * draw.uniform()
     const low = draw.uniform() - 0.5
-    const options = { min, max: min + 2000 * draw.uniform() + 1e-3, to: [low, low + 2 * draw.uniform() + 1e-3] } as const
+    const options = {
+      min,
+      max: min + 2000 * draw.uniform() + 1e-3,
+      to: [low, low + 2 * draw.uniform() + 1e-3],
+    } as const
     const expected = clipped(from, options)
     const to = draw.integer(2) === 0 ? from : room(draw, from.length)
     await clip(from, to, options)
@@ -184,7 +188,9 @@ t.test('mapping labels: runs, odd values, and the first that has no class', { sk
     const to = draw.integer(2) === 0 ? from : room(draw, from.length)
     const first = await mapLabels(from, to, classesOf(table))
     const away = different(to.subarray(0, expected.to.length), expected.to)
-    return first === expected.first && away === 0 ? undefined : `${known}: ${first} for ${expected.first}, ${away} voxels`
+    return first === expected.first && away === 0
+      ? undefined
+      : `${known}: ${first} for ${expected.first}, ${away} voxels`
   })
 })
 

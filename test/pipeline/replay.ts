@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { openDataSet, type DataSet } from '../../pipeline/data-set.ts'
 import { validateDefinition, type Definition } from '../../pipeline/definition.ts'
+import { Meter } from '../../pipeline/meter.ts'
 import { createProgress } from '../../pipeline/progress.ts'
 import { randomOf } from '../../pipeline/random-mode.ts'
 import { run } from '../../pipeline/run.ts'
@@ -112,6 +113,7 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
     dataSet,
     context,
     schedule: new Schedule(),
+    meter: new Meter(),
     folder,
     progress,
     signal: context.signal,

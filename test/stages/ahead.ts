@@ -113,8 +113,9 @@ t.test('errors keep their place among the items, their own and those that came i
   t.same(seen, ['0', 'before', '2', '3', '4: load: within', '5'])
 })
 
+const through: Transform = source => aheadInOrder(source, 2, async item => item)
+
 t.test('ten thousand items that are ready at once do not pile up on the stack', async t => {
-  const through = (source: Highland.Stream<Item>): Highland.Stream<Item> => aheadInOrder(source, 2, async item => item)
   let seen = 0
   await drain(cases(10_000), source => through(through(source)), { ...ignore, item: () => void (seen += 1) })
   t.equal(seen, 10_000)

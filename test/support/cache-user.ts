@@ -13,7 +13,7 @@ import { caseOf, distinctCases, put, sameBits, tierOf } from './stored.ts'
 
 const [folder, limitBytes, seed, rounds, cases] = process.argv.slice(2)
 const told: string[] = []
-const counts = { hits: 0, misses: 0, kept: 0, wrong: 0, damaged: 0 }
+const counts = { hits: 0, misses: 0, kept: 0, wrong: 0, damagedReads: 0 }
 const tier = await tierOf(folder!, { limitBytes: Number(limitBytes), tell: message => told.push(message) })
 const kinds = Array.from({ length: distinctCases }, (_, number) => caseOf(number, [90, 70, 30]))
 console.log('ready')
@@ -35,8 +35,8 @@ for (let round = 0; round < Number(rounds); round++) {
     if ((await annex.read(4500, 1))[0] !== 4500 % 256) counts.wrong++
   } catch (error) {
     if (!isDamaged(error)) throw error
-    counts.damaged++
+    counts.damagedReads++
   }
   await entry.close()
 }
-console.log(JSON.stringify({ ...counts, told, ...tier.counts, damagedFiles: tier.counts.damaged }))
+console.log(JSON.stringify({ ...counts, told, ...tier.counts }))
