@@ -19,9 +19,9 @@ import { planTime, type Calibration, type TimePlan } from './explain/time.ts'
 import { transformsOf, type StageTransform } from './explain/transforms.ts'
 import { warningsOf, type Warning } from './explain/warnings.ts'
 import { openLedger } from './ledger.ts'
-import { engineWorkOf, type EngineWork } from './plan.ts'
+import { engineWorkOf } from './plan.ts'
 import { reservesOf, type Reserve } from './reserves.ts'
-import type { Engine, EngineInfo } from './stage.ts'
+import type { Engine, EngineInfo, EngineWork } from './stage.ts'
 import type { Failure } from './summary.ts'
 import { version } from './version.ts'
 
@@ -62,10 +62,11 @@ export interface ExplainOptions {
   readonly labels?: boolean
   /** Told now and then what is being done, for who waits. */
   readonly progress?: (text: string) => void
+  /** Seconds to spend on the network, on loading cases, on looking at labels. */
+  readonly budgets?: { readonly engine: number; readonly cases: number; readonly labels: number }
 }
 
-/** Seconds for the network, for loading, for looking at labels. */
-const budgets = { engine: 1.2, cases: 1, labels: 1 }
+const usualBudgets = { engine: 1.2, cases: 1, labels: 1 }
 
 /**
  * Checks a definition as far as no data is read. Throws ERR_DEFINITION, ERR_DATASET, ERR_WEIGHTS or ERR_ENGINE for what a run
@@ -126,7 +127,7 @@ async function explainWith(
   definition: Definition,
   engine: Engine | undefined,
   dataSet: DataSet,
-  { labels, progress }: ExplainOptions & { readonly progress: (text: string) => void },
+  { labels, progress, budgets = usualBudgets }: ExplainOptions & { readonly progress: (text: string) => void },
 ): Promise<Explanation> {
   const classes = engine?.info.classes ?? 0
   const counted =
@@ -137,7 +138,7 @@ async function explainWith(
   const work = workOf(definition, sections)
   const known = await outline(definition, engine, work)
   progress('calibrating')
-  const calibration = await calibrate(definition, engine, work, sections)
+  const calibration = await calibrate(definition, engine, work, sections, budgets)
   const shrink = [...calibration.cases.values()][0]?.shrink
   const memory = planMemory(definition, sections, known.reserves, shrink)
   const look = await lookAtLabels(definition, sections, labels ? Infinity : budgets.labels, counted('labels'))
@@ -169,6 +170,7 @@ async function calibrate(
   engine: Engine | undefined,
   work: EngineWork,
   sections: readonly PlannedSection[],
+  budgets: { readonly engine: number; readonly cases: number },
 ): Promise<Calibration> {
   const started = performance.now()
   const classes = engine?.info.classes ?? 0

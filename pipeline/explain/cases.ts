@@ -21,6 +21,8 @@ export interface PlannedCase {
 export interface PlannedSection {
   readonly name: string
   readonly stages: readonly StageOptions[]
+  /** How often its cases pass them. */
+  readonly passes: number
   readonly cases: readonly PlannedCase[]
   /** Cases that would fail, as far as headers tell. */
   readonly failures: readonly Failure[]
@@ -37,20 +39,19 @@ export async function planSections(
   seen: (done: number, total: number) => void,
 ): Promise<readonly PlannedSection[]> {
   const sections = stagesOfSections(definition, facts.classes)
-    .map(({ name, stages }) => ({ name, stages, cases: dataSet.section(name) }))
+    .map(section => ({ ...section, cases: dataSet.section(section.name) }))
     .filter(({ cases }) => cases.length > 0)
   const total = sections.reduce((sum, { cases }) => sum + cases.length, 0)
   let done = 0
   const planned: PlannedSection[] = []
-  for (const { name, stages, cases } of sections) {
+  for (const { cases, ...section } of sections) {
     const results = await inParallel(cases, async found => {
-      const result = await planned1(stages, found, facts)
+      const result = await planOne(section.stages, found, facts)
       seen(++done, total)
       return result
     })
     planned.push({
-      name,
-      stages,
+      ...section,
       cases: results.flatMap(result => ('plans' in result ? [result] : [])),
       failures: results.flatMap(result => ('plans' in result ? [] : [result])),
     })
@@ -58,24 +59,22 @@ export async function planSections(
   return planned
 }
 
-/** The sections that a task reads, and the stages that their cases pass. */
+/** The sections that a task reads, the stages that their cases pass, and how often. */
 export function stagesOfSections(
   { task, dataset, stages }: Definition,
   classes: number,
-): { readonly name: string; readonly stages: readonly StageOptions[] }[] {
+): Pick<PlannedSection, 'name' | 'stages' | 'passes'>[] {
   const [first, ...others] = sectionsOf(task, dataset)
-  if (task !== 'train') return [{ name: first!, stages }]
-  const { validate } = stages.at(-1) as unknown as TrainOptions
+  if (task !== 'train') return [{ name: first!, stages, passes: 1 }]
+  const { epochs, validate } = stages.at(-1) as unknown as TrainOptions
   const whole = validationStages(stages, classes)
-  const used = others.filter(name => (name === 'validation' ? validate.every > 0 : validate.test))
-  return [{ name: first!, stages }, ...used.map(name => ({ name, stages: whole }))]
+  const validations = validate.every > 0 ? Math.ceil(epochs / validate.every) : 0
+  const passesOf = (name: string): number => (name === 'validation' ? validations : validate.test ? 1 : 0)
+  const wholes = others.map(name => ({ name, stages: whole, passes: passesOf(name) }))
+  return [{ name: first!, stages, passes: epochs }, ...wholes.filter(({ passes }) => passes > 0)]
 }
 
-async function planned1(
-  stages: readonly StageOptions[],
-  found: Case,
-  facts: PlanFacts,
-): Promise<PlannedCase | Failure> {
+async function planOne(stages: readonly StageOptions[], found: Case, facts: PlanFacts): Promise<PlannedCase | Failure> {
   try {
     const opened = await openCase(stages, found)
     const plans = planOpened(stages, found, opened, facts)

@@ -29,7 +29,7 @@ export interface MemoryPlan {
 export interface CachePlan {
   readonly policy: string
   readonly encoding: string
-  /** Cases that pass the cache. */
+  /** Cases that pass the cache more than once: others are not kept. */
   readonly cases: number
   /** Bytes of all of them. */
   readonly bytes: number
@@ -77,14 +77,10 @@ export function planMemory(
   const passes = usable.map(section => passOf(section, definition, shrink))
   const flight = passes.map(pass => inFlight(pass))
   const cache = planCache(definition, usable, passes, roomBytes - Math.max(0, ...flight.map(({ using }) => using)))
-  // Of a training pass the later cases find the earlier ones kept; of a validation pass all those of training.
+  // Kept is what passes again: beside a pass at work its own cases that are not in use, and those of the others.
   const kept = passes.map((pass, i) => {
-    const own = pass.items.reduce((sum, { entry }) => sum + entry, 0)
-    const others = passes.reduce(
-      (sum, other, j) => sum + (j === i || pass.making === 0 ? 0 : other.items.reduce((s, { entry }) => s + entry, 0)),
-      0,
-    )
-    return Math.max(0, own - flight[i]!.entries) + others
+    const others = passes.filter((_, j) => j !== i).reduce((sum, other) => sum + keptBytes(other), 0)
+    return Math.max(0, keptBytes(pass) - flight[i]!.entries) + others
   })
   const peaks = flight.map(({ bytes }, i) => bytes + Math.min(kept[i]!, cache?.most ?? 0))
   return {
@@ -105,13 +101,15 @@ interface Pass {
   readonly making: number
   /** Cases that are in use at once beside them. */
   readonly using: number
+  /** Whether they are wanted again, without which a cache keeps none of them. */
+  readonly isRepeated: boolean
 }
 
 /** Stages that claim a case's memory where no stage around them has. */
 const claiming = ['crop-foreground', 'crop', 'infer', 'dice']
 
 function passOf(
-  { name, stages, cases }: PlannedSection,
+  { name, stages, cases, passes }: PlannedSection,
   { random, seed }: Pick<Definition, 'random' | 'seed'>,
   shrink: Shrink,
 ): Pass {
@@ -125,6 +123,7 @@ function passOf(
     items: order.map(i => itemOf(cases[i]!, cache, shrink)),
     making: cache >= 0 ? transforms[cache]!.parallel : 0,
     using: users.reduce((sum, { parallel }) => sum + parallel, 0),
+    isRepeated: passes > 1,
   }
 }
 
@@ -139,6 +138,11 @@ function entryBytes(plans: readonly Plan[], cache: number, shrink: Shrink): numb
   const derived = plans.slice(cache).find(({ flow }) => flow === 'patch') ?? plans[cache]!
   const isExact = Object.values(plans[cache]!.volumes).every(volume => volume.isExact)
   return derived.resident * (isExact ? 1 : shrink[0] * shrink[1] * shrink[2])
+}
+
+/** Bytes of what a cache would keep of a pass. */
+function keptBytes({ items, isRepeated }: Pass): number {
+  return isRepeated ? total(items, ({ entry }) => entry) : 0
 }
 
 function cacheIndex(stages: readonly StageOptions[]): number {
@@ -174,12 +178,11 @@ function planCache(
   const { policy = 'memory', encoding = 'exact', bytes: own = 'auto' } = options
   const most = policy === 'memory' || policy === 'both' ? (own === 'auto' ? Infinity : parseBytes(own)) : 0
   const roomBytes = Math.max(0, Math.min(most, leftBytes))
-  const entries = passes.map(({ items }) => total(items, ({ entry }) => entry))
-  const bytes = entries.reduce((sum, n) => sum + n, 0)
-  const cases = passes.reduce((sum, { items }) => sum + items.length, 0)
+  const bytes = passes.reduce((sum, pass) => sum + keptBytes(pass), 0)
+  const cases = passes.reduce((sum, { items, isRepeated }) => sum + (isRepeated ? items.length : 0), 0)
   const training = passes[0]!.items.length
   // What validation wants comes after what the next epoch wants, so training has the room first.
-  const share = entries[0]! === 0 ? 1 : roomBytes / entries[0]!
+  const share = keptBytes(passes[0]!) === 0 ? 1 : roomBytes / keptBytes(passes[0]!)
   const orders = [0, 1, 2, 3].map(epoch => caseOrder(random, Math.min(training, 400), seed, epoch))
   return {
     most: roomBytes,
@@ -190,7 +193,7 @@ function planCache(
       bytes,
       roomBytes,
       holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : roomBytes / bytes))),
-      hitRate: training === 0 ? 0 : hitRate(orders, share),
+      hitRate: passes[0]!.isRepeated ? hitRate(orders, share) : 0,
     },
   }
 }

@@ -61,19 +61,13 @@ export function planTime(
   const epoch = train ? planEpoch(definition, first, memory, calibration) : undefined
   const passes = (train ? others : [first]).flatMap(section => {
     const pass = planPass(section, definition, memory, calibration)
-    return pass ? [{ section: section.name, ...pass, times: timesOf(section.name, train) }] : []
+    return pass ? [{ section: section.name, ...pass, times: section.passes }] : []
   })
   const epochs = train?.epochs ?? 0
   const saving = calibration.engine.save?.wall ?? 0
   const training = epoch ? epoch.firstSeconds + (epochs - 1) * epoch.laterSeconds + epochs * saving : 0
   const rest = passes.reduce((sum, pass) => sum + pass.firstSeconds + (pass.times - 1) * pass.laterSeconds, 0)
   return { ...(epoch && { epoch }), passes, totalSeconds: training + rest }
-}
-
-/** How often a run passes a section. */
-function timesOf(section: string, train: TrainOptions | undefined): number {
-  if (!train || section !== 'validation') return 1
-  return Math.ceil(train.epochs / train.validate.every)
 }
 
 function planEpoch(
