@@ -21,6 +21,12 @@ const benches: Readonly<Record<string, Measure>> = {
   step: async (tell, select) => runBench(select((await import('./network/step.ts')).bench), tell),
   window: async (tell, select) => runBench(select((await import('./network/window.ts')).bench), tell),
   scaling: async (tell, select) => runBench(select((await import('./network/scaling.ts')).bench), tell),
+  load: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./load/bench.ts')).benches)
+      results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
   peers: async (tell, select) => {
     const results: Result[] = []
     for (const bench of (await import('./peers/bench.ts')).benches)

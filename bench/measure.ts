@@ -135,9 +135,16 @@ async function resultOf({ trial, values, shares, usages, failed }: Course): Prom
 
 /** undefined where a trial that it needs has no figures. */
 export function compare(comparison: Comparison, measured: ReadonlyMap<string, Measured>): Compared | undefined {
-  const { name, unit, of, over, scale = 1, against } = comparison
-  const reference = measured.get(over)
-  const candidates = of.map(trial => measured.get(trial)).filter(result => result !== undefined)
+  const { name, unit, of, over, scale = 1, figure, against } = comparison
+  const figuresOf = (trial: string): Measured | undefined => {
+    const found = measured.get(trial)
+    if (!found || figure === undefined) return found
+    const value = found[figure]
+    const { processorSeconds: _, ...rest } = found
+    return value === undefined ? undefined : { ...rest, ...spreadOf([value]), runs: 1, values: [value] }
+  }
+  const reference = figuresOf(over)
+  const candidates = of.map(figuresOf).filter(result => result !== undefined)
   const best = candidates.toSorted((a, b) => a.median - b.median)[0]
   if (!reference || !best) return undefined
   const ratiosOf = (ours: readonly number[], theirs: readonly number[]): number[] => {

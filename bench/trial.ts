@@ -36,13 +36,17 @@ export interface Trial {
 
 export type Facts = Readonly<Record<string, string | number>>
 
-/** `scale` x (one of `of`) / `over`, round by round; of several in `of` the one with the lowest median counts. */
+/**
+ * `scale` x (one of `of`) / `over`, round by round; of several in `of` the one with the lowest median counts. Of their peaks of
+ * memory, which are one for all rounds, where `figure` says so.
+ */
 export interface Comparison {
   readonly name: string
   readonly unit: string
   readonly of: readonly string[]
   readonly over: string
   readonly scale?: number
+  readonly figure?: 'peakBytes'
   readonly against?: Against
 }
 

@@ -15,6 +15,13 @@ export interface StartedBackend {
   /** A tensor's values as they lie in memory: only until it is disposed, and not to be written to. */
   readonly values: (tensor: Tensor) => Float32Array
   readonly fallbacks: () => Readonly<Record<string, number>>
+  /** The most bytes in tensors, kept for the next ones and worked in by kernels so far; absent where that is not known. */
+  readonly peakBytes?: () => number
+  /**
+   * Runs `work` with kernels that compute nothing and tensors on memory that is never touched, and gives its `peakBytes`, which
+   * `work` may ask for too. Tensors that were there before are not changed. Absent where kernels always compute.
+   */
+  readonly rehearse?: (work: (peakBytes: () => number) => void) => number
 }
 
 /** Makes the backend current. ERR_ENGINE where it is not there; nothing else is taken in its place. */
@@ -63,7 +70,8 @@ async function startNative(
   precision: EngineOptions['precision'],
   reason: string,
 ): Promise<StartedBackend> {
-  const { registerNativeBackend, nativeBackendReport, valuesOf } = await import('./backends/native.ts')
+  const { registerNativeBackend, nativeBackendReport, peakBytes, rehearse, valuesOf } =
+    await import('./backends/native.ts')
   try {
     await registerNativeBackend({ threads, precision })
     await tf.setBackend('native')
@@ -84,6 +92,8 @@ async function startNative(
     threads,
     values: valuesOf,
     fallbacks: () => nativeBackendReport().fallbacks,
+    peakBytes,
+    rehearse,
   }
 }
 

@@ -74,6 +74,7 @@ export async function openEngine(options: EngineOptions): Promise<EngineWithRepo
     save: saveOptions => request('save', saveOptions),
     load: tensors => request('load', tensors),
     setLearningRate: learningRate => request('setLearningRate', learningRate),
+    need: work => request('need', work),
     report: () => request('report'),
     async close() {
       if (gone === undefined) {

@@ -11,36 +11,39 @@ export interface SampleWork {
   readonly forward: (x: Tensor5D, firstSample: number) => Tensor5D
   /** A tensor's values as they lie in memory. */
   readonly values: (tensor: Tensor) => Float32Array
-  /**
-   * Memory for a sample's labels, the same each time: fresh memory costs more than all else that is done to them. The label
-   * tensor lies in it and must be gone before the next sample.
-   */
-  readonly labelMemory: (length: number) => Int32Array
+  /** Image (1, z, y, x, 1) and labels (1, z, y, x) of a sample; they are gone before the next one's are asked for. */
+  readonly inputs: (sample: number) => [Tensor5D, Tensor4D]
 }
 
 /**
- * The batch's mean loss and its gradients for `trainable`, in that order; the caller disposes them. `shape` is a sample's,
- * (1, z, y, x).
+ * The samples of a batch. `shape` is a sample's, (1, z, y, x). Its labels lie in `memory`, the same for all: fresh memory costs
+ * more than all else that is done to them.
+ */
+export function inputsOf(
+  { image, label, count }: Batch,
+  shape: [number, number, number, number],
+  memory: Int32Array,
+): SampleWork['inputs'] {
+  const size = image.length / count
+  return n => {
+    memory.set(label.subarray(n * size, (n + 1) * size))
+    return [tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]), tf.tensor4d(memory, shape, 'int32')]
+  }
+}
+
+/**
+ * The mean loss of `count` samples and its gradients for `trainable`, in that order; the caller disposes them.
  *
  * Samples are computed one by one and added in order, whatever the memory: so the sums are the same to the last bit
  * everywhere. Norm, cross-entropy and Dice look at one sample only, and the mean of the samples' losses is the batch's.
  * Where Dice sums over the batch (option `batch`), a first pass without gradients finds those sums: a third more work.
  */
 export function batchGradients(
-  { image, label, count }: Batch,
-  shape: [number, number, number, number],
+  count: number,
   trainable: Variable[],
   options: DiceCeOptions,
-  { forward, values, labelMemory }: SampleWork,
+  { forward, values, inputs }: SampleWork,
 ): { loss: number; gradients: Tensor[] } {
-  const size = image.length / count
-  const memory = labelMemory(size)
-  /** Of one sample at a time. */
-  const inputs = (n: number): [Tensor5D, Tensor4D] => {
-    memory.set(label.subarray(n * size, (n + 1) * size))
-    return [tf.tensor5d(image.subarray(n * size, (n + 1) * size), [...shape, 1]), tf.tensor4d(memory, shape, 'int32')]
-  }
-
   let batchSums: BatchSums | undefined
   if (options.batch && count > 1) {
     let sums: Float64Array | undefined

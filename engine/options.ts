@@ -32,4 +32,6 @@ export interface EngineReport {
   readonly liveBytes: number
   readonly peakBytes: number
   readonly liveTensors: number
+  /** The most bytes ever held, counted as `Engine.need` counts them. */
+  readonly peakHeldBytes: number
 }

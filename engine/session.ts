@@ -6,14 +6,16 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor5D, Variable } from '@tensorflow/tfjs'
 import { adamState } from '../model/adam.ts'
+import type { DiceCeOptions } from '../model/loss.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
 import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters, type Training } from '../model/segresnet.ts'
 import { checkCheckpoint, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Batch, EngineInfo, Shape3, StepResult, Tensors } from '../pipeline/stage.ts'
+import type { Batch, EngineInfo, EngineWork, Shape3, StepResult, Tensors } from '../pipeline/stage.ts'
 import { startBackend } from './backend.ts'
-import { batchGradients } from './gradients.ts'
+import { batchGradients, inputsOf, type SampleWork } from './gradients.ts'
+import { bytesOfWork, voxelsOf } from './need.ts'
 import * as ops from './ops/index.ts'
 import type { EngineOptions, EngineReport } from './options.ts'
 
@@ -24,6 +26,7 @@ export interface Session {
   save(options?: { optimizer?: boolean }): Promise<Tensors>
   load(tensors: Tensors): Promise<void>
   setLearningRate(learningRate: number): Promise<void>
+  need(work: EngineWork): Promise<number>
   report(): Promise<EngineReport>
   /** Frees all tensors. */
   close(): void
@@ -50,16 +53,35 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   const backend = await startBackend(options)
   const specs = segresnetParameters(network)
   const slots = variables(specs, initialWeights(specs, seed), training !== undefined)
+  const trainable = slots.map(slot => slot.parameter)
   const parameters = new Map(slots.map(({ spec, parameter }) => [spec.name, parameter]))
   let stepsDone = 0
   let learningRate = optimizer?.learningRate ?? 0
   let peakBytes = 0
   let labels = new Int32Array(0)
+  let largestWindow = 0
 
   const forward = (x: Tensor5D, at?: Training): Tensor5D => {
     const logits = segresnet(ops, parameters, x, network, at)
     peakBytes = Math.max(peakBytes, tf.memory().numBytes)
     return logits
+  }
+
+  const gradientsOf = (
+    count: number,
+    { lossOptions }: { lossOptions: DiceCeOptions },
+    inputs: SampleWork['inputs'],
+  ): ReturnType<typeof batchGradients> =>
+    batchGradients(count, trainable, lossOptions, {
+      forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
+      values: backend.values,
+      inputs,
+    })
+
+  /** What is held whatever the backend: parameters with their state, a sample's labels, a window's logits. */
+  const ownBytes = (labelled: number, window: number): number => {
+    const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+    return 4 * (parameters * (training ? 3 : 1) + labelled + window * network.outChannels)
   }
 
   return {
@@ -74,7 +96,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     },
 
     async step(batch) {
-      if (!training) throw new Error('this engine was opened for inference, without a loss and an optimizer')
+      if (!training) throw inferenceOnly()
       const started = performance.now()
       const { count, cases } = batch
       checkSpatialShape(network, batch.shape)
@@ -82,17 +104,11 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
       checkLabels(batch.label, network.outChannels, cases)
 
-      const trainable = slots.map(slot => slot.parameter)
-      const { loss, gradients } = allocating(batch, () =>
-        batchGradients(batch, shape, trainable, training.lossOptions, {
-          forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
-          values: backend.values,
-          labelMemory(length) {
-            if (labels.length !== length) labels = new Int32Array(length)
-            return labels
-          },
-        }),
-      )
+      const { loss, gradients } = allocating(batch, () => {
+        const voxels = batch.image.length / count
+        if (labels.length !== voxels) labels = new Int32Array(voxels)
+        return gradientsOf(count, training, inputsOf(batch, shape, labels))
+      })
       try {
         if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
         stepsDone++
@@ -111,6 +127,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       const extents = tensorShape(windows, count, shape)
       checkFinite(windows, 'inference', [])
       const size = windows.length / Math.max(1, count)
+      largestWindow = Math.max(largestWindow, size)
       const result = new Float32Array(new SharedArrayBuffer(windows.length * network.outChannels * 4))
       // Nothing in the network looks across samples: one at a time computes the same and needs the least memory.
       for (let n = 0; n < count; n++) {
@@ -155,6 +172,27 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       learningRate = rate
     },
 
+    async need(work) {
+      const { step, windows } = work
+      if (step && !training) throw inferenceOnly()
+      for (const shape of [...(step ? [step.patch] : []), ...windows]) checkSpatialShape(network, shape)
+      const before = peakBytes
+      try {
+        const bytes = await bytesOfWork(
+          work,
+          {
+            gradients: (count, inputs) => tf.dispose(gradientsOf(count, training!, inputs).gradients),
+            logits: x => tf.dispose(forward(x)),
+          },
+          backend,
+          2 ** (network.blocksDown.length - 1),
+        )
+        return bytes + ownBytes(step ? voxelsOf(step.patch) : 0, Math.max(0, ...windows.map(voxelsOf)))
+      } finally {
+        peakBytes = before // nothing of it was real
+      }
+    },
+
     async report() {
       const { numBytes, numTensors } = tf.memory()
       return {
@@ -162,6 +200,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         liveBytes: numBytes,
         peakBytes: Math.max(peakBytes, numBytes),
         liveTensors: numTensors,
+        peakHeldBytes: (backend.peakBytes?.() ?? peakBytes) + ownBytes(labels.length, largestWindow),
       }
     },
 
@@ -169,6 +208,10 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       for (const { parameter, moments } of slots) tf.dispose([parameter, { ...moments }])
     },
   }
+}
+
+function inferenceOnly(): Error {
+  return new Error('this engine was opened for inference, without a loss and an optimizer')
 }
 
 function variables(specs: readonly ParameterSpec[], weights: Tensors, trains: boolean): Slot[] {

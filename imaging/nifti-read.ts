@@ -12,10 +12,11 @@ import {
   firstRawBytes,
   isGzip,
   piecesOf,
+  readingBytes,
   withFile,
   type StoredBytes,
 } from './stored-bytes.ts'
-import { SlabMemory, slabPlanes, voxelCount, type LoadedVolume } from './volume.ts'
+import { SlabMemory, slabBytes, slabPlanes, voxelCount, type LoadedVolume } from './volume.ts'
 
 /** A NIfTI file of which only the header has been read. */
 export interface NiftiImage {
@@ -28,6 +29,8 @@ export interface NiftiImage {
   readonly storedBytes: number
   /** Whether the voxels are gzipped. */
   readonly isCompressed: boolean
+  /** Most bytes that are at work while the volume is pulled, beside the slabs that the reader holds. */
+  readonly pullingBytes: number
   readonly volume: LoadedVolume
 }
 
@@ -84,6 +87,7 @@ export async function openNifti(path: string, options: NiftiReadOptions = {}): P
     volumes: header.volumes,
     storedBytes,
     isCompressed,
+    pullingBytes: readingBytes(bytes, pieceBytes(source)),
     volume: {
       grid,
       header: header.bytes,
@@ -101,6 +105,11 @@ interface Source {
   readonly finite: boolean
 }
 
+/** Stored bytes of a slab. */
+function pieceBytes({ grid, header }: Source): number {
+  return (slabBytes(grid) / 4) * header.bytesPerVoxel
+}
+
 async function* pull(source: Source): AsyncGenerator<Slab> {
   const { grid, header, bytes } = source
   expectOneVolume(source)
@@ -108,7 +117,7 @@ async function* pull(source: Source): AsyncGenerator<Slab> {
   const step = slabPlanes(grid)
   const memory = new SlabMemory()
   let z = 0
-  for await (const raw of piecesOf(bytes, step * plane * header.bytesPerVoxel)) {
+  for await (const raw of piecesOf(bytes, pieceBytes(source))) {
     const planes = Math.min(step, grid.shape[2] - z)
     const slab = memory.slab(z, planes, planes * plane)
     const { count } = await decode(raw, slab.voxels, encodingOf(header))

@@ -66,6 +66,16 @@ export async function* piecesOf(source: StoredBytes, pieceBytes: number): AsyncG
   }
 }
 
+/** Most bytes that `piecesOf` holds: the piece and the next one, and between disk and inflater some chunks. */
+export function readingBytes({ isCompressed }: Pick<StoredBytes, 'isCompressed'>, pieceBytes: number): number {
+  return isCompressed ? pieceBytes + (chunksAhead(pieceBytes) + 5) * chunkBytes : 2 * pieceBytes
+}
+
+/** Of inflated bytes: one piece. */
+function chunksAhead(pieceBytes: number): number {
+  return Math.ceil(pieceBytes / chunkBytes)
+}
+
 /** Runs `work` with the opened file, which must not be gzipped; ERR_FILE where it has changed by the end. */
 export async function withFile<T>(source: StoredBytes, work: (read: ReadAt) => Promise<T>): Promise<T> {
   try {
@@ -121,7 +131,7 @@ async function* plainPieces(source: StoredBytes, pieceBytes: number): AsyncGener
 /** Always in the same memory. The last piece is held back until gzip's checksum has spoken. */
 async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(pieceBytes)
-  const stream = inflated(source.path, Math.ceil(pieceBytes / chunkBytes))
+  const stream = inflated(source.path, chunksAhead(pieceBytes))
   let skip = source.offset
   let trailing = 0
   let filled = 0
@@ -158,7 +168,7 @@ async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGe
  */
 function inflated(path: string, ahead: number): Readable {
   // Chunk by chunk: as a stream of bytes, what waits would be joined, in memory of its own, when it is read.
-  const chunkwise = { readableObjectMode: true, readableHighWaterMark: Math.max(1, ahead) }
+  const chunkwise = { readableObjectMode: true, readableHighWaterMark: ahead }
   const gunzip = createGunzip({ chunkSize: chunkBytes, ...chunkwise } as ZlibOptions)
   pipeline(createReadStream(path, { highWaterMark: chunkBytes }), gunzip, () => {
     // Reported where the stream is read.
@@ -214,13 +224,15 @@ export function isGzip(bytes: Uint8Array): boolean {
 async function expectUnchanged({ path, fingerprint }: StoredBytes): Promise<void> {
   const now = await fingerprintOf(path)
   if (now.size === fingerprint.size && now.modifiedNs === fingerprint.modifiedNs) return
-  const dated = ({ size, modifiedNs }: Fingerprint): string =>
-    `${size} bytes of ${new Date(Number(modifiedNs / 1_000_000n)).toISOString()}`
   throw new PipelineError(
     'ERR_FILE',
     `${path}: has changed while it was being read: expected ${dated(fingerprint)} as when it was opened, found ${dated(now)}; let whatever writes it end, then run again`,
     { path, reason: 'changed', size: fingerprint.size, found: now.size },
   )
+}
+
+function dated({ size, modifiedNs }: Fingerprint): string {
+  return `${size} bytes of ${new Date(Number(modifiedNs / 1_000_000n)).toISOString()}`
 }
 
 function truncated({ path, bytes }: StoredBytes, found: number): PipelineError {

@@ -11,17 +11,12 @@ import type { NiftiImage } from './nifti-read.ts'
 import { axcodesOf, orientedGrid } from './orient.ts'
 import { paddedGrid, type Padding, type PadMode } from './pad.ts'
 import { isSameGrid, type Interpolation } from './resample.ts'
-import { slabBytes, slabPlanes, voxelCount } from './volume.ts'
-
-/** Buffers on their way from a file, and those of the inflater. */
-const streamBytes = { gzip: 3 << 19, plain: 3 << 20 }
-
-type NiftiHead = Pick<NiftiImage, 'grid' | 'header' | 'volume' | 'isCompressed'>
+import { slabBytes, slabPlanes, voxelCount, wantedSlabBytes } from './volume.ts'
 
 /** Bytes of a slab as this grid's volumes are cut; of smaller planes more may go into one. */
 function slabOf(grid: Grid, isExact: boolean): number {
-  const most = isExact ? 0 : Math.min(slabBytes, wholeBytes(grid))
-  return Math.max(slabPlanes(grid) * planeBytes(grid), most)
+  const most = isExact ? 0 : Math.min(wantedSlabBytes, wholeBytes(grid))
+  return Math.max(slabBytes(grid), most)
 }
 
 function planeBytes({ shape }: Grid): number {
@@ -33,22 +28,14 @@ export function wholeBytes(grid: Grid): number {
   return voxelCount(grid) * 4
 }
 
-/**
- * A file's volume: the stored bytes of a slab, its values, the slab before it, which whoever pulls may still hold, and
- * float64 in between where values are scaled or wide.
- */
-export function planRead({ grid, header, volume, isCompressed }: NiftiHead): VolumePlan {
-  const slab = slabOf(grid, true)
-  const voxels = slab / 4
-  const isWide = header.slope !== 1 || header.intercept !== 0 || header.datatype.endsWith('int64')
-  const stored = voxels * header.bytesPerVoxel
-  return {
-    grid,
-    isExact: true,
-    access: volume.region ? 'region' : 'slabs',
-    pulling: streamBytes[isCompressed ? 'gzip' : 'plain'] + stored + (isWide ? voxels * 8 : 0) + 2 * slab,
-    slab,
-  }
+/** A file's volume: what its reader holds, the slab that it gives, and the one before, which whoever pulls may still hold. */
+export function planRead({
+  grid,
+  pullingBytes,
+  volume,
+}: Pick<NiftiImage, 'grid' | 'pullingBytes' | 'volume'>): VolumePlan {
+  const slab = slabBytes(grid)
+  return { grid, isExact: true, access: volume.region ? 'region' : 'slabs', pulling: pullingBytes + 2 * slab, slab }
 }
 
 /** As `mapVoxels`: slabs change in their own memory, views of what lives on elsewhere become new ones. */

@@ -12,7 +12,7 @@ export interface LoadedVolume extends Volume {
 }
 
 /** Bytes of float32 voxels in one slab, about: large enough to be fast, small beside any volume. */
-export const slabBytes = 4 << 20
+export const wantedSlabBytes = 4 << 20
 
 /** Number of voxels of a grid. */
 export function voxelCount(grid: Grid): number {
@@ -22,7 +22,12 @@ export function voxelCount(grid: Grid): number {
 /** How many planes a slab of this grid should have; at least 1. */
 export function slabPlanes(grid: Grid): number {
   const plane = grid.shape[0] * grid.shape[1] * 4
-  return Math.max(1, Math.min(grid.shape[2], Math.floor(slabBytes / plane)))
+  return Math.max(1, Math.min(grid.shape[2], Math.floor(wantedSlabBytes / plane)))
+}
+
+/** Bytes of a slab of this grid. */
+export function slabBytes(grid: Grid): number {
+  return slabPlanes(grid) * grid.shape[0] * grid.shape[1] * 4
 }
 
 /** A volume whose voxels (z, y, x) are already in memory; `voxels` is shared, not copied: its slabs are views. */

@@ -188,6 +188,15 @@ export interface Addon extends StoredCalls {
     foreground: Float64Array,
     background: Float64Array,
   ): Promise<void>
+  /**
+   * While on, kernels that this JavaScript thread calls take the memory they work in and compute nothing: outputs, scalars
+   * too, hold whatever was there. Memory that is only handed to them is hardly touched.
+   */
+  rehearse(on: boolean): void
+  /** The most bytes that kernels worked in since the last `trimScratch`, those kept for later calls included; of the whole process. */
+  scratchPeak(): number
+  /** Gives back what kernels have kept for later calls, and counts afresh. */
+  trimScratch(): void
   /** Not cleared. */
   allocate(bytes: number): ArrayBuffer
   release(buffer: ArrayBuffer): void

@@ -14,7 +14,7 @@ import {
 } from '../stages/index.ts'
 import { stagesBeforeRandom } from './compose.ts'
 import type { Definition, StageOptions } from './definition.ts'
-import type { Case, Need, Plan, Shape3, Standing } from './stage.ts'
+import type { Case, EngineWork, Need, Plan, Shape3, Standing } from './stage.ts'
 import { sampleOf } from './tasks/task.ts'
 
 /** What plans depend on beside the stages. */
@@ -95,12 +95,6 @@ export function validationStages(stages: readonly StageOptions[], classes: numbe
     { ...windows, kind: 'infer', invert: false },
     { kind: 'dice', emptyRule, classes },
   ]
-}
-
-/** What the network of a run will be asked to compute. */
-export interface EngineWork {
-  readonly step?: { readonly patch: Shape3; readonly batch: number }
-  readonly windows: readonly Shape3[]
 }
 
 /** As far as the definition tells; windows that take an image's own extent are in the plans of the cases. */

@@ -249,6 +249,13 @@ export interface Standing {
   readonly bytes: number
 }
 
+/** What an engine is going to be asked for; samples and windows are computed one by one, whatever comes together. */
+export interface EngineWork {
+  readonly step?: { readonly patch: Shape3; readonly batch: number }
+  /** Extents of windows, in the order in which they come. */
+  readonly windows: readonly Shape3[]
+}
+
 /** Where tensors live: typed arrays in and out, never tensors. Calls are served in order. */
 export interface Engine {
   readonly info: EngineInfo
@@ -260,6 +267,13 @@ export interface Engine {
   save(options?: { optimizer?: boolean }): Promise<Tensors>
   load(tensors: Tensors): Promise<void>
   setLearningRate(learningRate: number): Promise<void>
+  /**
+   * Most bytes that the engine will hold for such work: weights and their optimiser's state, tensors and what is kept for the
+   * next ones, memory that kernels work in, a sample's labels, a window's logits. Told before any of it is done, and nothing
+   * is changed by it. The batches and windows that it is given are the caller's. An estimate on the `cpu` backend, whose
+   * memory the garbage collector has. Rejects with ERR_DEFINITION for extents that cannot be.
+   */
+  need(work: EngineWork): Promise<number>
   close(): Promise<void>
 }
 

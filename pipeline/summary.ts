@@ -1,5 +1,6 @@
 /** Figures over cases, and how a run ends: status, exit code, the object that `--json` prints. */
 
+import { readFileSync } from 'node:fs'
 import type { EngineInfo, Score } from './stage.ts'
 
 export type Status = 'ok' | 'failed' | 'refused' | 'partial' | 'gate' | 'locked' | 'interrupted'
@@ -89,5 +90,12 @@ export const exitCodes: Readonly<Record<Exclude<Status, 'interrupted'>, number>>
 
 /** Highest resident set size of this process so far, bytes. */
 export function peakRss(): number {
+  try {
+    // Linux hands down maxRSS: a process starts with the peak of the one that started it.
+    const peak = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))
+    if (peak) return Number(peak[1]) * 1024
+  } catch {
+    // not Linux
+  }
   return process.resourceUsage().maxRSS * 1024
 }

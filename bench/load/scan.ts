@@ -35,7 +35,12 @@ export async function writeScan(times = 1): Promise<{ scan: Scan; remove: () => 
 }
 
 /** Header and voxels as members of one gzip file, each `times` planes' worth compressed once. */
-async function writeGzipped(path: string, voxels: Int16Array | Uint8Array, datatype: number, times: number): Promise<void> {
+async function writeGzipped(
+  path: string,
+  voxels: Int16Array | Uint8Array,
+  datatype: number,
+  times: number,
+): Promise<void> {
   const grid: Grid = {
     shape: [scanShape[0], scanShape[1], scanShape[2] * times],
     affine: [-spacingMm[0], 0, 0, 180, 0, -spacingMm[1], 0, 180, 0, 0, spacingMm[2], -150, 0, 0, 0, 1],

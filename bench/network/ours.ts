@@ -1,25 +1,23 @@
 /** Our own engine as a contender: a program that network/contender.ts starts. */
 
-import { createInterface } from 'node:readline'
 import { openEngine, type EngineWithReport } from '../../engine/engine.ts'
-import { messageOf } from '../../pipeline/errors.ts'
 import type { Batch } from '../../pipeline/stage.ts'
 import { peakRss } from '../../pipeline/summary.ts'
 import { version } from '../../pipeline/version.ts'
 import { engineOptions, sampledVoxels, voxelsOf, type Work } from './work.ts'
+import { serve } from '../serve.ts'
 import type { Repetition, Report } from './contender.ts'
 
 let work: Work | undefined
 let engine: EngineWithReport | undefined
 let batch: Batch | undefined
 
-async function prepare(wanted: Work): Promise<object> {
+async function prepare(wanted: Work): Promise<void> {
   work = wanted
   engine = await openEngine(engineOptions(wanted))
   if (engine.info.precision !== wanted.precision)
     throw new Error(`asked for ${wanted.precision}, the engine computes in ${engine.info.precision}`)
   batch = { ...voxelsOf(wanted), count: wanted.batch, shape: wanted.shape, cases: ['bench'] }
-  return {}
 }
 
 async function repeat(): Promise<Repetition> {
@@ -46,25 +44,5 @@ async function report(): Promise<Report> {
   }
 }
 
-async function answer(line: string): Promise<object> {
-  try {
-    const { do: what, ...rest } = JSON.parse(line) as { do: string }
-    switch (what) {
-      case 'prepare':
-        return await prepare(rest as Work)
-      case 'repeat':
-        return await repeat()
-      case 'report':
-        return await report()
-      default:
-        throw new Error(`expected prepare, repeat or report, found ${what}`)
-    }
-  } catch (error) {
-    return { error: messageOf(error) }
-  }
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await answer(line))}\n`)
-}
+await serve({ prepare, repeat, report })
 await engine?.close()

@@ -35,7 +35,7 @@ let found: Promise<string | { readonly missing: string }> | undefined
 export function findPeers(): Promise<string | { readonly missing: string }> {
   found ??= peersPython().then(
     python => {
-      const { status, stderr, error } = spawnSync(python, ['-c', 'import monai, onnxruntime, torch'], {
+      const { status, stderr, error } = spawnSync(python, ['-c', 'import monai, nibabel, onnxruntime, torch'], {
         encoding: 'utf8',
       })
       if (status === 0) return python

@@ -1,4 +1,4 @@
-"""MONAI on PyTorch, or ONNX Runtime, as a contender: see bench/network/contender.ts for the protocol."""
+"""MONAI, PyTorch or ONNX Runtime as a contender: see bench/network/contender.ts for the protocol."""
 
 import json
 import os
@@ -16,7 +16,7 @@ os.dup2(2, 1)
 class Torch:
     """SegResNet in MONAI. variant: `default` or `channels-last`."""
 
-    def __init__(self, work, image, label):
+    def __init__(self, work):
         import torch
         from monai.losses import DiceCELoss
         from monai.networks.nets import SegResNet
@@ -25,8 +25,8 @@ class Torch:
         torch.set_num_threads(work["threads"])
         network = SegResNet(spatial_dims=3, init_filters=work["initFilters"], in_channels=1, out_channels=2)
         network.load_state_dict(torch.load(work["weights"], weights_only=True))
-        self.x = torch.from_numpy(image)
-        self.y = torch.from_numpy(label)
+        self.x = torch.from_numpy(voxels_of(work["image"], np.float32, work))
+        self.y = torch.from_numpy(voxels_of(work["label"], np.uint8, work))
         if work["variant"] != "default":
             network = network.to(memory_format=torch.channels_last_3d)
             self.x = self.x.to(memory_format=torch.channels_last_3d)
@@ -65,10 +65,11 @@ class Torch:
 class OnnxRuntime:
     """Our own export of the same weights."""
 
-    def __init__(self, work, image, label):
+    def __init__(self, work):
         import onnxruntime
 
-        self.work, self.image, self.runtime = work, image, onnxruntime
+        self.work, self.runtime = work, onnxruntime
+        self.image = voxels_of(work["image"], np.float32, work)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = work["threads"]
         options.inter_op_num_threads = 1
@@ -81,6 +82,45 @@ class OnnxRuntime:
 
     def facts(self):
         return {"onnxruntime": self.runtime.__version__}
+
+
+class Loading:
+    """A scan and its label through MONAI's transforms as the published pipeline has them."""
+
+    def __init__(self, work):
+        import torch
+        from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, ScaleIntensityRanged, Spacingd
+
+        torch.set_num_threads(work["threads"])
+        both = ["image", "label"]
+        self.work, self.torch = work, torch
+        self.transforms = Compose(
+            [
+                LoadImaged(both),
+                EnsureChannelFirstd(both),
+                Spacingd(both, pixdim=work["spacing"], mode=("bilinear", "nearest")),
+                ScaleIntensityRanged(
+                    ["image"], a_min=work["min"], a_max=work["max"], b_min=work["to"][0], b_max=work["to"][1], clip=True
+                ),
+            ]
+        )
+
+    def repeat(self):
+        loaded = self.transforms({"image": self.work["image"], "label": self.work["label"]})
+        return lambda: self.outcome(loaded)
+
+    def outcome(self, loaded):
+        shape = list(loaded["image"].shape[1:])
+        places = np.array(self.work["samples"])  # shares of the extents x, y, z
+        x, y, z = (np.minimum((places[:, axis] * n).astype(int), n - 1) for axis, n in enumerate(shape))
+        values = [loaded[key].numpy()[0] for key in ("image", "label")]
+        means = [float(voxels.mean(dtype=np.float64)) for voxels in values]
+        return shape + means + [float(value) for voxels in values for value in voxels[x, y, z]]
+
+    def facts(self):
+        import monai
+
+        return {"monai": monai.__version__, "torch": self.torch.__version__}
 
 
 def sampled(logits, voxels):
@@ -97,14 +137,17 @@ def voxels_of(path, dtype, work):
 
 
 def prepare(work):
-    image = voxels_of(work["image"], np.float32, work)
-    label = voxels_of(work["label"], np.uint8, work)
-    return {"torch": Torch, "onnxruntime": OnnxRuntime}[work["framework"]](work, image, label)
+    return {"torch": Torch, "onnxruntime": OnnxRuntime, "loading": Loading}[work["framework"]](work)
 
 
 def peak_bytes():
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Of this process alone: Linux hands ru_maxrss down from the process that started it."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main():

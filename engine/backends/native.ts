@@ -22,7 +22,7 @@ export interface NativeBackendReport {
 /** Kernels that move no number: another shape for the same values. They are native by doing nothing. */
 const metadataKernels: ReadonlySet<string> = new Set(['Identity', 'Reshape', 'ExpandDims'])
 
-const pool = new Pool()
+let pool = new Pool()
 const fallbacks = new Map<string, number>()
 let registered = false
 let chosen: Precision = 'float32'
@@ -132,6 +132,31 @@ export function nativeBackendReport(): NativeBackendReport {
 export function resetNativeBackendReport(): void {
   fallbacks.clear()
   pool.resetPeak()
+}
+
+/** The most bytes that tensors, memory kept for the next ones and the kernels' own took. */
+export function peakBytes(): number {
+  return pool.report().peakHeldBytes + loadAddon().scratchPeak()
+}
+
+/**
+ * Runs `work` with kernels that compute nothing, on a pool of its own, and gives the most bytes that it took. Memory is
+ * allocated as ever, but nobody touches it, so that the system has nothing to lend.
+ */
+export function rehearse(work: (peakBytes: () => number) => void): number {
+  const addon = loadAddon()
+  const own = pool
+  pool = new Pool(() => Infinity)
+  addon.trimScratch()
+  addon.rehearse(true)
+  try {
+    work(peakBytes)
+    return peakBytes()
+  } finally {
+    addon.rehearse(false)
+    pool.trim()
+    pool = own
+  }
 }
 
 /** Gives memory that no tensor uses back to the system. */

@@ -15,6 +15,8 @@ export interface PoolReport {
   /** Bytes in tensors now. */
   readonly liveBytes: number
   readonly peakLiveBytes: number
+  /** The most there ever were in tensors and kept together. */
+  readonly peakHeldBytes: number
   /** Bytes kept for the next tensors. */
   readonly pooledBytes: number
 }
@@ -32,6 +34,7 @@ export class Pool {
   readonly #owned = new WeakSet<ArrayBufferLike>()
   #live = 0
   #peak = 0
+  #peakHeld = 0
   #pooled = 0
   /** The largest #live ever. */
   #highWater = 0
@@ -76,11 +79,17 @@ export class Pool {
   }
 
   report(): PoolReport {
-    return { liveBytes: this.#live, peakLiveBytes: this.#peak, pooledBytes: this.#pooled }
+    return {
+      liveBytes: this.#live,
+      peakLiveBytes: this.#peak,
+      peakHeldBytes: this.#peakHeld,
+      pooledBytes: this.#pooled,
+    }
   }
 
   resetPeak(): void {
     this.#peak = this.#live
+    this.#peakHeld = this.#live + this.#pooled
   }
 
   /** Frees what has waited longest until at most so many bytes wait. */
@@ -120,6 +129,7 @@ export class Pool {
       }
     }
     this.#owned.add(buffer)
+    this.#peakHeld = Math.max(this.#peakHeld, this.#live + this.#pooled + bytes)
     return buffer
   }
 }

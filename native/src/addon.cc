@@ -203,7 +203,7 @@ Napi::Value dice_cross_entropy(const Napi::CallbackInfo& info) {
     result[uint32_t{0}] = loss;
     result[uint32_t{1}] = dice;
     result[uint32_t{2}] = cross_entropy;
-    result[uint32_t{3}] = static_cast<double>(bad_labels);
+    result[uint32_t{3}] = ctflow::rehearsing() ? 0.0 : static_cast<double>(bad_labels);
     return static_cast<Napi::Value>(result);
   });
 }
@@ -307,6 +307,23 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   });
 }
 
+// (on): from now on kernels that this thread calls take their scratch memory and compute nothing; false ends it.
+Napi::Value rehearse(const Napi::CallbackInfo& info) {
+  return guarded(info, "rehearse", [&](const Arguments& a) {
+    ctflow::set_rehearsing(a.flag(0));
+    return a.env().Undefined();
+  });
+}
+
+Napi::Value scratch_peak(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(ctflow::scratch_peak()));
+}
+
+Napi::Value trim_scratch(const Napi::CallbackInfo& info) {
+  ctflow::trim_scratch();
+  return info.Env().Undefined();
+}
+
 // An ArrayBuffer of `bytes`, not cleared, on a boundary that vectors like; large ones ask for large pages, which cuts the
 // cost of touching them the first time.
 Napi::Value allocate(const Napi::CallbackInfo& info) {
@@ -324,9 +341,16 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
 #endif
     napi_value buffer;
     const auto release = [](napi_env, void* memory, void*) { std::free(memory); };
-    if (napi_create_external_arraybuffer(a.env(), data, wanted, release, nullptr, &buffer) != napi_ok) {
+    const napi_status status = napi_create_external_arraybuffer(a.env(), data, wanted, release, nullptr, &buffer);
+    if (status == napi_no_external_buffers_allowed) {
       std::free(data);
       fail(a.env(), "allocate: this runtime refuses memory from outside");
+    }
+    if (status != napi_ok) {
+      // Longer than its arrays can be: it has freed the memory and thrown an error that says less.
+      napi_value thrown;
+      napi_get_and_clear_last_exception(a.env(), &thrown);
+      fail(a.env(), "allocate: this runtime has no arrays of " + written(bytes) + " bytes");
     }
     return Napi::Value(a.env(), buffer);
   });
@@ -373,6 +397,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   set("hasBfloat16", has_bfloat16);
   set("threads", threads);
   set("setThreads", set_threads);
+  set("rehearse", rehearse);
+  set("scratchPeak", scratch_peak);
+  set("trimScratch", trim_scratch);
   set("allocate", allocate);
   set("release", release);
   add_stored_calls(env, exports);

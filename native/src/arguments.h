@@ -38,9 +38,6 @@ class Arguments {
   float* floats(Napi::Value value, const char* name, int64_t size) const {
     return static_cast<float*>(array(value, name, size, napi_float32_array, "Float32Array"));
   }
-  uint8_t* bytes(int i, const char* name, int64_t size) const {
-    return static_cast<uint8_t*>(array(info_[i], name, size, napi_uint8_array, "Uint8Array"));
-  }
   int16_t* shorts(int i, const char* name, int64_t size) const {
     return static_cast<int16_t*>(array(info_[i], name, size, napi_int16_array, "Int16Array"));
   }
@@ -58,19 +55,11 @@ class Arguments {
     return static_cast<int64_t>(length);
   }
   // Any numbers as their bytes, on a boundary of `alignment`.
-  uint8_t* bytes(int i, const char* name, int64_t size, int64_t alignment) const {
+  uint8_t* bytes(int i, const char* name, int64_t size, int64_t alignment = 1) const {
     auto* data = static_cast<uint8_t*>(array(info_[i], name, size, napi_uint8_array, "Uint8Array"));
     if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(alignment) != 0)
       fail(info_.Env(), std::string(op_) + ": " + name + " must begin at a multiple of its element's bytes");
     return data;
-  }
-  // Elements of a typed array of any type.
-  int64_t length(int i, const char* name) const {
-    if (!info_[i].IsTypedArray()) fail(info_.Env(), std::string(op_) + ": " + name + " is not a typed array");
-    size_t length = 0;
-    if (napi_get_typedarray_info(info_.Env(), info_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
-      fail(info_.Env(), std::string(op_) + ": " + name + " cannot be read");
-    return static_cast<int64_t>(length);
   }
   bool is_null(int i) const { return info_[i].IsNull() || info_[i].IsUndefined(); }
 

@@ -2,6 +2,7 @@
 // are kept instead, up to a bound.
 #include "scratch.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -33,6 +34,10 @@ Header* kept[kMostKept];
 int kept_count = 0;
 uint64_t kept_bytes = 0;
 
+// In blocks that are not the system's.
+std::atomic<uint64_t> held{0};
+std::atomic<uint64_t> most_held{0};
+
 Header* header_of(void* memory) { return reinterpret_cast<Header*>(static_cast<char*>(memory) - kAlignment); }
 void* memory_of(Header* header) { return reinterpret_cast<char*>(header) + kAlignment; }
 
@@ -49,9 +54,14 @@ Header* find_kept(uint64_t bytes) {
   return nullptr;
 }
 
+void free_block(Header* header) {
+  held -= header->bytes;
+  std::free(header);
+}
+
 void free_oldest() {
   kept_bytes -= kept[0]->bytes;
-  std::free(kept[0]);
+  free_block(kept[0]);
   for (int k = 0; k + 1 < kept_count; k++) kept[k] = kept[k + 1];
   kept_count--;
 }
@@ -86,6 +96,10 @@ void* take_scratch(uint64_t bytes) {
   }
   if (block == nullptr) throw ScratchFailure(bytes);
   Header* header = new (block) Header{bytes};
+  const uint64_t now = held += bytes;
+  uint64_t most = most_held;
+  while (now > most && !most_held.compare_exchange_weak(most, now)) {
+  }
   return memory_of(header);
 }
 
@@ -99,7 +113,15 @@ void give_scratch(void* memory) {
     kept_bytes += header->bytes;
     return;
   }
-  std::free(header);
+  free_block(header);
+}
+
+uint64_t scratch_peak() { return most_held; }
+
+void trim_scratch() {
+  std::lock_guard<std::mutex> lock(mutex);
+  while (kept_count > 0) free_oldest();
+  most_held = held.load();
 }
 
 }  // namespace ctflow

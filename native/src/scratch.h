@@ -22,6 +22,11 @@ class ScratchFailure : public std::bad_alloc {
 void* take_scratch(uint64_t bytes);
 void give_scratch(void* memory);
 
+// The most bytes in scratch memory since the last `trim_scratch`, those kept for later calls included, of all threads together.
+uint64_t scratch_peak();
+// Gives back what is kept, and counts afresh.
+void trim_scratch();
+
 namespace {
 
 // More than any machine has, and few enough that a size in bytes still is a number.

@@ -171,9 +171,9 @@ Napi::Value read_bricks(const Napi::CallbackInfo& info) {
     a.product({plane.nx, plane.ny, 8});  // places are computed in int64
     const auto box = box_of(a, plane.nx, plane.ny, v + 4);
     const bool raw = a.flag(5);
-    const int64_t count = a.length(2, "planes") / 6;
+    const int64_t count = a.length(2) / 6;
     const double* rows = a.doubles(2, "planes", count * 6);
-    const int64_t crc_count = a.length(3, "crcs");
+    const int64_t crc_count = a.length(3);
     const auto* crcs = reinterpret_cast<const uint32_t*>(a.integers(3, "crcs", crc_count));
     auto planes = std::make_shared<std::vector<ctflow::StoredPlane>>();
     int64_t raw_bytes = 0;

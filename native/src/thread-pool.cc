@@ -20,6 +20,8 @@ constexpr auto kSpin = std::chrono::microseconds(40);
 // What thread_count() last said to this thread.
 thread_local int told = kMaxThreads;
 
+thread_local bool rehearses = false;
+
 inline void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -144,6 +146,10 @@ Pool& pool() {
 
 int thread_count() { return told = pool().size(); }
 void set_thread_count(int count) { pool().resize(count); }
-void run_tasks(int64_t count, void (*task)(void*, int64_t, int), void* context) { pool().run(count, task, context); }
+void set_rehearsing(bool on) { rehearses = on; }
+bool rehearsing() { return rehearses; }
+void run_tasks(int64_t count, void (*task)(void*, int64_t, int), void* context) {
+  if (!rehearses) pool().run(count, task, context);
+}
 
 }  // namespace ctflow

@@ -15,6 +15,11 @@ int thread_count();
 // From the next parallel region on; clamped to 1..256.
 void set_thread_count(int count);
 
+// While it is on, regions that this thread starts end at once: their tasks do not run, and what they would have computed is
+// not there. Kernels still ask for their memory, which is how it is found out. Off in the beginning.
+void set_rehearsing(bool on);
+bool rehearsing();
+
 // Calls task(context, i, worker) once for each i in [0, count), worker in [0, what thread_count() last said); returns when all are
 // done. Tasks must not throw: whatever can fail (memory) is done before.
 void run_tasks(int64_t count, void (*task)(void* context, int64_t i, int worker), void* context);

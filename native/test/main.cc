@@ -1,6 +1,6 @@
 // Every kernel in every variant that this processor has, against the scalar one, on cases drawn at random; then memory that
-// cannot be had, and threads that disturb each other. No JavaScript: a compiler for another processor, or a sanitizer,
-// needs nothing else.
+// cannot be had, and threads that disturb each other; and the voxel loops, of which there is one variant. No JavaScript: a
+// compiler for another processor, or a sanitizer, needs nothing else.
 //
 //   native-test [--cases N] [--seed N] [--threads-only] [--need isa]
 #include <atomic>
@@ -9,13 +9,11 @@
 #include <thread>
 
 #include "cases.h"
+#include "imaging.h"
 #include "scratch.h"
 #include "thread-pool.h"
 
 namespace ctflow_test {
-
-// Lets the n-th allocation from now fail; below 0, none. From failing-memory.cc.
-void fail_allocation(int n);
 
 namespace {
 
@@ -167,6 +165,7 @@ int run(int argc, char** argv) {
     for (const Family& family : families()) compare(family, seed, cases);
   if (!threads_only)
     for (const Family& family : families()) starve(family, seed);
+  if (!threads_only) failures += check_imaging();
   disturb(seed, 10);
   for (int v = 0; v < variant_count(); v++) {
     double gflops = 0;

@@ -1,9 +1,8 @@
 /** How long the network takes on this machine: real shapes with random voxels, smaller ones where one would take too long. */
 
 import { codeOf } from '../errors.ts'
-import type { EngineWork } from '../plan.ts'
 import { rng } from '../random.ts'
-import type { Engine, Shape3 } from '../stage.ts'
+import type { Engine, EngineWork, Shape3 } from '../stage.ts'
 import { measured, times, type Effort } from './stopwatch.ts'
 
 /** What was run to tell how long a call takes. */

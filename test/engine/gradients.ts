@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs'
 import t from 'tap'
-import { batchGradients } from '../../engine/gradients.ts'
+import { batchGradients, inputsOf } from '../../engine/gradients.ts'
 import * as ops from '../../engine/ops/index.ts'
 import { publishedSegresnet, segresnet } from '../../model/segresnet.ts'
 import type { DiceCeOptions } from '../../model/loss.ts'
@@ -42,12 +42,6 @@ function found(
   begin = 0,
   end = count,
 ): { loss: number; gradients: Float32Array[] } {
-  const labelMemory = new Int32Array(voxels)
-  const work = {
-    forward: (x: tf.Tensor5D) => segresnet(ops, parameters, x, network),
-    values: (tensor: tf.Tensor) => tensor.dataSync<'float32'>(),
-    labelMemory: () => labelMemory,
-  }
   const some = {
     image: image.subarray(begin * voxels, end * voxels),
     label: label.subarray(begin * voxels, end * voxels),
@@ -55,7 +49,11 @@ function found(
     shape: [6, 4, 4] as const,
     cases: [],
   }
-  const result = batchGradients(some, [1, ...extents], [...parameters.values()], loss, work)
+  const result = batchGradients(end - begin, [...parameters.values()], loss, {
+    forward: x => segresnet(ops, parameters, x, network),
+    values: tensor => tensor.dataSync<'float32'>(),
+    inputs: inputsOf(some, [1, ...extents], new Int32Array(voxels)),
+  })
   const gradients = result.gradients.map(gradient => gradient.dataSync<'float32'>().slice())
   tf.dispose(result.gradients)
   return { loss: result.loss, gradients }

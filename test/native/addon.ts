@@ -71,6 +71,39 @@ t.test('memory is aligned for vectors and can be given back', { skip }, async t 
   t.throws(() => addon.allocate(2 ** 39), { message: /out of memory/ })
 })
 
+t.test('memory longer than arrays can be is refused, and freed once', { skip }, async t => {
+  const addon = loadAddon()
+  try {
+    addon.release(addon.allocate(2 ** 33)) // nobody touches it
+    t.comment('this runtime has such arrays')
+  } catch (error) {
+    t.match(error, { message: /no arrays of 8589934592 bytes|out of memory/ })
+  }
+  addon.release(addon.allocate(1 << 24))
+})
+
+t.test('a kernel that is rehearsed takes its memory and computes nothing', { skip }, async t => {
+  const addon = loadAddon()
+  const [depth, height, width, channels] = [4, 10, 12, 8]
+  const x = new Float32Array(depth * height * width * channels).fill(1)
+  const filter = new Float32Array(27 * channels * channels).fill(1)
+  const [y, dfilter] = [x.slice().fill(7), filter.slice().fill(7)]
+  const shape = [1, depth, height, width, channels, 3, 3, 3, depth, height, width, channels, 1, 1, 1, 1, 1, 1]
+  const peakOf = (rehearsed: boolean): number => {
+    addon.trimScratch()
+    addon.rehearse(rehearsed)
+    addon.conv3dForward(x, filter, y, shape)
+    addon.conv3dFilterGradient(x, y, dfilter, shape)
+    addon.rehearse(false)
+    return addon.scratchPeak()
+  }
+  const told = peakOf(true)
+  t.ok(told > 0)
+  t.ok(y.every(value => value === 7) && dfilter.every(value => value === 7))
+  t.equal(peakOf(false), told)
+  t.ok(y.every(value => value > 7) && dfilter.every(value => value > 7), 'and then it computes')
+})
+
 t.test('no compiler: one message that names the package', async t => {
   const script = join(projectRoot, 'scripts', 'build-addon.mjs')
   const { CXX: _, ...environment } = process.env

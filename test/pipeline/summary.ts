@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import type { Score } from '../../pipeline/stage.ts'
 import { distribution, distributions } from '../../pipeline/summary.ts'
@@ -44,4 +45,19 @@ t.test('metrics that some cases lack are undefined there', async t => {
   const found = distributions([ofCase('a', { dice: 1 }), ofCase('b', { dice: 0, hd: 2 })])
   t.same(Object.keys(found), ['dice', 'hd'])
   t.match(found['hd'], { mean: 2, cases: 1, undefined: 1 })
+})
+
+t.test('the peak of memory is that of this process, not of the one that started it', async t => {
+  const module = JSON.stringify(new URL('../../pipeline/summary.js', import.meta.url).href)
+  const small = `import(${module}).then(({ peakRss }) => console.log(peakRss()))`
+  const large = `
+    const voxels = new Uint8Array(3e8).fill(1)
+    const child = require('node:child_process').spawnSync(process.execPath, ['-e', ${JSON.stringify(small)}])
+    process.stdout.write(child.stdout)
+    import(${module}).then(({ peakRss }) => console.log(peakRss(), voxels.length))`
+  const { stdout } = spawnSync(process.execPath, ['-e', large], { encoding: 'utf8' })
+  const [own, parents] = stdout.split('\n').map(line => Number(line.split(' ')[0]))
+  t.comment(`${own} and ${parents} bytes`)
+  t.ok(own! > 1e7 && own! < 2.5e8)
+  t.ok(parents! > 3e8)
 })

@@ -114,6 +114,48 @@ function reduction(draw: Rng): Call {
     : { name: 'softmax', args: [rows, width, a, empty(rows * width)], outputs: [3] }
 }
 
+/** Loops over voxels, whose promises settle before the next call. */
+function voxels(draw: Rng): Call {
+  const [nx, ny, nz] = [size(draw, 9), size(draw, 7), size(draw, 5)]
+  const all = nx * ny * nz
+  const image = numbers(draw, all)
+  switch (draw.integer(6)) {
+    case 0: {
+      const [type, width] = pick(draw, [[0, 1] as const, [2, 2] as const, [5, 4] as const, [8, 4] as const])
+      const raw = new Uint8Array(Float32Array.from({ length: all }, () => draw.uniform()).buffer).subarray(
+        0,
+        all * width,
+      )
+      return { name: 'decode', args: [raw, empty(all), type, draw.integer(2) === 0, 0.5, -3], outputs: [1] }
+    }
+    case 1: {
+      const [tx, ty, z] = [size(draw, 9), size(draw, 7), draw.integer(6)]
+      const map = Float64Array.from({ length: 12 }, (_, i) => (i % 5 === 0 ? 1 : i % 4 === 3 ? draw.uniform() : 0))
+      const planes = Array.from({ length: nz }, () => numbers(draw, nx * ny))
+      const shape = [nx, ny, nz, tx, ty, z, 0]
+      const flags = [draw.integer(2) === 0, draw.integer(2) === 0]
+      return { name: 'samplePlane', args: [planes, empty(tx * ty), map, shape, ...flags], outputs: [1] }
+    }
+    case 2:
+      return { name: 'clip', args: [image, empty(all), -0.5, 0.5, 0, 1], outputs: [1] }
+    case 3: {
+      const classes = image.map(() => pick(draw, [0, 1, -7]))
+      const args = [classes, empty(all), dense, Float64Array.of(-7), Int16Array.of(3)]
+      return { name: 'mapLabels', args, outputs: [1] }
+    }
+    case 4:
+      return { name: 'searchBox', args: [image, [nx, ny, nz], 0.5], outputs: [] }
+    default: {
+      const counts = [new Float64Array(nx), new Float64Array(nx)]
+      const label = image.map(value => (value > 0.5 ? 1 : 0))
+      const args = [label, draw.integer(2) === 0 ? null : image, [nx, ny * nz], 0, ...counts]
+      return { name: 'countCandidates', args, outputs: [4, 5] }
+    }
+  }
+}
+
+const dense = new Int16Array(65536).fill(1)
+
 const state = (draw: Rng): Call =>
   pick<Call>(draw, [
     { name: 'peak', args: ['float32', 0.001], outputs: [] },
@@ -126,7 +168,7 @@ const state = (draw: Rng): Call =>
     { name: 'release', args: [draw.integer(2) === 0 ? new ArrayBuffer(8) : addon.allocate(100)], outputs: [] },
   ])
 
-const kinds = [conv3d, groupNorm, upsample, diceCrossEntropy, adam, elementwise, reduction]
+const kinds = [conv3d, groupNorm, upsample, diceCrossEntropy, adam, elementwise, reduction, voxels, voxels]
 
 /** What no argument should be; no number that asks for seconds of work. */
 const junk: readonly (() => unknown)[] = [
@@ -285,10 +327,10 @@ function run({ name, args }: Call): unknown {
 }
 
 /** Runs a copy of the call with scalar kernels and gives the largest difference, relative to 1 or the largest value. */
-function distanceFromScalar(before: Call, after: Call): number {
+async function distanceFromScalar(before: Call, after: Call): Promise<number> {
   const isa = addon.isa()
   addon.setIsa('scalar')
-  run(before)
+  await run(before)
   addon.setIsa(isa)
   let worst = 0
   for (const i of before.outputs) {
@@ -316,7 +358,7 @@ for (let i = 0; i < Number(calls); i++) {
   const before = comparable && call.outputs.length > 0 ? { ...call, args: call.args.map(copied) } : undefined
   counts.calls++
   try {
-    const result = run(call)
+    const result = await run(call)
     if (call.name === 'allocate') addon.release(result as ArrayBuffer)
     counts.right++
   } catch (error) {
@@ -327,7 +369,7 @@ for (let i = 0; i < Number(calls); i++) {
     continue
   }
   if (!before) continue
-  const distance = distanceFromScalar(before, call)
+  const distance = await distanceFromScalar(before, call)
   counts.compared++
   counts.largest = Math.max(counts.largest, distance)
   if (!(distance < 1e-4)) problems.push(`${what}: ${distance} from scalar`)

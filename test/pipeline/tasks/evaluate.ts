@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { writeNifti } from '../../../imaging/nifti-write.ts'
 import { validateDefinition } from '../../../pipeline/definition.ts'
+import type { StageFigures } from '../../../pipeline/meter.ts'
 import { createProgress } from '../../../pipeline/progress.ts'
 import { run } from '../../../pipeline/run.ts'
 import { gridOf } from '../../support/nifti.ts'
@@ -63,6 +64,23 @@ t.test('an infinite distance is in every file and on every line, never a silent 
   t.same(JSON.parse(JSON.stringify(result.metrics)), summary.metrics, 'what --json prints is what the file holds')
   const text = readFileSync(join(dir, 'out/summary.txt'), 'utf8')
   t.match(text, /^hd +mean inf {2}median inf {2}range 2.0000 to inf {2}\(2 cases, 1 infinite, 1 undefined\)$/m)
+})
+
+t.test('where the time went is in run.json, with a row for each stage, and in the summary', async t => {
+  const dir = t.testdir({})
+  const { lines } = await evaluate(dir, {})
+  const { stages } = JSON.parse(readFileSync(join(dir, 'out/run.json'), 'utf8')) as { stages: StageFigures[] }
+  t.match(stages, [
+    // Two volumes of three voxels, float32, for each of three cases.
+    { kind: 'load', itemsIn: 3, items: 3, bytes: 3 * 2 * 3 * 4, waitingForMemorySeconds: 0, passes: 1 },
+    { kind: 'dice', itemsIn: 3, items: 3, bytes: 0, waitingForMemorySeconds: 0, passes: 1 },
+  ])
+  for (const { kind, busySeconds, waitingForInputSeconds } of stages) {
+    t.ok(busySeconds > 0 && waitingForInputSeconds >= 0, `${kind} ${busySeconds} ${waitingForInputSeconds}`)
+  }
+  const said = lines.filter(line => line.startsWith('bottleneck: '))
+  t.match(said, [/^bottleneck: (load|dice) \d+ % busy; .*waits for input \d+ %, for memory 0 %/])
+  t.match(readFileSync(join(dir, 'out/summary.txt'), 'utf8'), said[0])
 })
 
 t.test('by the strict rule every case has a finite value', async t => {

@@ -1,0 +1,147 @@
+/**
+ * A scan with its label from gzipped files to the network's spacing and range, as the published pipeline does it: by our
+ * stages and by MONAI's transforms, each in a process of its own, in turns. Then the bytes that live meanwhile, for scans
+ * of any length.
+ */
+
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { projectRoot } from '../machine.ts'
+import { startContender, type Command, type Repetition } from '../network/contender.ts'
+import { entrantTrial } from '../network/network-trial.ts'
+import { findPeers } from '../peers/environment.ts'
+import type { Bench, Trial } from '../trial.ts'
+import { scanShape, writeScan, type Scan } from './scan.ts'
+import { loadWork, type LoadWork } from './work.ts'
+
+const name = `load/${scanShape.join('x')}`
+
+/** Files are written when a trial first asks, and removed when its bench is over. */
+function scanFiles(times = 1): { work: () => Promise<LoadWork>; remove: () => Promise<void> } {
+  let written: Promise<{ scan: Scan; remove: () => Promise<void> }> | undefined
+  return {
+    async work() {
+      written ??= writeScan(times)
+      const { image, label } = (await written).scan
+      return loadWork(image, label)
+    },
+    remove: async () => (await written)?.remove(),
+  }
+}
+
+function ours(...flags: string[]): Command {
+  const own = fileURLToPath(import.meta.url)
+  const file = fileURLToPath(new URL(`./ours${extname(own)}`, import.meta.url))
+  return { file: process.execPath, args: [...flags, file], timeoutSeconds: 120 }
+}
+
+/** Extents and labels are the same, intensities within a millionth of their range: throws otherwise. */
+export function checkSame(found: readonly number[], expected: readonly number[]): void {
+  const [shape, expectedShape] = [found.slice(0, 3).join(' x '), expected.slice(0, 3).join(' x ')]
+  if (shape !== expectedShape) throw new Error(`its grid is not ours: ${shape} voxels for ${expectedShape}`)
+  const samples = (expected.length - 5) / 2
+  const worst = (from: number, to: number): number =>
+    found.slice(from, to).reduce((most, value, i) => {
+      const away = Math.abs(value - expected[from + i]!)
+      return Number.isNaN(away) ? Infinity : Math.max(most, away)
+    }, 0)
+  const image = Math.max(worst(3, 4), worst(5, 5 + samples))
+  if (found.length !== expected.length || !(image <= 1e-6))
+    throw new Error(`its intensities are not ours: off by ${image} of the range`)
+  const label = Math.max(worst(4, 5), worst(5 + samples, expected.length))
+  if (!(label <= 1e-9)) throw new Error(`its labels are not ours: off by ${label}`)
+}
+
+function againstMonai(): Bench {
+  const files = scanFiles()
+  let expected: readonly number[] | undefined
+  const runs = 5
+  return {
+    trials: [
+      entrantTrial({
+        name,
+        runs,
+        entrant: async () => ({ command: ours(), work: await files.work() }),
+        check({ outcome }) {
+          expected = outcome
+          if (!(outcome[4]! > 0)) throw new Error('expected lesions in the label, found none')
+        },
+      }),
+      entrantTrial({
+        name: `${name}/monai`,
+        runs,
+        against: 'monai-default',
+        async unavailable() {
+          const python = await findPeers()
+          return typeof python === 'string' ? undefined : python.missing
+        },
+        async entrant() {
+          const args = [join(projectRoot(), 'bench', 'peers', 'peer.py')]
+          const command = { file: String(await findPeers()), args, timeoutSeconds: 200 }
+          return { command, work: { ...(await files.work()), framework: 'loading' } }
+        },
+        check({ outcome }: Repetition) {
+          if (expected) checkSame(outcome, expected)
+        },
+      }),
+    ],
+    comparisons: [
+      { name, unit: 'times as fast', of: [`${name}/monai`], over: name, against: 'monai-default' },
+      {
+        name: `${name}/peak-of-memory`,
+        unit: 'times ours',
+        of: [`${name}/monai`],
+        over: name,
+        figure: 'peakBytes',
+        against: 'monai-default',
+      },
+    ],
+    interleaved: true,
+    close: files.remove,
+  }
+}
+
+/** Megabytes that live beside the result; each time in a fresh process. */
+function liveTrial(times: number): { trial: Trial; remove: () => Promise<void> } {
+  const files = scanFiles(times)
+  let peakBytes = 0
+  return {
+    remove: files.remove,
+    trial: {
+      name: `load-live-bytes/${scanShape[0]}x${scanShape[1]}x${scanShape[2] * times}`,
+      unit: 'MB',
+      runs: 3,
+      prepare: async () => void (await files.work()),
+      async run() {
+        const contender = startContender(ours('--expose-gc'))
+        try {
+          await contender.prepare(await files.work())
+          const { outcome } = await contender.repeat()
+          peakBytes = Math.max(peakBytes, (await contender.report()).peakBytes)
+          return outcome[0]! / 1e6
+        } finally {
+          await contender.close()
+        }
+      },
+      peakBytes: () => peakBytes,
+      facts: () => ({ counted: 'most bytes of arrays, collected every 3 ms, less the result' }),
+    },
+  }
+}
+
+function liveBytes(): Bench {
+  const [short, long] = [liveTrial(1), liveTrial(4)]
+  return {
+    trials: [short.trial, long.trial],
+    comparisons: [
+      { name: 'load-live-bytes/4-times-the-planes', unit: 'times', of: [long.trial.name], over: short.trial.name },
+    ],
+    interleaved: true,
+    async close() {
+      await short.remove()
+      await long.remove()
+    },
+  }
+}
+
+export const benches: readonly Bench[] = [againstMonai(), liveBytes()]

@@ -1,0 +1,206 @@
+#include "imaging.h"
+
+#include <algorithm>
+
+#include "check.h"
+#include "imaging/decode.h"
+#include "imaging/resample.h"
+#include "imaging/search.h"
+#include "imaging/values.h"
+
+namespace ctflow_test {
+namespace {
+
+using namespace ctflow;
+
+// FNV-1a over bits; every NaN is the same, since processors differ in what they carry.
+class Digest {
+ public:
+  void add(uint64_t bits, int bytes) {
+    for (int i = 0; i < bytes; i++) state_ = (state_ ^ ((bits >> (8 * i)) & 255)) * 0x100000001b3u;
+  }
+  void add(const Floats& values) {
+    for (int64_t i = 0; i < values.size(); i++) {
+      uint32_t bits = 0x7fc00000;
+      if (!std::isnan(values[i])) std::memcpy(&bits, &values[i], sizeof bits);
+      add(bits, 4);
+    }
+  }
+  uint64_t value() const { return state_; }
+
+ private:
+  uint64_t state_ = 0xcbf29ce484222325u;
+};
+
+// A scan's values, now and then an ugly one.
+std::unique_ptr<Floats> voxels(Random& random, int64_t count) {
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  static constexpr float kUgly[] = {std::numeric_limits<float>::quiet_NaN(), kInfinity, -kInfinity, -0.0f, 3.4e38f, 1e-45f};
+  auto array = floats(random, count, 1500);
+  const bool ugly = random.chance(3);
+  for (int64_t i = 0; ugly && i < count; i++)
+    if (random.chance(10)) (*array)[i] = kUgly[random.between(0, 5)];
+  return array;
+}
+
+void decode_case(Random& random, Digest& digest) {
+  static constexpr double kScalings[][2] = {{1, 0}, {1, -1024}, {0.1, 0.25}, {-1e-3, 7}, {1e30, -1e35}};
+  const auto type = static_cast<Stored>(random.between(0, kStoredTypes - 1));
+  const int64_t count = random.chance(4) ? random.between(2040, 5000) : random.between(0, 60);
+  const Guarded<uint8_t> raw(count * stored_bytes(type));
+  for (int64_t i = 0; i < raw.size(); i++) raw[i] = static_cast<uint8_t>(random.next() >> 56);
+  const auto to = unwritten(count);
+  const double* const scaling = kScalings[random.between(0, 4)];
+  const NotFinite found = decode({type, random.chance(2), scaling[0], scaling[1], count, raw.get(), to->get()});
+  digest.add(*to);
+  digest.add(static_cast<uint64_t>(found.count), 8);
+  digest.add(static_cast<uint64_t>(found.first), 8);
+}
+
+void sample_case(Random& random, Digest& digest) {
+  PlaneSampling call{};
+  for (int axis = 0; axis < 3; axis++) call.source[axis] = random.between(1, 20);
+  for (int axis = 0; axis < 2; axis++) call.target[axis] = random.between(1, 20);
+  call.z = random.between(0, 9);
+  call.nearest = random.chance(2);
+  call.separable = random.chance(2);
+  for (int row = 0; row < 3; row++)
+    for (int k = 0; k < 4; k++) {
+      const double drawn = random.uniform();
+      call.map[row * 4 + k] = k == 3 ? 4 * drawn : k == row ? 2 * drawn : call.separable ? 0 : 0.5 * drawn;
+      if (k == row && random.chance(4)) call.map[row * 4 + k] = 0.5 * random.between(-3, 4);
+    }
+  const int plane = call.source[0] * call.source[1];
+  std::vector<std::unique_ptr<Floats>> planes;
+  std::vector<const float*> addresses;
+  // Sometimes too few of them.
+  call.low = random.chance(8) ? random.between(0, 3) : 0;
+  call.count = random.chance(8) ? random.between(0, 3) : call.source[2];
+  for (int z = 0; z < call.count; z++) {
+    planes.push_back(voxels(random, plane));
+    addresses.push_back(planes.back()->get());
+  }
+  call.planes = addresses.data();
+  const auto to = unwritten(static_cast<int64_t>(call.target[0]) * call.target[1]);
+  call.to = to->get();
+  const bool complete = sample_plane(call);
+  digest.add(complete, 1);
+  if (complete) digest.add(*to);
+}
+
+void clip_case(Random& random, Digest& digest) {
+  const int64_t count = random.between(0, 200);
+  const auto from = voxels(random, count), to = unwritten(count);
+  const double min = 1000 * random.uniform(), low = random.uniform();
+  const Clipping call{min, min + 1500 + 1000 * random.uniform(), low, low + 1.5 + random.uniform(), count, from->get(), to->get()};
+  clip(call);
+  digest.add(*to);
+  Clipping in_place = call;
+  in_place.to = from->get();
+  clip(in_place);
+  digest.add(*from);
+}
+
+void map_case(Random& random, Digest& digest) {
+  const Guarded<int16_t> dense(kDenseClasses), classes(2);
+  const Guarded<double> values(2);
+  std::fill_n(dense.get(), kDenseClasses, int16_t{-1});
+  for (int value = 0; value < 4; value++) dense[value] = static_cast<int16_t>(random.between(0, 255));
+  values[0] = -1, values[1] = 0.5;
+  classes[0] = 3, classes[1] = 255;
+  static constexpr float kValues[] = {0, 1, 2, 3, -1, 0.5f, -0.0f, 65536, 0.25f, std::numeric_limits<float>::quiet_NaN()};
+  const int most = random.chance(3) ? 9 : 6;
+  const Floats from(random.between(0, 300));
+  float value = 0;
+  for (int64_t i = 0; i < from.size(); i++) {
+    if (random.chance(15)) value = kValues[random.between(0, most)];
+    from[i] = value;
+  }
+  const auto to = unwritten(from.size());
+  const int64_t first = map_labels({dense.get(), 2, values.get(), classes.get(), from.size(), from.get(), to->get()});
+  digest.add(static_cast<uint64_t>(first), 8);
+  digest.add(*to);
+}
+
+void search_case(Random& random, Digest& digest) {
+  const int nx = random.between(1, 40), ny = random.between(1, 10), planes = random.between(1, 5);
+  const int64_t count = static_cast<int64_t>(nx) * ny * planes;
+  const auto image = voxels(random, count);
+  const Floats label(count);
+  for (int64_t i = 0; i < count; i++) label[i] = random.chance(6) ? static_cast<float>(random.between(0, 2)) : 0;
+  static constexpr double kThresholds[] = {0, 1499.9, 0.1, 1e300, -1e300};
+  const double threshold = kThresholds[random.between(0, 4)];
+  BoxSearch box{nx, ny, planes, threshold, image->get(), {}, {}};
+  const bool found = search_box(box);
+  digest.add(found, 1);
+  for (int axis = 0; found && axis < 3; axis++) {
+    digest.add(static_cast<uint64_t>(box.low[axis]), 8);
+    digest.add(static_cast<uint64_t>(box.high[axis]), 8);
+  }
+  const Guarded<double> foreground(nx), background(nx);
+  const bool alone = random.chance(3);
+  count_candidates({nx, static_cast<int64_t>(ny) * planes, threshold, label.get(), alone ? nullptr : image->get(), foreground.get(), background.get()});
+  for (int x = 0; x < nx; x++) {
+    digest.add(static_cast<uint64_t>(foreground[x]), 8);
+    digest.add(static_cast<uint64_t>(background[x]), 8);
+  }
+}
+
+struct Loop {
+  const char* name;
+  void (*run)(Random&, Digest&);
+  // What x86-64 gives, where test/native/voxels.ts compares the loops with plain ones.
+  uint64_t expected;
+};
+
+const Loop kLoops[] = {
+    {"decode", decode_case, 0x3e894f3f01dbe695},
+    {"resample", sample_case, 0x1e95b049a808173d},
+    {"clip", clip_case, 0xca5fe199096f7da9},
+    {"map-label", map_case, 0x51ed5d39976b6901},
+    {"search", search_case, 0x9aa1f97d8a0c4e9d},
+};
+
+constexpr int kCases = 300;
+
+// Each allocation fails once: an exception, nothing else.
+void starve(const Loop& loop) {
+  int refused = 0;
+  for (int i = 0; i < 5; i++)
+    for (int n = 0;; n++) {
+      Random random(static_cast<uint64_t>(i));
+      Digest digest;
+      bool failed = false;
+      fail_allocation(n);
+      try {
+        loop.run(random, digest);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+      fail_allocation(-1);
+      if (!failed) break;
+      refused++;
+    }
+  std::printf("%-12s %d allocations refused\n", loop.name, refused);
+}
+
+}  // namespace
+
+int check_imaging() {
+  int failures = 0;
+  for (const Loop& loop : kLoops) {
+    Digest digest;
+    for (int i = 0; i < kCases; i++) {
+      Random random(static_cast<uint64_t>(i) + 1);
+      loop.run(random, digest);
+    }
+    const bool same = digest.value() == loop.expected;
+    std::printf("%-12s %d cases; bits %016llx%s\n", loop.name, kCases, static_cast<unsigned long long>(digest.value()),
+                same ? "" : ": FAILED, expected others");
+    failures += same ? 0 : 1;
+    starve(loop);
+  }
+  return failures;
+}
+
+}  // namespace ctflow_test
