@@ -60,7 +60,7 @@ function anyGrid(n: number): Grid {
   const shape = [0, 1, 2].map(() => 8 + random.integer(24)) as unknown as Shape3
   const spacing = [0, 1, 2].map(() => 0.5 + 4 * random.uniform())
   const order = [0, 1, 2].toSorted(() => random.uniform() - 0.5)
-  const affine = new Array<number>(16).fill(0)
+  const affine = Array.from({ length: 16 }, () => 0)
   affine[15] = 1
   for (let axis = 0; axis < 3; axis++)
     affine[order[axis]! * 4 + axis] = spacing[axis]! * (random.uniform() < 0.5 ? -1 : 1)
