@@ -8,10 +8,11 @@
  * foreground bits (y, z), z fastest, filled up to whole bytes, then the background's.
  */
 
+import { markCandidates } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Annex, Shape3, Volume } from '../pipeline/stage.ts'
 import { expectClasses } from './classes.ts'
-import { planesOf } from './volume.ts'
+import { sideBySide } from './volume.ts'
 
 export type CandidateKind = 'foreground' | 'background'
 
@@ -36,32 +37,15 @@ export async function indexCandidates(
 ): Promise<Uint8Array> {
   const [nx, ny, nz] = label.grid.shape
   const bytes = new Uint8Array(candidateIndexBytes(label.grid.shape))
-  const plane = planeBytes(ny, nz)
-  const [foregroundBits, backgroundBits] = [8 * nx, 8 * nx + nx * plane]
-  const counts = new Uint32Array(2 * nx)
-  const images = planesOf(image)
-  let z = 0
-  try {
-    for await (const labels of planesOf(label)) {
-      expectClasses(labels, classes)
-      const { value: voxels } = (await images.next()) as { value: Float32Array }
-      for (let y = 0, at = 0; y < ny; y++) {
-        const bit = y * nz + z
-        const [byte, mask] = [bit >> 3, 1 << (bit & 7)]
-        for (let x = 0; x < nx; x++, at++) {
-          if (labels[at] !== 0) {
-            counts[x]!++
-            bytes[foregroundBits + x * plane + byte]! |= mask
-          } else if (voxels[at]! > threshold) {
-            counts[nx + x]!++
-            bytes[backgroundBits + x * plane + byte]! |= mask
-          }
-        }
-      }
-      z += 1
-    }
-  } finally {
-    await images.return(undefined)
+  const bits = bytes.subarray(8 * nx)
+  const counts = new Float64Array(2 * nx)
+  for await (const {
+    z,
+    planes,
+    voxels: [labels, voxels],
+  } of sideBySide(label, image)) {
+    const stray = await markCandidates(labels, voxels, { nx, ny, planes, z, nz, classes }, threshold, bits, counts)
+    if (stray >= 0) expectClasses(labels.subarray(stray), classes)
   }
   const head = new DataView(bytes.buffer)
   counts.forEach((count, i) => head.setUint32(4 * i, count, true))

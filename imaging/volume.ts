@@ -134,6 +134,44 @@ export async function* planesOf(volume: Volume): AsyncGenerator<Float32Array> {
   }
 }
 
+/** Planes of two volumes of one shape, views of their slabs; good until the next are asked for. */
+export async function* sideBySide(
+  a: Volume,
+  b: Volume,
+): AsyncGenerator<{
+  readonly z: number
+  readonly planes: number
+  readonly voxels: readonly [Float32Array, Float32Array]
+}> {
+  const plane = a.grid.shape[0] * a.grid.shape[1]
+  const sources = [a.slabs()[Symbol.asyncIterator](), b.slabs()[Symbol.asyncIterator]()]
+  const slabs: Slab[] = []
+  try {
+    for (let z = 0; z < a.grid.shape[2];) {
+      await Promise.all(
+        sources.map(async (source, i) => {
+          const slab = slabs[i]
+          if (slab && z < slab.z + slab.planes) return
+          slab?.release?.()
+          const { done, value } = await source.next()
+          if (done) throw new Error(`expected plane ${z}, found the end of the volume`)
+          slabs[i] = value
+        }),
+      )
+      const planes = Math.min(...slabs.map(slab => slab.z + slab.planes)) - z
+      const [first, second] = slabs.map(slab =>
+        slab.voxels.subarray((z - slab.z) * plane, (z - slab.z + planes) * plane),
+      )
+      yield { z, planes, voxels: [first!, second!] }
+      z += planes
+    }
+    // To the end, where what is damaged shows.
+    await Promise.all(sources.map(source => source.next()))
+  } finally {
+    await Promise.all(sources.map(source => source.return?.()))
+  }
+}
+
 /** All voxels (z, y, x). Pulls the whole volume unless it is resident; then no copy is made, nor of a single slab. */
 export async function materialise(volume: Volume): Promise<Float32Array> {
   if (volume.resident) return volume.resident

@@ -179,15 +179,15 @@ export interface Addon extends StoredCalls {
   ): Promise<number>
   /** shape = [nx, ny, planes]; gives [low x, y, z, high x, y, z] */
   searchBox(voxels: Float32Array, shape: readonly number[], threshold: number): Promise<number[] | null>
-  /** shape = [nx, rows] */
-  countCandidates(
+  /** shape = [nx, ny, planes, z, nz, classes] */
+  markCandidates(
     label: Float32Array,
-    image: Float32Array | null,
+    image: Float32Array,
     shape: readonly number[],
     threshold: number,
-    foreground: Float64Array,
-    background: Float64Array,
-  ): Promise<void>
+    bits: Uint8Array,
+    counts: Float64Array,
+  ): Promise<number>
   /**
    * While on, kernels that this JavaScript thread calls take the memory they work in and compute nothing: outputs, scalars
    * too, hold whatever was there. Memory that is only handed to them is hardly touched.

@@ -136,18 +136,28 @@ export async function searchBox(
   return { low: [a, b, c], high: [d, e, f] }
 }
 
+/** Where the planes at hand lie in their volume, and how many classes there are. */
+export interface CandidatePlanes {
+  readonly nx: number
+  readonly ny: number
+  readonly planes: number
+  readonly z: number
+  readonly nz: number
+  readonly classes: number
+}
+
 /**
- * For each x the number of foreground voxels (label not 0) and of background (not foreground, image above the
- * threshold; all that is not foreground where there is no image).
+ * Marks foreground voxels (label not 0) and background (not foreground, image above the threshold, which is compared as
+ * float64). `bits` has for each x a plane (y, z), z fastest, filled up to whole bytes: nx planes of foreground, then of
+ * background. `counts`, 2 nx, is added to. Gives -1, or the index of the first label that is no class.
  */
-export async function countCandidates(
+export async function markCandidates(
   label: Float32Array,
-  image: Float32Array | undefined,
-  nx: number,
+  image: Float32Array,
+  { nx, ny, planes, z, nz, classes }: CandidatePlanes,
   threshold: number,
-): Promise<{ readonly foreground: Float64Array; readonly background: Float64Array }> {
-  const counts = { foreground: new Float64Array(nx), background: new Float64Array(nx) }
-  const shape = [nx, label.length / nx]
-  await loadAddon().countCandidates(label, image ?? null, shape, threshold, counts.foreground, counts.background)
-  return counts
+  bits: Uint8Array,
+  counts: Float64Array,
+): Promise<number> {
+  return loadAddon().markCandidates(label, image, [nx, ny, planes, z, nz, classes], threshold, bits, counts)
 }

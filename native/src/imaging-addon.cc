@@ -190,24 +190,30 @@ Napi::Value search_box(const Napi::CallbackInfo& info) {
   });
 }
 
-// (label, image or null, [nx, rows], threshold, foreground, background)
-Napi::Value count_candidates(const Napi::CallbackInfo& info) {
-  static constexpr const char* kOp = "counting candidates";
+// (label, image, [nx, ny, planes, z, nz, classes], threshold, bits, counts) -> the first voxel without a class, or -1
+Napi::Value mark_candidates(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "marking candidates";
   return guarded(info, kOp, [&](const Arguments& a) {
-    static constexpr int kLeast[2] = {1, 1};
-    int v[2];
-    a.counts(2, "shape", 2, kLeast, v);
-    const int64_t size = a.product({v[0], v[1]});
-    const ctflow::CandidateCount call{v[0],
-                                      v[1],
-                                      a.number(3, "threshold"),
-                                      a.floats(0, "label", size),
-                                      a.is_null(1) ? nullptr : a.floats(1, "image", size),
-                                      a.doubles(4, "foreground", v[0]),
-                                      a.doubles(5, "background", v[0])};
-    return queue<bool>(
-        a, kOp, {info[0], info[1], info[4], info[5]}, [call] { return ctflow::count_candidates(call), true; },
-        [](Napi::Env env, bool) { return undefined(env); });
+    static constexpr int kLeast[6] = {1, 1, 1, 0, 1, 1};
+    int v[6];
+    a.counts(2, "shape", 6, kLeast, v);
+    if (v[2] > v[4] || v[3] > v[4] - v[2]) fail(a.env(), "marking candidates: the planes leave the volume");
+    const int64_t size = a.product({v[0], v[1], v[2]});
+    const int64_t bits = a.product({2, v[0], ctflow::candidate_plane_bytes(v[1], v[4])});
+    const ctflow::CandidateMarking call{v[0],
+                                        v[1],
+                                        v[2],
+                                        v[3],
+                                        v[4],
+                                        v[5],
+                                        a.number(3, "threshold"),
+                                        a.floats(0, "label", size),
+                                        a.floats(1, "image", size),
+                                        a.bytes(4, "bits", bits),
+                                        a.doubles(5, "counts", a.product({2, v[0]}))};
+    return queue<int64_t>(
+        a, kOp, {info[0], info[1], info[4], info[5]}, [call] { return ctflow::mark_candidates(call); },
+        [](Napi::Env env, int64_t first) { return Napi::Number::New(env, static_cast<double>(first)); });
   });
 }
 
@@ -222,5 +228,5 @@ void add_imaging(Napi::Env env, Napi::Object exports) {
   set("clip", clip);
   set("mapLabels", map_labels);
   set("searchBox", search_box);
-  set("countCandidates", count_candidates);
+  set("markCandidates", mark_candidates);
 }

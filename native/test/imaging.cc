@@ -137,13 +137,17 @@ void search_case(Random& random, Digest& digest) {
     digest.add(static_cast<uint64_t>(box.low[axis]), 8);
     digest.add(static_cast<uint64_t>(box.high[axis]), 8);
   }
-  const Guarded<double> foreground(nx), background(nx);
-  const bool alone = random.chance(3);
-  count_candidates({nx, static_cast<int64_t>(ny) * planes, threshold, label.get(), alone ? nullptr : image->get(), foreground.get(), background.get()});
-  for (int x = 0; x < nx; x++) {
-    digest.add(static_cast<uint64_t>(foreground[x]), 8);
-    digest.add(static_cast<uint64_t>(background[x]), 8);
-  }
+  const int before = random.between(0, 3), nz = before + planes + random.between(0, 3);
+  const int64_t bits = 2 * nx * candidate_plane_bytes(ny, nz);
+  const Guarded<uint8_t> marks(bits);
+  const Guarded<double> counts(2 * nx);
+  for (int64_t i = 0; i < bits; i++) marks[i] = 0;
+  for (int i = 0; i < 2 * nx; i++) counts[i] = 0;
+  const int64_t first =
+      mark_candidates({nx, ny, planes, before, nz, random.chance(3) ? 2 : 3, threshold, label.get(), image->get(), marks.get(), counts.get()});
+  digest.add(static_cast<uint64_t>(first), 8);
+  for (int64_t i = 0; i < bits; i++) digest.add(marks[i], 1);
+  for (int i = 0; i < 2 * nx; i++) digest.add(static_cast<uint64_t>(counts[i]), 8);
 }
 
 struct Loop {

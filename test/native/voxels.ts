@@ -7,16 +7,16 @@ import { loadAddon } from '../../native/addon.ts'
 import {
   classesOf,
   clip,
-  countCandidates,
   decode,
   mapLabels,
+  markCandidates,
   samplePlane,
   searchBox,
   storedTypes,
 } from '../../native/voxels.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
 import { sampledByMap } from '../reference/resample.ts'
-import { boxAbove, candidateCounts, clipped, decoded, mapped } from '../reference/voxels.ts'
+import { boxAbove, candidateMarks, clipped, decoded, mapped } from '../reference/voxels.ts'
 import { skip } from '../support/kernels.ts'
 import { projectRoot } from '../support/shared.ts'
 
@@ -208,19 +208,22 @@ t.test('the box around what is above a threshold', { skip }, async t => {
   })
 })
 
-t.test('counts of candidates, with an image and without', { skip }, async t => {
+t.test('marks of candidates, and the first label that is no class', { skip }, async t => {
   await agree(t, 'candidates', 300, async draw => {
-    const nx = 1 + draw.integer(40)
-    const label = room(draw, nx * (1 + draw.integer(30)))
-    for (let i = 0; i < label.length; i++) label[i] = pick(draw, [0, 0, 0, -0, 1, 2, NaN])
-    const image = draw.integer(3) === 0 ? undefined : voxels(draw, label.length)
+    const [nx, ny, planes, z] = [1 + draw.integer(40), 1 + draw.integer(9), 1 + draw.integer(4), draw.integer(4)]
+    const at = { nx, ny, planes, z, nz: z + planes + draw.integer(4), classes: 3 }
+    const label = room(draw, nx * ny * planes)
+    const values = draw.integer(4) === 0 ? [0, 1, 3, -1, 0.5, NaN] : [0, 0, 0, -0, 1, 2]
+    for (let i = 0; i < label.length; i++) label[i] = pick(draw, values)
+    const image = voxels(draw, label.length)
     const threshold = pick(draw, [0, 500, 0.1, -2000])
-    const [found, expected] = [
-      await countCandidates(label, image, nx, threshold),
-      candidateCounts(label, image, nx, threshold),
-    ]
-    const same = (['foreground', 'background'] as const).every(kind => found[kind].join() === expected[kind].join())
-    return same ? undefined : `${nx}: ${found.background.join()} for ${expected.background.join()}`
+    const bits = new Uint8Array(2 * nx * Math.ceil((ny * at.nz) / 8))
+    const counts = new Float64Array(2 * nx)
+    const first = await markCandidates(label, image, at, threshold, bits, counts)
+    const expected = candidateMarks(label, image, at, threshold)
+    const same =
+      first === expected.first && counts.join() === expected.counts.join() && bits.join() === expected.bits.join()
+    return same ? undefined : `${JSON.stringify(at)}: ${first} for ${expected.first}, ${counts.join()}`
   })
 })
 
@@ -231,7 +234,10 @@ t.test('wrong sizes are refused before any work', { skip }, async t => {
   await t.rejects(decode(new Uint8Array(8), four, { ...encoding, type: 'int24' as never }), { message: /type must be/ })
   await t.rejects(clip(four, four.subarray(1), { min: 0, max: 1, to: [0, 1] }), { message: /to has 3 elements/ })
   await t.rejects(searchBox(four, [2, 2, 2], 0), { message: /voxels has 4 elements, its shape says 8/ })
-  await t.rejects(countCandidates(four, undefined, 3, 0), { message: /shape must be a whole number/ })
+  const outside = { nx: 2, ny: 1, planes: 2, z: 1, nz: 2, classes: 2 }
+  await t.rejects(markCandidates(four, four, outside, 0, new Uint8Array(4), new Float64Array(4)), {
+    message: /leave the volume/,
+  })
   const gone = new Float32Array(4)
   structuredClone(gone.buffer, { transfer: [gone.buffer] })
   await t.rejects(searchBox(gone, [2, 2, 1], 0), { message: /voxels has 0 elements/ }, 'detached')

@@ -1,6 +1,6 @@
 /** The voxel loops of native/voxels.ts in TypeScript, one value after the other: the same bits. */
 
-import type { ClipOptions, Ends, StoredType } from '../../native/voxels.ts'
+import type { CandidatePlanes, ClipOptions, Ends, StoredType } from '../../native/voxels.ts'
 
 /** Values of stored bytes in `littleEndian` or the other order. */
 export function decoded(
@@ -84,16 +84,23 @@ export function boxAbove(
   return high[0] < 0 ? undefined : { low, high }
 }
 
-export function candidateCounts(
+export function candidateMarks(
   label: Float32Array,
-  image: Float32Array | undefined,
-  nx: number,
+  image: Float32Array,
+  { nx, ny, z, nz, classes }: CandidatePlanes,
   threshold: number,
-): { foreground: Float64Array; background: Float64Array } {
-  const counts = { foreground: new Float64Array(nx), background: new Float64Array(nx) }
-  for (let i = 0; i < label.length; i++) {
-    if (label[i] !== 0) counts.foreground[i % nx]!++
-    else if (image === undefined || image[i]! > threshold) counts.background[i % nx]!++
-  }
-  return counts
+): { first: number; bits: Uint8Array; counts: Float64Array } {
+  const plane = Math.ceil((ny * nz) / 8)
+  const marks = { first: -1, bits: new Uint8Array(2 * nx * plane), counts: new Float64Array(2 * nx) }
+  marks.first = label.findIndex((value, i) => {
+    if (!(value >= 0 && value < classes && Number.isInteger(value))) return true
+    const kind = value !== 0 ? 0 : image[i]! > threshold ? 1 : undefined
+    if (kind === undefined) return false
+    const x = i % nx
+    const bit = (Math.floor(i / nx) % ny) * nz + z + Math.floor(i / (nx * ny))
+    marks.counts[kind * nx + x]!++
+    marks.bits[(kind * nx + x) * plane + (bit >> 3)]! |= 1 << (bit & 7)
+    return false
+  })
+  return marks
 }

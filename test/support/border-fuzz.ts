@@ -146,10 +146,10 @@ function voxels(draw: Rng): Call {
     case 4:
       return { name: 'searchBox', args: [image, [nx, ny, nz], 0.5], outputs: [] }
     default: {
-      const counts = [new Float64Array(nx), new Float64Array(nx)]
       const label = image.map(value => (value > 0.5 ? 1 : 0))
-      const args = [label, draw.integer(2) === 0 ? null : image, [nx, ny * nz], 0, ...counts]
-      return { name: 'countCandidates', args, outputs: [4, 5] }
+      const bits = new Uint8Array(2 * nx * Math.ceil((ny * nz) / 8))
+      const args = [label, image, [nx, ny, nz, 0, nz, 2], 0, bits, new Float64Array(2 * nx)]
+      return { name: 'markCandidates', args, outputs: [4, 5] }
     }
   }
 }

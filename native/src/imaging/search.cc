@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "scratch.h"
-
 namespace ctflow {
 namespace {
 
@@ -40,29 +38,33 @@ bool search_box(BoxSearch& c) {
   return high[0] >= 0;
 }
 
-void count_candidates(const CandidateCount& c) {
+int64_t mark_candidates(const CandidateMarking& c) {
   const float threshold = not_above(c.threshold);
-  const int nx = c.nx;
-  const Scratch<uint32_t> foreground(nx), background(nx);
-  std::fill_n(foreground.get(), nx, 0);
-  std::fill_n(background.get(), nx, 0);
-  for (int64_t row = 0; row < c.rows; row++) {
-    const float* const label = c.label + row * nx;
-    if (c.image == nullptr) {
-      for (int x = 0; x < nx; x++) foreground[x] += label[x] != 0;
-      continue;
+  const float classes = static_cast<float>(c.classes);
+  const int64_t plane = candidate_plane_bytes(c.ny, c.nz);
+  uint8_t* const background = c.bits + plane * c.nx;
+  int64_t at = 0;
+  for (int z = c.z; z < c.z + c.planes; z++)
+    for (int y = 0; y < c.ny; y++) {
+      const int64_t bit = static_cast<int64_t>(y) * c.nz + z;
+      const uint8_t mask = static_cast<uint8_t>(1 << (bit & 7));
+      uint8_t* to = c.bits + (bit >> 3);
+      uint8_t* other = background + (bit >> 3);
+      for (int x = 0; x < c.nx; x++, at++, to += plane, other += plane) {
+        const float label = c.label[at];
+        if (label == 0) {
+          if (!(c.image[at] > threshold)) continue;
+          *other |= mask;
+          c.counts[c.nx + x]++;
+        } else {
+          // False for NaN.
+          if (!(label > 0 && label < classes) || static_cast<float>(static_cast<int>(label)) != label) return at;
+          *to |= mask;
+          c.counts[x]++;
+        }
+      }
     }
-    const float* const image = c.image + row * nx;
-    for (int x = 0; x < nx; x++) {
-      const uint32_t is_foreground = label[x] != 0;
-      foreground[x] += is_foreground;
-      background[x] += (image[x] > threshold) & (is_foreground ^ 1);
-    }
-  }
-  for (int x = 0; x < nx; x++) {
-    c.foreground[x] = foreground[x];
-    c.background[x] = c.image == nullptr ? static_cast<double>(c.rows) - foreground[x] : background[x];
-  }
+  return -1;
 }
 
 }  // namespace ctflow
