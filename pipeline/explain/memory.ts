@@ -7,7 +7,6 @@ import { caseOrder } from '../random-mode.ts'
 import type { Reserve } from '../reserves.ts'
 import type { Plan } from '../stage.ts'
 import type { PlannedCase, PlannedSection } from './cases.ts'
-import { hitRate } from './hits.ts'
 import { transformsOf } from './transforms.ts'
 
 export interface MemoryPlan {
@@ -76,7 +75,7 @@ export function planMemory(
   }))
   const passes = usable.map(section => passOf(section, definition, shrink))
   const flight = passes.map(pass => inFlight(pass))
-  const cache = planCache(definition, usable, passes, roomBytes - Math.max(0, ...flight.map(({ using }) => using)))
+  const cache = planCache(usable, passes, roomBytes - Math.max(0, ...flight.map(({ using }) => using)))
   // Kept is what passes again: beside a pass at work its own cases that are not in use, and those of the others.
   const kept = passes.map((pass, i) => {
     const others = passes.filter((_, j) => j !== i).reduce((sum, other) => sum + keptBytes(other), 0)
@@ -167,7 +166,6 @@ function inFlight({ items, making, using }: Pass): { bytes: number; using: numbe
 }
 
 function planCache(
-  { random, seed }: Pick<Definition, 'random' | 'seed'>,
   sections: readonly PlannedSection[],
   passes: readonly Pass[],
   leftBytes: number,
@@ -183,7 +181,6 @@ function planCache(
   const training = passes[0]!.items.length
   // What validation wants comes after what the next epoch wants, so training has the room first.
   const share = keptBytes(passes[0]!) === 0 ? 1 : roomBytes / keptBytes(passes[0]!)
-  const orders = [0, 1, 2, 3].map(epoch => caseOrder(random, Math.min(training, 400), seed, epoch))
   return {
     most: roomBytes,
     plan: {
@@ -193,7 +190,8 @@ function planCache(
       bytes,
       roomBytes,
       holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : roomBytes / bytes))),
-      hitRate: passes[0]!.isRepeated ? hitRate(orders, share) : 0,
+      // What is kept of one pass is wanted in the next sooner than what the pass adds, so each of it is a hit.
+      hitRate: passes[0]!.isRepeated ? Math.min(1, Math.floor(share * training) / Math.max(1, training)) : 0,
     },
   }
 }
