@@ -11,12 +11,24 @@ export type Blend = 'constant' | 'gaussian'
  * window as long as the image has one place, whatever the overlap.
  */
 export function windowStarts(image: number, window: number, overlap: number): number[] {
-  const interval = window === image ? window : Math.max(1, Math.floor(window * (1 - overlap)))
+  const interval = intervalOf(image, window, overlap)
   const starts: number[] = []
   for (let start = 0; ; start += interval) {
     starts.push(Math.min(start, image - window))
     if (start + window >= image) return starts
   }
+}
+
+function intervalOf(image: number, window: number, overlap: number): number {
+  return window === image ? window : Math.max(1, Math.floor(window * (1 - overlap)))
+}
+
+/** How many places `windowsOf` gives, for images of any extent: a header may promise more than can be listed. */
+export function windowCount(image: Shape3, window: Shape3, overlap: number | readonly number[]): number {
+  return window.reduce((count, n, axis) => {
+    const interval = intervalOf(image[axis]!, n, shareOf(overlap, axis))
+    return count * (Math.ceil((image[axis]! - n) / interval) + 1)
+  }, 1)
 }
 
 /** The window itself, with the image's extent where it has 0. */
@@ -26,13 +38,16 @@ export function windowFor(image: Shape3, window: Shape3): Shape3 {
 
 /** First voxels of all windows, z slowest: windows that need the first planes come first. `overlap` for all axes or x, y, z. */
 export function windowsOf(image: Shape3, window: Shape3, overlap: number | readonly number[]): Shape3[] {
-  const share = (axis: number): number => (typeof overlap === 'number' ? overlap : overlap[axis]!)
-  const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, share(axis))) as [
+  const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, shareOf(overlap, axis))) as [
     number[],
     number[],
     number[],
   ]
   return zs.flatMap(z => ys.flatMap(y => xs.map((x): Shape3 => [x, y, z])))
+}
+
+function shareOf(overlap: number | readonly number[], axis: number): number {
+  return typeof overlap === 'number' ? overlap : overlap[axis]!
 }
 
 /** What an image smaller than the window gets around it, the smaller half in front; MONAI fills it with 0. */

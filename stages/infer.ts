@@ -2,7 +2,7 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { argmaxPlanes, invert } from '../imaging/invert.ts'
-import { importanceMap, windowFor, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
+import { importanceMap, windowCount, windowFor, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
 import { pad, paddedGrid } from '../imaging/pad.ts'
 import { materialise, residentVolume, voxelCount, type LoadedVolume } from '../imaging/volume.ts'
 import {
@@ -73,9 +73,9 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
   const padded = planPad(image, padding, 'constant')
   const whole = wholeBytes(padded.grid)
   const windowVoxels = window[0] * window[1] * window[2]
-  const starts = windowsOf(padded.grid.shape, window, options.overlap)
+  const count = windowCount(padded.grid.shape, window, options.overlap)
   // The importance map, and the windows of a call: its voxels going in, its logits coming out.
-  const calls = 4 * windowVoxels * (1 + Math.min(options.windowBatch, starts.length) * (1 + classes))
+  const calls = 4 * windowVoxels * (1 + Math.min(options.windowBatch, count) * (1 + classes))
   const copy = materialisedBytes(padded)
   const blending = copy + (classes + 1) * whole + calls
   // Every class is brought back at the same time, from its map in memory, with the slab before still held.
@@ -93,7 +93,7 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
     volumes: { ...(label && { label }), prediction: { ...planResident(map.grid, isExact), access: 'slabs' } },
     steps: [],
     items: 1,
-    windows: { shape: window, count: starts.length },
+    windows: { shape: window, count },
     resident: plan.resident + mask,
     bytes,
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { importanceMap, windowFor, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
+import { importanceMap, windowCount, windowFor, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
 
 t.test('starts are those of MONAI', async t => {
   t.same(windowStarts(448, 224, 0.6), [0, 89, 178, 224])
@@ -9,6 +9,17 @@ t.test('starts are those of MONAI', async t => {
   t.same(windowStarts(10, 4, 0), [0, 4, 6])
   t.same(windowStarts(5, 2, 0.9), [0, 1, 2, 3], 'a step is at least one voxel')
   t.equal(windowsOf([448, 448, 60], [224, 224, 32], 0.6).length, 64)
+})
+
+t.test('places are counted without a list of them', async t => {
+  for (const image of [16, 17, 30, 100] as const)
+    for (const window of [16, 9, 5, 1] as const)
+      for (const overlap of [0, 0.25, 0.6, 0.99])
+        t.equal(
+          windowCount([image, 33, 20], [window, 32, 20], overlap),
+          windowsOf([image, 33, 20], [window, 32, 20], overlap).length,
+        )
+  t.equal(windowCount([1e5, 1e5, 1e5], [1, 1, 1], 0), 1e15)
 })
 
 t.test("the step is Python's int(window * (1 - overlap))", async t => {
