@@ -6,7 +6,7 @@
  * There is no fsync: after a power failure a file may be torn, and then its checks say so.
  */
 
-import { rmSync } from 'node:fs'
+import { constants, rmSync } from 'node:fs'
 import { open, rename, type FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
@@ -104,7 +104,8 @@ export interface CheckedFile {
  * was written.
  */
 export async function openChecked(path: string): Promise<CheckedFile | undefined> {
-  const file = await open(path, 'r').catch(() => undefined)
+  // A pipe of that name would make whoever opens it wait for ever; files do not care.
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch(() => undefined)
   if (!file) return undefined
   try {
     const { size } = await file.stat()

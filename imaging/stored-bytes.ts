@@ -35,11 +35,18 @@ const chunkBytes = 1 << 18
  */
 const mostTrailingBytes = 16 << 20
 
-/** ERR_FILE where there is no file. */
+/** ERR_FILE where there is no file, or none that can be read twice: whoever opens a pipe may wait for ever. */
 export async function fingerprintOf(path: string): Promise<Fingerprint> {
   try {
-    const { size, mtimeNs } = await stat(path, { bigint: true })
-    return { size: Number(size), modifiedNs: mtimeNs }
+    const facts = await stat(path, { bigint: true })
+    if (!facts.isFile() && !facts.isDirectory()) {
+      throw new PipelineError(
+        'ERR_FILE',
+        `${path}: expected a NIfTI file, found ${facts.isFIFO() ? 'a pipe' : facts.isSocket() ? 'a socket' : 'a device'}, which cannot be read again; write what comes out of it to a file`,
+        { path },
+      )
+    }
+    return { size: Number(facts.size), modifiedNs: facts.mtimeNs }
   } catch (error) {
     throw unreadable(path, error)
   }

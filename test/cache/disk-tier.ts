@@ -45,6 +45,19 @@ function refusal(code: string): Error {
   return Object.assign(new Error(`${code}: refused, write`), { code, syscall: 'write' })
 }
 
+t.test(
+  'a pipe in the place of an entry keeps nobody waiting',
+  { skip: skip || process.platform === 'win32' },
+  async t => {
+    const folder = t.testdir()
+    const tier = await tierOf(folder)
+    execFileSync('mkfifo', [join(folder, 'v1', `${nameOf('a')}.entry`)])
+    t.notOk(await has(tier, 'a'))
+    t.ok(await keep(tier, 'a'), 'and makes room for one')
+    t.ok(await has(tier, 'a'))
+  },
+)
+
 t.test('the longest unused goes first, with its annexes; use counts across tiers', { skip }, async t => {
   const folder = t.testdir()
   await keep(await tierOf(folder), 'measure')

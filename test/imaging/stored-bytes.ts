@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { renameSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -61,6 +62,13 @@ for (const ending of ['nii', 'nii.gz']) {
     )
   })
 }
+
+t.test('what is no file is refused before anybody waits for it', { skip: process.platform === 'win32' }, async t => {
+  const path = join(t.testdir(), 'pipe.nii.gz')
+  execFileSync('mkfifo', [path])
+  await t.rejects(openNifti(path), { code: 'ERR_FILE', message: /pipe\.nii\.gz: expected a NIfTI file, found a pipe/ })
+  await t.rejects(openNifti('/dev/zero'), { code: 'ERR_FILE', message: /found a device/ })
+})
 
 t.test('a gzip stream that goes on and on behind the voxels is not followed', async t => {
   const path = join(t.testdir(), 'bomb.nii.gz')
