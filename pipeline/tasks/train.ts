@@ -10,7 +10,7 @@ import { validationStages } from '../plan.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Pass } from '../schedule.ts'
 import type { Case, Item, Score, StepResult, Transform } from '../stage.ts'
-import { distributions, type Distribution } from '../summary.ts'
+import { distributions, type Distribution, type Failure } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
 import { figure, sampleOf, type Job, type TaskResult, type Way } from './task.ts'
@@ -59,7 +59,7 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
     await context.engine().setLearningRate(learningRate)
     const usable = cases.usable(training)
     if (usable.length === 0)
-      throw new PipelineError('ERR_DATASET', 'no training case could be used: see the failed cases above')
+      throw new PipelineError('ERR_DATASET', `no training case could be used${firstOf(cases.failures)}`)
     const [pass, ...later] = passesFrom(job, options, epoch)
     schedule.begin(pass!, later)
     const before = meter.snapshot()
@@ -67,7 +67,7 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
     const times = stageTimes(meter, before)
     stopIfInterrupted(signal)
     if (steps.length === 0)
-      throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch: see the failed cases above`)
+      throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch${firstOf(cases.failures)}`)
     const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
     let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
     await save(job, 'last.safetensors', { epoch: epoch + 1 })
@@ -118,6 +118,12 @@ function passesFrom(job: Job, options: TrainOptions, epoch: number): Pass[] {
     // In some epochs' time, but after these.
     ...(isLast || options.validate.every === 0 ? [] : [validation]),
   ]
+}
+
+/** The list of failed cases may not have been shown, as with `--progress none`. */
+function firstOf([first, ...others]: readonly Failure[]): string {
+  if (!first) return ''
+  return `; ${others.length > 0 ? `the first of ${others.length + 1} that failed` : 'one failed'}: ${first.case}: ${first.reason}`
 }
 
 function stopIfInterrupted(signal: AbortSignal): void {
