@@ -85,9 +85,10 @@ export async function explain(definition: Definition, options: ExplainOptions = 
   checkFiles(definition)
   const { progress = () => {} } = options
   return withEngine(definition, async engine => {
-    await outline(definition, engine, engineWorkOf(definition))
+    const { limitBytes, reserves } = await outline(definition, engine, engineWorkOf(definition))
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
-    return explainWith(definition, engine, dataSet, { ...options, progress })
+    const roomBytes = limitBytes - reserves.reduce((sum, { bytes }) => sum + bytes, 0)
+    return explainWith(definition, engine, dataSet, { ...options, progress, roomBytes })
   })
 }
 
@@ -123,11 +124,17 @@ async function outline(definition: Definition, engine: Engine | undefined, work:
   }
 }
 
+interface ExplainWithOptions extends ExplainOptions {
+  readonly progress: (text: string) => void
+  /** What the reserves leave for a case. */
+  readonly roomBytes: number
+}
+
 async function explainWith(
   definition: Definition,
   engine: Engine | undefined,
   dataSet: DataSet,
-  { labels, progress, budgets = usualBudgets }: ExplainOptions & { readonly progress: (text: string) => void },
+  { labels, progress, budgets = usualBudgets, roomBytes }: ExplainWithOptions,
 ): Promise<Explanation> {
   const classes = engine?.info.classes ?? 0
   const counted =
@@ -135,14 +142,19 @@ async function explainWith(
     (done: number, total: number): void =>
       progress(`${what}: ${done} of ${total}`)
   const sections = await planSections(definition, dataSet, { classes }, counted('headers'))
-  const work = workOf(definition, sections)
+  // What no case will ever be granted is not done here either: it would take this machine's memory, and for ever.
+  const usable = sections.map(section => ({
+    ...section,
+    cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
+  }))
+  const work = workOf(definition, usable)
   const known = await outline(definition, engine, work)
   progress('calibrating')
-  const calibration = await calibrate(definition, engine, work, sections, budgets)
+  const calibration = await calibrate(definition, engine, work, usable, budgets)
   const shrink = [...calibration.cases.values()][0]?.shrink
   const memory = planMemory(definition, sections, known.reserves, shrink)
-  const look = await lookAtLabels(definition, sections, labels ? Infinity : budgets.labels, counted('labels'))
-  const time = planTime(definition, sections, memory, calibration)
+  const look = await lookAtLabels(definition, usable, labels ? Infinity : budgets.labels, counted('labels'))
+  const time = planTime(definition, usable, memory, calibration)
   return {
     ...known,
     dataset: dataSet.name,

@@ -44,6 +44,7 @@ export async function timeCases(
   const taken: { case: PlannedCase; making: Effort; again: Effort; shrink: Shrink | undefined }[] = []
   for (const planned of usualFirst(section.cases)) {
     if (taken.length > 0 && performance.now() > deadline) break
+    if (taken.length > 0 && secondsFor(planned, taken) > Math.max(0.1, 2 * secondsUntil(deadline))) continue
     try {
       if (inflatedBytes(planned) > large && taken.length === 0) {
         const part = await timePart(stages, random, planned, seconds / 2)
@@ -70,6 +71,19 @@ export async function timeCases(
     isPart: false,
     shrink: [mean(0), mean(1), mean(2)],
   }
+}
+
+/** How long a case may take, by what others took: one that is much larger would take much longer than there is. */
+function secondsFor(
+  planned: PlannedCase,
+  taken: readonly { readonly case: PlannedCase; readonly making: Effort }[],
+): number {
+  const bytes = taken.reduce((sum, { case: one }) => sum + inflatedBytes(one), 0)
+  return (plus(...taken.map(({ making }) => making)).wall * inflatedBytes(planned)) / bytes
+}
+
+function secondsUntil(deadline: number): number {
+  return (deadline - performance.now()) / 1000
 }
 
 /** Inflated bytes of a case's files. */

@@ -36,7 +36,9 @@ export async function lookAtLabels(
   for (const { section, planned } of all) {
     if (performance.now() > deadline) break
     try {
-      if (!(await hasLesion(labelStages(section.stages), random, planned))) withoutLesion.push(planned.case.id)
+      const found = await hasLesion(labelStages(section.stages), random, planned, deadline)
+      if (found === undefined) break
+      if (!found) withoutLesion.push(planned.case.id)
     } catch (error) {
       failures.push(failureOf(error, planned.case))
     }
@@ -54,17 +56,20 @@ async function hasLesion(
   stages: readonly StageOptions[],
   random: Definition['random'],
   { case: found }: PlannedCase,
-): Promise<boolean> {
+  deadline: number,
+): Promise<boolean | undefined> {
   const flow = compose(stages, dryContext(random)).at(-1)!
   const [sample] = (await flow(highland<Item>([sampleOf(found, 0)]))
     .collect()
     .toPromise(Promise)) as unknown as Sample[]
-  return anyAboveZero(sample!.label!)
+  return anyAboveZero(sample!.label!, deadline)
 }
 
-async function anyAboveZero(volume: Volume): Promise<boolean> {
+/** Undefined where the time was over before all voxels were seen. */
+async function anyAboveZero(volume: Volume, deadline: number): Promise<boolean | undefined> {
   for await (const { voxels } of volume.slabs()) {
     for (let i = 0; i < voxels.length; i++) if (voxels[i] !== 0) return true
+    if (performance.now() > deadline) return undefined
   }
   return false
 }
