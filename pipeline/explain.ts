@@ -15,7 +15,7 @@ import { planSections, stagesOfSections, type PlannedSection } from './explain/c
 import { lookAtLabels, type LabelLook } from './explain/labels.ts'
 import { planMemory, type MemoryPlan } from './explain/memory.ts'
 import { describeSection, type SectionReport } from './explain/sections.ts'
-import { planTime, type Calibration, type TimePlan } from './explain/time.ts'
+import { measuredOf, planTime, type Calibration, type TimePlan } from './explain/time.ts'
 import { transformsOf, type StageTransform } from './explain/transforms.ts'
 import { warningsOf, type Warning } from './explain/warnings.ts'
 import { openLedger } from './ledger.ts'
@@ -139,8 +139,8 @@ async function explainWith(
   const work = workOf(definition, sections)
   progress('calibrating')
   const calibration = await calibrate(definition, engine, work, sections, budgets)
-  const shrink = [...calibration.cases.values()][0]?.shrink
-  const memory = planMemory(definition, sections, await reservesOf(definition, engine, work), shrink)
+  const measured = new Map(sections.map(section => [section.name, measuredOf(section, definition, calibration)]))
+  const memory = planMemory(definition, sections, await reservesOf(definition, engine, work), measured)
   const look = await lookAtLabels(definition, sections, labels ? Infinity : budgets.labels, counted('labels'))
   const time = planTime(definition, sections, memory, calibration)
   return {

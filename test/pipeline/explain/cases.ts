@@ -7,6 +7,9 @@ import { run } from '../../../pipeline/run.ts'
 import { definitionIn, listOf, quick, training } from '../../support/explain.ts'
 import { sharedPath } from '../../support/shared.ts'
 
+const sorted = (failures: Explanation['failures']): string[] =>
+  failures.map(({ case: id, code }) => `${id}: ${code}`).toSorted()
+
 t.test('cases that will fail are listed with the reason that the run gives', async t => {
   const dir = t.testdir({ 'damaged.nii.gz': 'this is no image' })
   const dataset = await listOf(dir, { good: {}, far: { shift: 3 }, odd: { labelValue: 7 } })
@@ -19,8 +22,6 @@ t.test('cases that will fail are listed with the reason that the run gives', asy
   const definition = definitionIn(dir, { dataset })
   const told = await explain(definition, { ...quick, labels: true })
   const ran = await run(definition, { progress: createProgress('none') })
-  const sorted = (failures: Explanation['failures']): unknown[] =>
-    failures.map(({ case: id, code }) => `${id}: ${code}`).toSorted()
   t.same(sorted(told.failures), sorted(ran.failures))
   t.same(sorted(told.failures), ['damaged: ERR_FILE', 'far: ERR_GEOMETRY', 'gone: ERR_FILE', 'odd: ERR_LABEL'])
   const reasons = new Map(ran.failures.map(({ case: id, reason }) => [id, reason]))
