@@ -98,12 +98,15 @@ function computingOf(
   let count = 0
   const effort = total(section.cases, ({ plans }) => {
     const { windows: shown, volumes } = plans[at]!
-    const n = shown!.count * (plans[at - 1]!.volumes.image!.isExact ? 1 : shrunk(shown!.count, shrink))
+    const image = plans[at - 1]!.volumes.image!
+    const n = shown!.count * (image.isExact ? 1 : shrunk(shown!.count, shrink))
+    const seen = voxelsOf(image.grid.shape) * (image.isExact ? 1 : shrink[0] * shrink[1] * shrink[2])
     count += n
     const ratio = engine.window ? voxelsOf(shown!.shape) / voxelsOf(engine.window.shape) : 0
     return plus(
       times(engine.window?.effort ?? noEffort, n * ratio),
-      times(around?.blending ?? noEffort, n),
+      times(around?.window ?? noEffort, n),
+      times(around?.voxel ?? noEffort, seen),
       times(plus(around?.back ?? noEffort, around?.after ?? noEffort), voxelsOf(volumes.prediction!.grid.shape)),
     )
   })

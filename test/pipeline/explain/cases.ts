@@ -2,6 +2,7 @@ import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { explain, type Explanation } from '../../../pipeline/explain.ts'
+import { explanationLines } from '../../../pipeline/explain/lines.ts'
 import { createProgress } from '../../../pipeline/progress.ts'
 import { run } from '../../../pipeline/run.ts'
 import { definitionIn, listOf, quick, training } from '../../support/explain.ts'
@@ -26,6 +27,13 @@ t.test('cases that will fail are listed with the reason that the run gives', asy
   t.same(sorted(told.failures), ['damaged: ERR_FILE', 'far: ERR_GEOMETRY', 'gone: ERR_FILE', 'odd: ERR_LABEL'])
   const reasons = new Map(ran.failures.map(({ case: id, reason }) => [id, reason]))
   for (const { case: id, reason } of told.failures) t.equal(reason, reasons.get(id))
+})
+
+t.test('a data set of which nothing can be read is told as that', async t => {
+  const dir = t.testdir({ 'list.json': JSON.stringify({ training: [{ image: 'a.nii.gz', label: 'b.nii.gz' }] }) })
+  const told = await explain(definitionIn(dir, { dataset: { list: 'list.json' } }), quick)
+  t.match(told, { failures: [{ case: 'a', code: 'ERR_FILE' }], memory: { largest: null, tooLarge: [] }, labels: null })
+  t.match(explanationLines(told).join('\n'), /training: 1 case, 1 of them will fail/)
 })
 
 t.test('volumes smaller than the crop fail, and are told beforehand', async t => {
