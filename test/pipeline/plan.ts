@@ -68,6 +68,9 @@ function anyGrid(n: number): Grid {
   return { shape, affine }
 }
 
+const shapes = ({ steps }: Pick<Sample, 'steps'>): unknown =>
+  steps.map(({ kind, from, to }) => [kind, from.shape, to.shape])
+
 t.test('shapes and affines of a plan are those that come out, whatever the grid', async t => {
   const dir = t.testdir({})
   const chains = [
@@ -86,8 +89,6 @@ t.test('shapes and affines of a plan are those that come out, whatever the grid'
       t.same(planned?.grid, made?.grid, `${stages.map(({ kind }) => kind).join(' ')} of ${found.id}: ${key}`)
       t.equal(planned?.isExact ?? true, true)
     }
-    const shapes = ({ steps }: Pick<Sample, 'steps'>): unknown =>
-      steps.map(({ kind, from, to }) => [kind, from.shape, to.shape])
     t.same(shapes(plan), shapes(sample), 'and so are the steps')
   }
 })
