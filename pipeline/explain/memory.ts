@@ -34,7 +34,7 @@ export interface CachePlan {
   readonly bytes: number
   /** What is left for cases that are not in use. */
   readonly roomBytes: number
-  /** How many of them that holds, as large as they are on average. */
+  /** How many cases memory holds, those in use included, as large as they are on average. */
   readonly holds: number
   /** Share of the training cases that an epoch after the first finds in memory. */
   readonly hitRate: number
@@ -83,8 +83,7 @@ export function planMemory(
     cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
   }))
   const passes = usable.map(section => passOf(section, definition, measured.get(section.name) ?? notMeasured))
-  const inUse = Math.max(0, ...passes.map(pass => mostInFlight(pass).using))
-  const cache = planCache(usable, passes, roomBytes - inUse)
+  const cache = planCache(usable, passes, roomBytes)
   const peaks = passes.map(pass => peakOf(pass, passes, cache?.most ?? 0))
   return {
     limitBytes,
@@ -178,21 +177,17 @@ function peakOf(pass: Pass, passes: readonly Pass[], most: number): number {
 }
 
 /** The most that consecutive cases of a pass claim at once. */
-function mostInFlight(pass: Pass): { bytes: number; using: number; entries: number } {
+function mostInFlight(pass: Pass): { bytes: number; entries: number } {
   const { items } = pass
   const making = pass.isLoadingFaster ? Math.min(1, pass.making) : pass.making
   const using = pass.making - making + pass.using
-  let most = { bytes: 0, using: 0, entries: 0 }
+  let most = { bytes: 0, entries: 0 }
   for (let end = 1; end <= items.length; end++) {
     const made = items.slice(Math.max(0, end - making), end)
     const used = items.slice(Math.max(0, end - making - using), Math.max(0, end - making))
     const bytes = total(made, item => item.making) + total(used, item => item.using)
     if (bytes <= most.bytes) continue
-    most = {
-      bytes,
-      using: total([...made, ...used], item => item.using),
-      entries: total([...made, ...used], item => item.entry),
-    }
+    most = { bytes, entries: total([...made, ...used], item => item.entry) }
   }
   return most
 }
@@ -200,19 +195,23 @@ function mostInFlight(pass: Pass): { bytes: number; using: number; entries: numb
 function planCache(
   sections: readonly PlannedSection[],
   passes: readonly Pass[],
-  leftBytes: number,
+  caseBytes: number,
 ): { plan: CachePlan; most: number } | undefined {
   const stages = sections[0]?.stages
   const options = stages?.[cacheIndex(stages)] as CacheOptions | undefined
   if (!options) return undefined
   const { policy = 'memory', encoding = 'exact', bytes: own = 'auto' } = options
   const most = policy === 'memory' || policy === 'both' ? (own === 'auto' ? Infinity : parseBytes(own)) : 0
-  const roomBytes = Math.max(0, Math.min(most, leftBytes))
+  const flights = passes.map(mostInFlight)
+  const inUse = flights.reduce((largest, flight) => (flight.bytes > largest.bytes ? flight : largest))
+  const roomBytes = Math.max(0, Math.min(most, caseBytes - inUse.bytes))
+  // Cases in use are in memory too.
+  const heldBytes = most === 0 ? 0 : roomBytes + inUse.entries
   const bytes = passes.reduce((sum, pass) => sum + keptBytes(pass), 0)
   const cases = passes.reduce((sum, { items, isRepeated }) => sum + (isRepeated ? items.length : 0), 0)
   const training = passes[0]!.items.length
   // What validation wants comes after what the next epoch wants, so training has the room first.
-  const share = keptBytes(passes[0]!) === 0 ? 1 : roomBytes / keptBytes(passes[0]!)
+  const share = keptBytes(passes[0]!) === 0 ? 1 : heldBytes / keptBytes(passes[0]!)
   return {
     most: roomBytes,
     plan: {
@@ -221,7 +220,7 @@ function planCache(
       cases,
       bytes,
       roomBytes,
-      holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : roomBytes / bytes))),
+      holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : heldBytes / bytes))),
       // What is kept of one pass is wanted in the next sooner than what the pass adds, so each of it is a hit.
       hitRate: passes[0]!.isRepeated ? Math.min(1, Math.floor(share * training) / Math.max(1, training)) : 0,
     },
