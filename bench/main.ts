@@ -46,6 +46,7 @@ const benches: Readonly<Record<string, Measure>> = {
     return results
   },
   cache: async (tell, select) => runBench(select({ trials: (await import('./cache.ts')).trials }), tell),
+  memory: async tell => (await import('./memory.ts')).memoryResults(tell, values.only),
   metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
 }
 

@@ -38,9 +38,10 @@ export function planRead({
   return { grid, isExact: true, access: volume.region ? 'region' : 'slabs', pulling: pullingBytes + 2 * slab, slab }
 }
 
-/** Every slab becomes a new one. */
+/** As `mapVoxels`: slabs change in their own memory, views of what lives on elsewhere become new ones. */
 export function planMap(plan: VolumePlan): VolumePlan {
-  return { ...plan, access: 'slabs', pulling: plan.pulling + plan.slab }
+  const isView = plan.pulling === 0
+  return { ...plan, access: plan.access === 'region' ? 'region' : 'slabs', pulling: isView ? plan.slab : plan.pulling }
 }
 
 /** Bytes of `materialise` beside what is being pulled: none where the voxels are there. */
@@ -57,10 +58,16 @@ export function planResident(grid: Grid, isExact = true): VolumePlan {
 export function planResample(plan: VolumePlan, target: Grid, interpolation: Interpolation): VolumePlan {
   if (isSameGrid(plan.grid, target)) return plan
   const map = indexMap(target, plan.grid)
-  const window = windowBytes(plan, map, target, interpolation)
   const blended = interpolation === 'linear' ? 2 * planeBytes(plan.grid) : 0
   const slab = slabOf(target, plan.isExact)
-  return { grid: target, isExact: plan.isExact, access: 'slabs', pulling: plan.pulling + window + blended + slab, slab }
+  // Of what can be read by region only the planes that are needed are, where that saves some: as stored and as values.
+  const isPicked = plan.access === 'region' && (map[10]! < 0 || map[10]! >= 2)
+  const source = isPicked
+    ? 3 * (planesOfReach(map, target, interpolation) + 1) * planeBytes(plan.grid)
+    : plan.pulling + windowBytes(plan, map, target, interpolation)
+  // The slab before is still held by whoever pulls while the next is made.
+  const pulling = source + blended + 2 * slab
+  return { grid: target, isExact: plan.isExact, access: 'slabs', pulling, slab }
 }
 
 /** Input slabs that are held beside the one that arrives. */
@@ -123,7 +130,8 @@ export function planCrop(plan: VolumePlan, box: Box, grid: Grid): VolumePlan {
   if (plan.access === 'resident') return planResident(grid, plan.isExact)
   const planes = Math.max(1, Math.floor(plan.slab / planeBytes(plan.grid)))
   const slab = Math.min(planes, grid.shape[2]) * planeBytes(grid)
-  return { grid, isExact: plan.isExact, access: 'slabs', pulling: plan.pulling + slab, slab }
+  const access = plan.access === 'region' ? 'region' : 'slabs'
+  return { grid, isExact: plan.isExact, access, pulling: plan.pulling + slab, slab }
 }
 
 /** As `invert`: the steps' ways back, last to first. */

@@ -66,7 +66,8 @@ export const pad: Stage<FromSchema<typeof schema>> = {
       const mode = key === 'image' ? options.image : options.label
       const made = planPad(volume, paddingTo(volume.grid.shape, size, options.method), mode)
       // What is nowhere larger than asked is as large as asked, however small it was.
-      return { ...made, isExact: volume.isExact || volume.grid.shape.every((n, axis) => n <= size[axis]!) }
+      const isFilled = volume.grid.shape.every((n, axis) => n <= size[axis]!)
+      return made === volume ? volume : { ...made, isExact: volume.isExact || isFilled }
     })
     const [from, to] = [plan.volumes.image?.grid, padded.volumes.image?.grid]
     if (!from || !to || plan.volumes.image === padded.volumes.image) return padded

@@ -162,7 +162,7 @@ const Loop kLoops[] = {
     {"resample", sample_case, 0x1e95b049a808173d},
     {"clip", clip_case, 0xca5fe199096f7da9},
     {"map-label", map_case, 0x51ed5d39976b6901},
-    {"search", search_case, 0x9aa1f97d8a0c4e9d},
+    {"search", search_case, 0x150132d2ab370b64},
 };
 
 constexpr int kCases = 300;

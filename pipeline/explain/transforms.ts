@@ -30,7 +30,7 @@ export function transformsOf(stages: readonly StageOptions[], random: Random['mo
     const stage = stageOf(options.kind)
     const before = { flow: unchanged, stages: stages.slice(0, i) }
     const { operators = [] } = stage.create(options, context, before)
-    const ahead = operators.flatMap(operator => Number(/^ahead\((\d+)\)$/.exec(operator)?.[1] ?? []))
+    const ahead = operators.flatMap(operator => /^ahead\((\d+)\)$/.exec(operator)?.slice(1).map(Number) ?? [])
     return {
       kind: options.kind,
       takes: stage.takes,
