@@ -33,6 +33,12 @@ const benches: Readonly<Record<string, Measure>> = {
       results.push(...(await runBench(select(bench), tell)))
     return results
   },
+  epoch: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./epoch/bench.ts')).benches)
+      results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
   profile: async tell => {
     const { profileResults } = await import('./network/profile.ts')
     const results = [...(await profileResults('train-step')), ...(await profileResults('window'))]

@@ -170,6 +170,6 @@ function engineFor(stage: StageMeter, engine: Engine): Engine {
   return {
     ...engine,
     step: batch => stage.computes(() => engine.step(batch)),
-    infer: (windows, count, shape) => stage.computes(() => engine.infer(windows, count, shape)),
+    infer: (windows, count, shape, to) => stage.computes(() => engine.infer(windows, count, shape, to)),
   }
 }
