@@ -147,7 +147,9 @@ export class MemoryTier<Entry extends Sized> {
   }
 
   #drop(key: string): void {
-    const kept = this.#kept.get(key)!
+    const kept = this.#kept.peek(key)
+    // Giving bytes back lets the ledger grant others theirs, and these may have pinned it or made it go.
+    if (!kept) return
     this.#kept.delete(key)
     this.#share.give(kept.bytes)
     this.#options.dropped?.(kept.entry)
