@@ -100,11 +100,6 @@ export class MemoryTier<Entry extends Sized> {
     return this.#makeRoomFor(bytes, this.#nextUse(caseId), true)
   }
 
-  /** Drops everything that nobody uses. */
-  clear(): void {
-    this.#evict(Infinity)
-  }
-
   /** What is not known to be wanted counts as wanted some time: later than all that is known, sooner than never. */
   #nextUse(caseId: string): number {
     return this.#options.upcoming.nextUse(caseId) ?? Number.MAX_VALUE
