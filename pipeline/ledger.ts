@@ -75,7 +75,11 @@ class OneLimit implements RunLedger {
   }
 
   claim(what: string, bytes: number | Promise<number>, granted?: () => void): Promise<Claim> {
-    if (this.#closed) return Promise.reject(interrupted())
+    if (this.#closed) {
+      // Nobody waits for it any more, and an error of its own is not worth a crash.
+      if (typeof bytes !== 'number') bytes.catch(() => {})
+      return Promise.reject(interrupted())
+    }
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { what, bytes: undefined, granted, resolve, reject }
       this.#line.push(waiting)
