@@ -3,7 +3,7 @@
  * carries; slabs and regions go through. What is handed on unchanged comes out of a stage as it went in.
  */
 
-import { subjectOf, type StageMeter, type Subject } from './meter.ts'
+import { subjectOf, type StageMeter, type Subject } from './stage-meter.ts'
 import type { Item, Key, Slab, Volume } from './stage.ts'
 
 const keys: readonly Key[] = ['image', 'label', 'prediction']

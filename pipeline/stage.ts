@@ -80,7 +80,7 @@ export interface Sample {
   readonly claim?: Claim
   /**
    * What a stage has derived from the volumes, kept beside them where they are kept; `make` runs where it is not there yet.
-   * `name` says what it is and with which options it was made.
+   * `name` says what it is and with which options it was made. Whoever changes a volume leaves it out.
    */
   readonly annex?: (name: string, make: () => Promise<Uint8Array>) => Promise<Annex>
 }

@@ -236,7 +236,10 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
   ]
   for (const [name, stages, found, most] of chains) {
     const planned = (await planCase(stages, found, facts)).at(-1)!.bytes + standingOf(stages).bytes
-    const alive = await measured(stages, found)
+    let alive = 0
+    // Two streams side by side: on a busy machine their highest moments may not meet.
+    for (let attempt = 0; attempt < 3 && planned > most * alive; attempt++)
+      alive = Math.max(alive, await measured(stages, found))
     t.comment(`${name}: planned ${planned}, alive ${alive}, ratio ${(planned / alive).toFixed(2)}`)
     t.ok(planned >= alive, `${name}: an upper bound`)
     t.ok(planned <= most * alive, `${name}: near enough`)
