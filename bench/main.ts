@@ -33,6 +33,12 @@ const benches: Readonly<Record<string, Measure>> = {
       results.push(...(await runBench(select(bench), tell)))
     return results
   },
+  epoch: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./epoch/bench.ts')).benches)
+      results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
   profile: async tell => {
     const { profileResults } = await import('./network/profile.ts')
     const results = [...(await profileResults('train-step')), ...(await profileResults('window'))]
@@ -40,6 +46,7 @@ const benches: Readonly<Record<string, Measure>> = {
     return results
   },
   cache: async (tell, select) => runBench(select({ trials: (await import('./cache.ts')).trials }), tell),
+  memory: async tell => (await import('./memory.ts')).memoryResults(tell, values.only),
   metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
 }
 

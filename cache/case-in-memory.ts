@@ -1,8 +1,8 @@
 /** One case as a cache keeps it in memory: its encoded volumes, what was done to them, and what was derived from them. */
 
 import type { Annex, Key, Sample } from '../pipeline/stage.ts'
-import { annexOf } from '../imaging/candidate-index.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
+import { annexOf } from './annex-file.ts'
 import type { Encoding } from './chunk.ts'
 import { keep, toMemory, type StoredVolume, type VolumeInMemory } from './stored-volume.ts'
 

@@ -52,20 +52,6 @@ export async function* encode(volume: Volume, encoding: Encoding): AsyncGenerato
   for await (const slab of inChunks(volume)) yield encoding === 'exact' ? await exactly(slab) : await in16Bits(slab)
 }
 
-/** The volume as it comes back out of a cache: the same voxels where the encoding is `exact`. Keeps nothing. */
-export function throughEncoding<T extends Volume>(volume: T, encoding: Encoding): T {
-  if (encoding === 'exact') return volume
-  const { resident: _, region: __, ...rest } = volume
-  return {
-    ...(rest as T),
-    async *slabs() {
-      for await (const chunk of encode(volume, encoding)) {
-        yield { z: chunk.z, planes: chunk.planes, voxels: await decodeChunk(chunk, volume.grid) }
-      }
-    },
-  }
-}
-
 /** All voxels of a chunk, a new array. */
 export async function decodeChunk(chunk: Chunk, { shape: [nx, ny] }: Grid): Promise<Float32Array> {
   const voxels = new Float32Array(nx * ny * chunk.planes)

@@ -100,11 +100,6 @@ export class MemoryTier<Entry extends Sized> {
     return this.#makeRoomFor(bytes, this.#nextUse(caseId), true)
   }
 
-  /** Drops everything that nobody uses. */
-  clear(): void {
-    this.#evict(Infinity)
-  }
-
   /** What is not known to be wanted counts as wanted some time: later than all that is known, sooner than never. */
   #nextUse(caseId: string): number {
     return this.#options.upcoming.nextUse(caseId) ?? Number.MAX_VALUE
@@ -147,7 +142,9 @@ export class MemoryTier<Entry extends Sized> {
   }
 
   #drop(key: string): void {
-    const kept = this.#kept.get(key)!
+    const kept = this.#kept.peek(key)
+    // Giving bytes back lets the ledger grant others theirs, and these may have pinned it or made it go.
+    if (!kept) return
     this.#kept.delete(key)
     this.#share.give(kept.bytes)
     this.#options.dropped?.(kept.entry)

@@ -25,13 +25,9 @@ export interface VolumeInMemory extends StoredVolume {
   release(): void
 }
 
-/** Pulls a volume once and keeps it encoded. `alongside` sees each chunk too, and is waited for. */
-export async function keep(
-  volume: LoadedVolume,
-  encoding: Encoding,
-  alongside?: (chunk: Chunk) => Promise<void>,
-): Promise<VolumeInMemory> {
-  return collect(volume, encode(volume, encoding), alongside)
+/** Pulls a volume once and keeps it encoded. */
+export async function keep(volume: LoadedVolume, encoding: Encoding): Promise<VolumeInMemory> {
+  return collect(volume, encode(volume, encoding))
 }
 
 /** Takes a volume out of a file into memory as it is, without decoding it. */
@@ -39,17 +35,10 @@ export async function toMemory(stored: StoredVolume): Promise<VolumeInMemory> {
   return collect(stored.volume, stored.chunks())
 }
 
-async function collect(
-  source: LoadedVolume,
-  chunks: AsyncIterable<Chunk>,
-  alongside?: (chunk: Chunk) => Promise<void>,
-): Promise<VolumeInMemory> {
+async function collect(source: LoadedVolume, chunks: AsyncIterable<Chunk>): Promise<VolumeInMemory> {
   const kept: Chunk[] = []
   try {
-    for await (const chunk of chunks) {
-      kept.push(chunk)
-      await alongside?.(chunk)
-    }
+    for await (const chunk of chunks) kept.push(chunk)
   } catch (error) {
     kept.forEach(free)
     throw error

@@ -69,8 +69,9 @@ export async function openEngine(options: EngineOptions): Promise<EngineWithRepo
 
   return {
     info,
-    step: batch => request('step', { ...batch, image: shared(batch.image), label: shared(batch.label) }),
-    infer: (windows, count, shape) => request('infer', shared(windows), count, shape),
+    step: ({ image, label, count, shape, cases }) =>
+      request('step', { image: shared(image), label: shared(label), count, shape, cases }),
+    infer: (windows, count, shape, to) => request('infer', shared(windows), count, shape, to),
     save: saveOptions => request('save', saveOptions),
     load: tensors => request('load', tensors),
     setLearningRate: learningRate => request('setLearningRate', learningRate),

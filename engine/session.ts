@@ -22,7 +22,7 @@ import type { EngineOptions, EngineReport } from './options.ts'
 export interface Session {
   readonly info: EngineInfo
   step(batch: Batch): Promise<StepResult>
-  infer(windows: Float32Array, count: number, shape: Shape3): Promise<Float32Array>
+  infer(windows: Float32Array, count: number, shape: Shape3, to?: Float32Array): Promise<Float32Array>
   save(options?: { optimizer?: boolean }): Promise<Tensors>
   load(tensors: Tensors): Promise<void>
   setLearningRate(learningRate: number): Promise<void>
@@ -122,13 +122,16 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       }
     },
 
-    async infer(windows, count, shape) {
+    async infer(windows, count, shape, to) {
       checkSpatialShape(network, shape)
       const extents = tensorShape(windows, count, shape)
       checkFinite(windows, 'inference', [])
       const size = windows.length / Math.max(1, count)
       largestWindow = Math.max(largestWindow, size)
-      const result = new Float32Array(new SharedArrayBuffer(windows.length * network.outChannels * 4))
+      const length = windows.length * network.outChannels
+      const result = to ?? new Float32Array(new SharedArrayBuffer(length * 4))
+      if (result.length !== length || !(result.buffer instanceof SharedArrayBuffer))
+        throw new Error(`expected shared memory for ${length} logits, found ${result.length} numbers`)
       // Nothing in the network looks across samples: one at a time computes the same and needs the least memory.
       for (let n = 0; n < count; n++) {
         const window = windows.subarray(n * size, (n + 1) * size)

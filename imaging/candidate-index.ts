@@ -80,11 +80,6 @@ export async function openCandidates(annex: Annex, shape: Shape3): Promise<Candi
   }
 }
 
-/** An annex in memory. */
-export function annexOf(bytes: Uint8Array): Annex {
-  return { bytes: bytes.length, read: async (offset, length) => bytes.subarray(offset, offset + length) }
-}
-
 function planeBytes(ny: number, nz: number): number {
   return Math.ceil((ny * nz) / 8)
 }

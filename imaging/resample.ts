@@ -9,7 +9,7 @@ import { samplePlane, type Sampling } from '../native/voxels.ts'
 import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
 import { indexMap } from './affine.ts'
 import { roundHalfEven } from './spacing.ts'
-import { lazyVolume, SlabMemory, slabBytes, slabPlanes } from './volume.ts'
+import { lazyVolume, SlabMemory, slabPlanes } from './volume.ts'
 
 export type Interpolation = 'linear' | 'nearest'
 
@@ -62,31 +62,6 @@ export function resample(volume: Volume, target: Grid, interpolation: Interpolat
       await window.close()
     }
   })
-}
-
-/**
- * Most bytes that `resample` holds at once: slabs or planes of its source (all of them where the map runs against z and the
- * source streams), and one slab of the result.
- */
-export function resamplingBytes(volume: Volume, target: Grid, interpolation: Interpolation): number {
-  if (isSameGrid(volume.grid, target)) return 0
-  const sampling = samplingOf(volume.grid, target, interpolation)
-  let most = 0
-  for (let z = 0; z < target.shape[2]; z++) {
-    const [low, high] = reach(sampling, z)
-    most = Math.max(most, high - low + 1)
-  }
-  const [nx, ny, nz] = volume.grid.shape
-  // Of picked planes those before are still there when the next are read.
-  if (picksPlanes(volume, sampling)) return 2 * most * nx * ny * 4 + slabBytes(target)
-  if (runsBackwards(sampling)) return nx * ny * nz * 4 + slabBytes(target)
-  const slabs = Math.ceil((most - 1) / slabPlanes(volume.grid)) + 1
-  return slabs * slabBytes(volume.grid) + slabBytes(target)
-}
-
-function samplingOf(source: Grid, target: Grid, interpolation: Interpolation): Sampling {
-  const map = indexMap(target, source)
-  return { map, source: source.shape, target: target.shape, interpolation, isSeparable: isSeparable(map, target) }
 }
 
 /** Whether planes are read one by one: where that is possible, and saves every second or is needed in another order. */

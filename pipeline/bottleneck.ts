@@ -1,6 +1,7 @@
 /** Which stage limits a flow, told from where its stages' time went. */
 
-import type { Meter, MeterSnapshot, StageFigures, StageTraits } from './meter.ts'
+import type { Meter, MeterSnapshot } from './meter.ts'
+import type { StageFigures, StageTraits } from './stage-meter.ts'
 
 /** All shares are of the time in which the flow's last stage ran, 0 to 1. */
 export interface Bottleneck {

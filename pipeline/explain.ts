@@ -15,7 +15,7 @@ import { planSections, stagesOfSections, type PlannedSection } from './explain/c
 import { lookAtLabels, type LabelLook } from './explain/labels.ts'
 import { planMemory, type MemoryPlan } from './explain/memory.ts'
 import { describeSection, type SectionReport } from './explain/sections.ts'
-import { planTime, type Calibration, type TimePlan } from './explain/time.ts'
+import { measuredOf, planTime, type Calibration, type TimePlan } from './explain/time.ts'
 import { transformsOf, type StageTransform } from './explain/transforms.ts'
 import { warningsOf, type Warning } from './explain/warnings.ts'
 import { openLedger } from './ledger.ts'
@@ -77,7 +77,7 @@ export async function validate(definition: Definition): Promise<Outline> {
   // Phantoms are made on first use: no list to look at yet.
   if (definition.dataset.phantoms === undefined)
     await openDataSet(definition.task, definition.dataset, definition.output)
-  return withEngine(definition, engine => outline(definition, engine, engineWorkOf(definition)))
+  return withEngine(definition, engine => outline(definition, engine))
 }
 
 /** Plans a run. Throws as `validate` does; what only some cases suffer is in the result. */
@@ -85,10 +85,9 @@ export async function explain(definition: Definition, options: ExplainOptions = 
   checkFiles(definition)
   const { progress = () => {} } = options
   return withEngine(definition, async engine => {
-    const { limitBytes, reserves } = await outline(definition, engine, engineWorkOf(definition))
+    const known = await outline(definition, engine)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
-    const roomBytes = limitBytes - reserves.reduce((sum, { bytes }) => sum + bytes, 0)
-    return explainWith(definition, engine, dataSet, { ...options, progress, roomBytes })
+    return explainWith(definition, engine, known, dataSet, { ...options, progress })
   })
 }
 
@@ -104,9 +103,9 @@ async function withEngine<T>(definition: Definition, work: (engine: Engine | und
 }
 
 /** ERR_DEFINITION where the run's memory does not hold what it takes before any case. */
-async function outline(definition: Definition, engine: Engine | undefined, work: EngineWork): Promise<Outline> {
+async function outline(definition: Definition, engine: Engine | undefined): Promise<Outline> {
   const limitBytes = parseBytes(definition.memory)
-  const reserves = await reservesOf(definition, engine, work)
+  const reserves = await reservesOf(definition, engine)
   const ledger = openLedger(limitBytes)
   for (const { what, bytes, cure } of reserves) ledger.reserve(what, bytes, cure)
   return {
@@ -124,17 +123,12 @@ async function outline(definition: Definition, engine: Engine | undefined, work:
   }
 }
 
-interface ExplainWithOptions extends ExplainOptions {
-  readonly progress: (text: string) => void
-  /** What the reserves leave for a case. */
-  readonly roomBytes: number
-}
-
 async function explainWith(
   definition: Definition,
   engine: Engine | undefined,
+  known: Outline,
   dataSet: DataSet,
-  { labels, progress, budgets = usualBudgets, roomBytes }: ExplainWithOptions,
+  { labels, progress, budgets = usualBudgets }: ExplainOptions & { readonly progress: (text: string) => void },
 ): Promise<Explanation> {
   const classes = engine?.info.classes ?? 0
   const counted =
@@ -143,16 +137,16 @@ async function explainWith(
       progress(`${what}: ${done} of ${total}`)
   const sections = await planSections(definition, dataSet, { classes }, counted('headers'))
   // What no case will ever be granted is not done here either: it would take this machine's memory, and for ever.
+  const roomBytes = known.limitBytes - known.reserves.reduce((sum, { bytes }) => sum + bytes, 0)
   const usable = sections.map(section => ({
     ...section,
     cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
   }))
   const work = workOf(definition, usable)
-  const known = await outline(definition, engine, work)
   progress('calibrating')
   const calibration = await calibrate(definition, engine, work, usable, budgets)
-  const shrink = [...calibration.cases.values()][0]?.shrink
-  const memory = planMemory(definition, sections, known.reserves, shrink)
+  const measured = new Map(usable.map(section => [section.name, measuredOf(section, definition, calibration)]))
+  const memory = planMemory(definition, sections, await reservesOf(definition, engine, work), measured)
   const look = await lookAtLabels(definition, usable, labels ? Infinity : budgets.labels, counted('labels'))
   const time = planTime(definition, usable, memory, calibration)
   return {

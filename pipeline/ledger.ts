@@ -50,7 +50,7 @@ class OneLimit implements RunLedger {
   readonly #yielding: YieldingShare[] = []
   #line: Waiting[] = []
   #closed = false
-  #granting = false
+  #isBusy = false
 
   constructor(limitBytes: number) {
     this.limitBytes = limitBytes
@@ -69,13 +69,17 @@ class OneLimit implements RunLedger {
     }
     this.#reserves.set(what, bytes)
     this.#reserved = reserved
-    this.#makeRoom(0)
+    this.#undisturbed(() => this.#makeRoom(0))
     this.#notePeak()
     this.#grant()
   }
 
   claim(what: string, bytes: number | Promise<number>, granted?: () => void): Promise<Claim> {
-    if (this.#closed) return Promise.reject(interrupted())
+    if (this.#closed) {
+      // Nobody waits for it any more, and an error of its own is not worth a crash.
+      if (typeof bytes !== 'number') bytes.catch(() => {})
+      return Promise.reject(interrupted())
+    }
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { what, bytes: undefined, granted, resolve, reject }
       this.#line.push(waiting)
@@ -135,10 +139,8 @@ class OneLimit implements RunLedger {
 
   /** Grants from the front of the line what there is room for. */
   #grant(): void {
-    // `granted` and `evict` give back bytes themselves, which would come here again in the middle of it.
-    if (this.#granting) return
-    this.#granting = true
-    try {
+    if (this.#isBusy) return
+    this.#undisturbed(() => {
       for (let first = this.#line[0]; first; first = this.#line[0]) {
         if (first.bytes === undefined) return
         // A reserve may have come after the claim was told.
@@ -156,8 +158,20 @@ class OneLimit implements RunLedger {
         this.#notePeak()
         first.resolve(this.#claimOf(first.bytes))
       }
+    })
+  }
+
+  /**
+   * Runs what gives bytes back in several steps; nobody is granted anything between them. Else what `granted` and `evict` give
+   * back would be granted in the middle of the grant, and an entry that makes room for itself would see it go to others.
+   */
+  #undisturbed(work: () => void): void {
+    const wasBusy = this.#isBusy
+    this.#isBusy = true
+    try {
+      work()
     } finally {
-      this.#granting = false
+      this.#isBusy = wasBusy
     }
   }
 
@@ -182,8 +196,13 @@ class OneLimit implements RunLedger {
         released = true
         giveBack(held)
         // Before others are granted: what was pinned may stay, if nobody needs its room.
-        for (const work of works.splice(0)) work()
-        this.#grant()
+        try {
+          this.#undisturbed(() => {
+            for (const work of works.splice(0)) work()
+          })
+        } finally {
+          this.#grant()
+        }
       },
       whenReleased(work) {
         if (released) work()

@@ -3,7 +3,7 @@
  * carries; slabs and regions go through. What is handed on unchanged comes out of a stage as it went in.
  */
 
-import { subjectOf, type StageMeter, type Subject } from './meter.ts'
+import { subjectOf, type StageMeter, type Subject } from './stage-meter.ts'
 import type { Item, Key, Slab, Volume } from './stage.ts'
 
 const keys: readonly Key[] = ['image', 'label', 'prediction']
@@ -37,7 +37,8 @@ function withVolumes(item: Item, work: (volume: Volume, key: Key) => Volume): It
   const changed: { [K in Key]?: Volume } = {}
   for (const key of keys) {
     const volume = held[key]
-    if (!volume || volume.resident) continue
+    // Asked whether it is there, not for it: it may be made when somebody takes it.
+    if (!volume || 'resident' in volume) continue
     const worked = work(volume, key)
     if (worked !== volume) changed[key] = worked
   }

@@ -1,7 +1,8 @@
 /** Stages under the meter: their transforms, and what the run lends them. */
 
 import highland from 'highland'
-import { subjectOf, type Meter, type StageMeter, type StageTraits, type Subject } from './meter.ts'
+import type { Meter } from './meter.ts'
+import { subjectOf, type StageMeter, type StageTraits, type Subject } from './stage-meter.ts'
 import { toldTo } from './probe.ts'
 import { madeBy, readBy } from './metered-volumes.ts'
 import type { Context, Engine, Item, Ledger, Transform, Upstream } from './stage.ts'
@@ -170,6 +171,6 @@ function engineFor(stage: StageMeter, engine: Engine): Engine {
   return {
     ...engine,
     step: batch => stage.computes(() => engine.step(batch)),
-    infer: (windows, count, shape) => stage.computes(() => engine.infer(windows, count, shape)),
+    infer: (windows, count, shape, to) => stage.computes(() => engine.infer(windows, count, shape, to)),
   }
 }

@@ -80,7 +80,7 @@ export interface Sample {
   readonly claim?: Claim
   /**
    * What a stage has derived from the volumes, kept beside them where they are kept; `make` runs where it is not there yet.
-   * `name` says what it is and with which options it was made.
+   * `name` says what it is and with which options it was made. Whoever changes a volume leaves it out.
    */
   readonly annex?: (name: string, make: () => Promise<Uint8Array>) => Promise<Annex>
 }
@@ -108,6 +108,8 @@ export interface Batch {
   readonly count: number
   readonly shape: Shape3
   readonly cases: readonly string[]
+  /** Gives the arrays' memory back: nobody looks at them any more. Called by whoever is the last to use them, once. */
+  readonly release?: () => void
 }
 
 /** What one training step told. */
@@ -261,8 +263,8 @@ export interface Engine {
   readonly info: EngineInfo
   /** One optimiser step on a batch. Rejects with ERR_ENGINE when the loss is not finite; the weights are then unchanged. */
   step(batch: Batch): Promise<StepResult>
-  /** Logits (N, z, y, x, classes) of `count` windows (N, z, y, x). */
-  infer(windows: Float32Array, count: number, shape: Shape3): Promise<Float32Array>
+  /** Logits (N, z, y, x, classes) of `count` windows (N, z, y, x), in `to`, where shared memory of that length is given. */
+  infer(windows: Float32Array, count: number, shape: Shape3, to?: Float32Array): Promise<Float32Array>
   /** Weights, and with `optimizer` also the optimiser's state, by PyTorch's names and in its axis order. */
   save(options?: { optimizer?: boolean }): Promise<Tensors>
   load(tensors: Tensors): Promise<void>

@@ -3,7 +3,8 @@
 import { formatBytes } from './bytes.ts'
 import { every as realTime, type Every } from './every.ts'
 import type { RunLedger } from './ledger.ts'
-import { nameOf, working, type Frame, type Meter, type StageMeter, type Subject } from './meter.ts'
+import type { Meter } from './meter.ts'
+import { nameOf, working, type Frame, type StageMeter, type Subject } from './stage-meter.ts'
 
 export interface Watchdog {
   close(): void

@@ -1,15 +1,22 @@
 /** A case's one claim on the run's memory: made by whichever stage pulls its voxels first, released by the last. */
 
+import { codeOf } from '../pipeline/errors.ts'
 import type { Claim, Context, Need, Sample } from '../pipeline/stage.ts'
 
 const nothing: Need = { bytes: 0, later: 0 }
 
 /**
  * What the case will take; nothing where nobody can tell: a header that cannot be read is for the stage to report that
- * opens it.
+ * opens it. Rejects with what is a bug.
  */
 export async function needOf({ need }: Sample): Promise<Need> {
-  return need ? need().catch(() => nothing) : nothing
+  if (!need) return nothing
+  try {
+    return await need()
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error
+    return nothing
+  }
 }
 
 /**

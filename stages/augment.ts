@@ -1,11 +1,10 @@
 /** Random changes of a patch: flips, quarter turns, an intensity shift. Drawn first, applied afterwards. */
 
 import type { FromSchema } from 'json-schema-to-ts'
-import { flip, rotate90 } from '../imaging/flip-rotate.ts'
-import { residentVolume } from '../imaging/volume.ts'
+import { mirrored, shifted, turned } from '../imaging/patch.ts'
 import { NumpyRandom } from '../pipeline/numpy-random.ts'
 import { rng, type Rng } from '../pipeline/random.ts'
-import type { Context, Sample, Shape3, Stage, Volume } from '../pipeline/stage.ts'
+import type { Context, Sample, Stage, Volume } from '../pipeline/stage.ts'
 import { probability } from '../schemas/fragments.ts'
 import { withDraw } from './keys.ts'
 import { perItem } from './lift.ts'
@@ -96,11 +95,6 @@ export const augment: Stage<Options> = {
       return withDraw(apply(sample, drawn), 'augment', drawn)
     })
   },
-  standing(_options, standing) {
-    const [x, y, z] = standing.patch ?? [0, 0, 0]
-    // One patch at a time: as it was and, image after label, as it becomes, each step a new array.
-    return { ...standing, bytes: standing.bytes + x * y * z * 12 }
-  },
 }
 
 function drawing(options: Options, { seed, random }: Context): (sample: Sample) => Augmentation {
@@ -159,31 +153,14 @@ function monaiShift({ probability, offset }: Options['shiftIntensity'], seed: nu
   }
 }
 
-/** Flips in the order x, y, z, then turns, then shifts the image. */
+/** Flips in the order x, y, z, then turns, then shifts the image. Voxels move when somebody takes them. */
 export function apply(sample: Sample, { flips, turns, shift }: Augmentation): Sample {
-  const spatial = (volume: Volume): Volume => turn(mirror(volume, flips), turns)
+  const spatial = (volume: Volume): Volume =>
+    turned(
+      flips.reduce((flipped, axis) => mirrored(flipped, axes.indexOf(axis)), volume),
+      turns,
+    )
   const image = sample.image && spatial(sample.image)
   const label = sample.label && spatial(sample.label)
-  return { ...sample, ...(image && { image: shift === 0 ? image : add(image, shift) }), ...(label && { label }) }
-}
-
-/** Patches are for learning, not for the world: their affines are not kept up to date. */
-function mirror(volume: Volume, flips: readonly Axis[]): Volume {
-  let voxels = volume.resident!
-  for (const axis of flips) voxels = flip(voxels, volume.grid.shape, axes.indexOf(axis))
-  return residentVolume(volume.grid, voxels)
-}
-
-function turn(volume: Volume, turns: number): Volume {
-  if (turns === 0) return volume
-  const [x, y, z] = volume.grid.shape
-  const shape: Shape3 = turns % 2 === 0 ? [x, y, z] : [y, x, z]
-  return residentVolume({ ...volume.grid, shape }, rotate90(volume.resident!, volume.grid.shape, turns))
-}
-
-function add(volume: Volume, shift: number): Volume {
-  return residentVolume(
-    volume.grid,
-    volume.resident!.map(value => value + shift),
-  )
+  return { ...sample, ...(image && { image: shift === 0 ? image : shifted(image, shift) }), ...(label && { label }) }
 }

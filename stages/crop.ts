@@ -1,14 +1,9 @@
 /** Random crops around lesion and background voxels, several per case. */
 
 import type { FromSchema } from 'json-schema-to-ts'
+import { annexOf } from '../cache/annex-file.ts'
 import { croppedGrid, cropVoxels } from '../imaging/crop.ts'
-import {
-  annexOf,
-  candidateIndexBytes,
-  indexCandidates,
-  openCandidates,
-  type Candidates,
-} from '../imaging/candidate-index.ts'
+import { candidateIndexBytes, indexCandidates, openCandidates, type Candidates } from '../imaging/candidate-index.ts'
 import {
   correctedCentre,
   cropStart,

@@ -14,22 +14,12 @@ import {
   wholeBytes,
 } from '../imaging/volume-plan.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
-import type {
-  Context,
-  Engine,
-  Grid,
-  Plan,
-  Prediction,
-  Sample,
-  Shape3,
-  SpatialStep,
-  Stage,
-  Volume,
-} from '../pipeline/stage.ts'
+import type { Context, Grid, Plan, Prediction, Sample, Shape3, SpatialStep, Stage, Volume } from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
 import { withBytes } from './plans.ts'
+import { SharedMemory } from './shared-memory.ts'
 
 const schema = {
   type: 'object',
@@ -54,13 +44,15 @@ export const infer: Stage<Options> = {
   schema,
   takes: ['volume'],
   gives: 'prediction',
-  create: (options, context) =>
-    perItemAsync<Sample, Prediction>('infer', 1, sample =>
+  create(options, context) {
+    const memory = new SharedMemory()
+    return perItemAsync<Sample, Prediction>('infer', 1, sample =>
       admitted(sample, context, async claimed => ({
-        ...(await predict(claimed, options, context)),
+        ...(await predict(claimed, options, context, memory)),
         claim: claimed.claim,
       })),
-    ),
+    )
+  },
   plan: planPrediction,
 }
 
@@ -106,11 +98,11 @@ function needsImage(): PipelineError {
   )
 }
 
-async function predict(sample: Sample, options: Options, context: Context): Promise<Prediction> {
+async function predict(sample: Sample, options: Options, context: Context, memory: SharedMemory): Promise<Prediction> {
   const started = performance.now()
   const { image } = sample
   if (!image) throw needsImage()
-  const blended = await blendWindows(image, options, context)
+  const blended = await blendWindows(image, options, context, memory)
   const maps = probabilityMaps(blended, options.invert ? sample.steps : [])
   const header = (image as LoadedVolume).header
   return {
@@ -138,6 +130,7 @@ export async function blendWindows(
   image: Volume,
   { window: wanted, overlap, blend, sigma, windowBatch }: Omit<Options, 'kind' | 'invert'>,
   context: Context,
+  memory = new SharedMemory(),
 ): Promise<Blended> {
   const window = windowFor(image.grid.shape, wanted as unknown as Shape3)
   // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
@@ -146,16 +139,18 @@ export async function blendWindows(
   const grid = paddedGrid(image.grid, padding)
   const starts = windowsOf(grid.shape, window, overlap)
   const map = importanceMap(window, blend as Blend, sigma)
-  const logits = await slide(voxels, grid, starts, window, map, windowBatch, context).catch((error: unknown) => {
-    if (codeOf(error) !== 'ERR_DEFINITION' || !wanted.includes(0)) throw error
-    // The definition is right for other images: this one alone is at fault.
-    throw new PipelineError(
-      'ERR_VOLUME',
-      `a window as large as the image does not suit the network: ${messageOf(error)}; give the window a size, or "pad" the image`,
-      { window },
-      { cause: error },
-    )
-  })
+  const logits = await slide(voxels, grid, starts, window, map, windowBatch, context, memory).catch(
+    (error: unknown) => {
+      if (codeOf(error) !== 'ERR_DEFINITION' || !wanted.includes(0)) throw error
+      // The definition is right for other images: this one alone is at fault.
+      throw new PipelineError(
+        'ERR_VOLUME',
+        `a window as large as the image does not suit the network: ${messageOf(error)}; give the window a size, or "pad" the image`,
+        { window },
+        { cause: error },
+      )
+    },
+  )
   return { padded: { kind: 'pad', from: image.grid, before: padding.before, to: grid }, logits, windows: starts.length }
 }
 
@@ -177,32 +172,43 @@ async function slide(
   map: Float32Array,
   windowBatch: number,
   context: Context,
+  memory: SharedMemory,
 ): Promise<Float32Array[]> {
   const engine = context.engine()
   const sums = Array.from({ length: engine.info.classes }, () => new Float32Array(voxels.length))
   const weights = new Float32Array(voxels.length)
+  const size = map.length * sums.length
+  const most = Math.min(windowBatch, starts.length)
+  const [input, output] = [map.length, size].map(length => memory.take(most * length * 4)) as [
+    SharedArrayBuffer,
+    SharedArrayBuffer,
+  ]
   for (let first = 0; first < starts.length; first += windowBatch) {
     if (context.signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     const group = starts.slice(first, first + windowBatch)
-    const logits = await inferGroup(engine, voxels, grid.shape, group, window)
-    const size = map.length * sums.length
+    const windows = new Float32Array(input, 0, group.length * map.length)
+    copyWindows(windows, voxels, grid.shape, group, window)
+    const to = new Float32Array(output, 0, group.length * size)
+    const logits = await engine.infer(windows, group.length, window, to)
     for (const [i, start] of group.entries()) {
       addWindow(sums, weights, logits.subarray(i * size, (i + 1) * size), map, start, window, grid.shape)
     }
   }
+  // Not after an error: an engine at work might still write.
+  memory.give(input)
+  memory.give(output)
   for (const sum of sums) for (let i = 0; i < sum.length; i++) sum[i]! /= weights[i]!
   return sums
 }
 
-async function inferGroup(
-  engine: Engine,
+/** Windows side by side, each (z, y, x). */
+function copyWindows(
+  input: Float32Array,
   voxels: Float32Array,
   shape: Shape3,
   group: readonly Shape3[],
-  window: Shape3,
-): Promise<Float32Array> {
-  const [wx, wy, wz] = window
-  const input = new Float32Array(new SharedArrayBuffer(group.length * wx * wy * wz * 4))
+  [wx, wy, wz]: Shape3,
+): void {
   let to = 0
   for (const [x, y, z] of group) {
     for (let k = 0; k < wz; k++) {
@@ -212,7 +218,6 @@ async function inferGroup(
       }
     }
   }
-  return engine.infer(input, group.length, window)
 }
 
 /** Adds a window's logits (z, y, x, class), weighted, to the sums of the classes. */

@@ -11,14 +11,20 @@ export const keys = {
   minItems: 1,
 } as const
 
-/** A new sample whose named volumes went through `work`; keys that the sample lacks are left out. */
+/**
+ * A new sample whose named volumes went through `work`; keys that the sample lacks are left out. Where one of them has become
+ * another, what was derived from them is left behind: it would tell of voxels that are no longer these.
+ */
 export function withVolumes(sample: Sample, keys: readonly Key[], work: (volume: Volume, key: Key) => Volume): Sample {
-  const volumes: Partial<Record<Key, Volume>> = {}
+  const changed: Partial<Record<Key, Volume>> = {}
   for (const key of keys) {
     const volume = sample[key]
-    if (volume) volumes[key] = carryHeader(volume, work(volume, key))
+    const made = volume && work(volume, key)
+    if (made && made !== volume) changed[key] = carryHeader(volume, made)
   }
-  return { ...sample, ...volumes }
+  if (Object.keys(changed).length === 0) return sample
+  const { annex: _, ...rest } = sample
+  return { ...rest, ...changed }
 }
 
 /** The sample with what a random stage drew for it; a second stage of a kind does not hide the first. */

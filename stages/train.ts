@@ -54,7 +54,11 @@ export const train: Stage<TrainOptions> = {
   create: (_options, context) =>
     perItemAsync<Batch, StepResult>('train', ahead, async batch => {
       if (context.signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
-      return context.engine().step(batch)
+      try {
+        return await context.engine().step(batch)
+      } finally {
+        batch.release?.()
+      }
     }),
   standing(_options, standing) {
     const [x, y, z] = standing.patch ?? [0, 0, 0]

@@ -11,44 +11,21 @@
 #include <vector>
 
 #include "arguments.h"
+#include "job.h"
 #include "stored/bricks.h"
 #include "stored/encoding.h"
 
 namespace {
 
-// Runs `work` on the pool, then `result` with JavaScript; keeps what `lent` names from the garbage collector meanwhile.
-class StoredWork : public Napi::AsyncWorker {
- public:
-  using Work = std::function<void()>;
-  using Result = std::function<Napi::Value(Napi::Env)>;
-
-  static Napi::Value start(const Napi::CallbackInfo& info, Work work, Result result) {
-    auto* worker = new StoredWork(info, std::move(work), std::move(result));
-    const Napi::Promise promise = worker->deferred_.Promise();
-    worker->Queue();
-    return promise;
-  }
-
- protected:
-  void Execute() override { work_(); }
-  void OnOK() override { deferred_.Resolve(result_(Env())); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
- private:
-  StoredWork(const Napi::CallbackInfo& info, Work work, Result result)
-      : Napi::AsyncWorker(info.Env(), "ctflow stored voxels"),
-        work_(std::move(work)),
-        result_(std::move(result)),
-        deferred_(Napi::Promise::Deferred::New(info.Env())) {
-    for (size_t i = 0; i < info.Length(); i++)
-      if (info[i].IsTypedArray()) lent_.push_back(Napi::Persistent(info[i].As<Napi::Object>()));
-  }
-
-  Work work_;
-  Result result_;
-  Napi::Promise::Deferred deferred_;
-  std::vector<Napi::ObjectReference> lent_;
-};
+// Runs `work` on the pool, then `result` with JavaScript; keeps the arrays that it was lent from the garbage collector meanwhile.
+Napi::Value start(const Napi::CallbackInfo& info, const Arguments& a, std::function<void()> work,
+                  std::function<Napi::Value(Napi::Env)> result) {
+  std::vector<Napi::Value> lent;
+  for (size_t i = 0; i < info.Length(); i++) lent.push_back(info[i]);
+  return queue<bool>(
+      a, "stored voxels", lent, [work = std::move(work)] { return work(), true; },
+      [result = std::move(result)](Napi::Env env, bool) { return result(env); });
+}
 
 ctflow::StoredAs stored_as(const Arguments& a, int as) {
   if (as < 0 || as > static_cast<int>(ctflow::StoredAs::kUint16)) fail(a.env(), "stored voxels: no such encoding");
@@ -85,8 +62,8 @@ Napi::Value encode_planes(const Napi::CallbackInfo& info) {
     uint8_t* to = a.bytes(3, "to", a.product({size, ctflow::stored_bytes(as)}), ctflow::stored_bytes(as));
     float* scales = scales_of(a, 4, as, planes);
     const auto fits = std::make_shared<bool>(true);
-    return StoredWork::start(
-        info,
+    return start(
+        info, a,
         [=] {
           if (as == ctflow::StoredAs::kUint8) {
             *fits = ctflow::encode_uint8(from, size, to);
@@ -122,8 +99,8 @@ Napi::Value decode_planes(const Napi::CallbackInfo& info) {
     const uint8_t* from = a.bytes(0, "from", a.product({nx, ny, v[2], element}), element);
     const float* scales = scales_of(a, 4, as, v[2]);
     float* to = a.floats(5, "to", a.product({box.width, box.height, depth}));
-    return StoredWork::start(
-        info,
+    return start(
+        info, a,
         [=] {
           float* out = to;
           for (int64_t k = z; k < z + depth; k++)
@@ -148,8 +125,8 @@ Napi::Value brick_planes(const Napi::CallbackInfo& info) {
     const uint8_t* from = a.bytes(0, "from", size, 1);
     uint8_t* to = a.bytes(3, "to", size, 1);
     auto* crcs = reinterpret_cast<uint32_t*>(a.integers(4, "crcs", a.product({plane.bricks(), planes})));
-    return StoredWork::start(
-        info,
+    return start(
+        info, a,
         [=] {
           for (int64_t k = 0; k < planes; k++)
             ctflow::brick_plane(plane, element, from + k * plane_bytes, to + k * plane_bytes, crcs + k * plane.bricks());
@@ -195,8 +172,8 @@ Napi::Value read_bricks(const Napi::CallbackInfo& info) {
     }
     uint8_t* to = raw ? a.bytes(4, "to", raw_bytes, 1) : reinterpret_cast<uint8_t*>(a.floats(4, "to", a.product({voxels, count})));
     const auto read = std::make_shared<ctflow::BricksRead>();
-    return StoredWork::start(
-        info,
+    return start(
+        info, a,
         [=] {
           uint8_t* out = to;
           for (const auto& stored : *planes) {

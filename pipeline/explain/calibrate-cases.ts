@@ -139,6 +139,10 @@ async function readPlanes(volume: Volume, goOn: () => boolean): Promise<number> 
   return 1
 }
 
+function isStreaming(kind: string): boolean {
+  return stageOf(kind).gives === 'volume' && !stageOf(kind).wraps && kind !== 'crop-foreground' && kind !== 'pad'
+}
+
 /** A part of a large case, as far as it streams: effort per inflated byte, as if the rest went on like this. */
 async function timePart(
   stages: readonly StageOptions[],
@@ -146,8 +150,6 @@ async function timePart(
   planned: PlannedCase,
   seconds: number,
 ): Promise<Effort> {
-  const isStreaming = (kind: string): boolean =>
-    stageOf(kind).gives === 'volume' && !stageOf(kind).wraps && kind !== 'crop-foreground' && kind !== 'pad'
   const end = stages.findIndex(({ kind }) => !isStreaming(kind))
   const streaming = stages.slice(0, end < 0 ? undefined : end)
   const searches = stages.filter(({ kind }) => kind === 'crop-foreground').length

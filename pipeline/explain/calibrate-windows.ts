@@ -7,14 +7,16 @@ import { dryContext } from '../dry-context.ts'
 import type { Engine, Grid, Item, Prediction, Sample, Shape3, SpatialStep, Volume } from '../stage.ts'
 import { sampleOf } from '../tasks/task.ts'
 import type { PlannedCase, PlannedSection } from './cases.ts'
-import { measured, noEffort, times, type Effort } from './stopwatch.ts'
+import { less, measured, noEffort, times, type Effort } from './stopwatch.ts'
 
 export interface WindowSpeeds {
   /** Taking a window out of the image and adding its logits. */
-  readonly blending: Effort
-  /** Probabilities and, where masks are brought back, resampling: per voxel of the mask. */
+  readonly window: Effort
+  /** Reading the image and making a mask of its logits, per voxel that the network sees. */
+  readonly voxel: Effort
+  /** Bringing a mask back to the scan, per voxel of the scan. */
   readonly back: Effort
-  /** Metrics and writing, per voxel of the mask. */
+  /** Metrics, per voxel of the mask. */
   readonly after: Effort
 }
 
@@ -24,28 +26,27 @@ export async function timeWindows(section: PlannedSection, classes: number): Pro
   const planned = section.cases[0]
   const windows = planned?.plans[at]?.windows
   if (!planned || !windows) return undefined
-  const options = section.stages[at]!
+  const options = { ...section.stages[at]!, window: windows.shape, invert: false }
   const [x, y, z] = windows.shape
-  const grid: Grid = { shape: windows.shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }
-  const image = resident(grid)
-  const one = { ...options, invert: false }
   const engine = silentEngine(classes)
-  const sample: Sample = { ...sampleOf(planned.case, 0), image, label: resident(grid) }
-  // Twice: the first has code to compile.
-  await predict(one, sample, engine)
-  const plain = await measured(() => predict(one, sample, engine))
-  const blending = plain.effort
-  const after = await timeAfter(section.stages.slice(at + 1), plain.result)
-  const steps = options['invert'] === false ? [] : wayBack(planned, at, grid)
-  if (steps.length === 0) return { blending, back: noEffort, after: times(after, 1 / (x * y * z)) }
-  const inverted = await measured(() => predict({ ...options, invert: true }, { ...sample, steps }, engine))
-  const voxels = inverted.result.mask.length
-  const back = {
-    wall: Math.max(0, inverted.effort.wall - blending.wall) / voxels,
-    cpu: Math.max(0, inverted.effort.cpu - blending.cpu) / voxels,
-    main: Math.max(0, inverted.effort.main - blending.main) / voxels,
+  const run = (shape: Shape3, overlap: number): Promise<{ result: Prediction; effort: Effort }> => {
+    const image = resident(alongAxes(shape))
+    const sample = { ...sampleOf(planned.case, 0), image, label: resident(alongAxes(shape)) }
+    return measured(() => predict({ ...options, overlap: [overlap, 0, 0] }, sample, engine))
   }
-  return { blending, back, after: times(after, 1 / (x * y * z)) }
+  await run([x, y, z], 0) // has code to compile
+  const one = await run([x, y, z], 0)
+  const many = await run([2 * x, y, z], 0.875)
+  // one = window + voxels, many = n windows + twice the voxels
+  const window = times(less(many.effort, times(one.effort, 2)), 1 / (many.result.windows - 2))
+  const voxel = times(less(one.effort, window), 1 / (x * y * z))
+  const after = times(await timeAfter(section.stages.slice(at + 1), one.result), 1 / (x * y * z))
+  const steps = section.stages[at]!['invert'] === false ? [] : wayBack(planned, at, alongAxes(windows.shape))
+  if (steps.length === 0) return { window, voxel, back: noEffort, after }
+  const sample: Sample = { ...sampleOf(planned.case, 0), image: resident(alongAxes(windows.shape)), steps }
+  const inverted = await measured(() => predict({ ...options, invert: true }, sample, engine))
+  const back = times(less(inverted.effort, one.effort), 1 / inverted.result.mask.length)
+  return { window, voxel, back, after }
 }
 
 /** Logits that are nothing, at once. */
@@ -81,6 +82,10 @@ function wayBack({ plans }: PlannedCase, at: number, to: Grid): readonly Spatial
   ) as unknown as Shape3
   const [x, y, z] = finer.map(ratio => 1 / ratio) as [number, number, number]
   return [{ kind: 'resample', from: { shape, affine: [x, 0, 0, 0, 0, y, 0, 0, 0, 0, z, 0, 0, 0, 0, 1] }, to }]
+}
+
+function alongAxes(shape: Shape3): Grid {
+  return { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }
 }
 
 function resident(grid: Grid): Volume {

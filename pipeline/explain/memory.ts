@@ -34,7 +34,7 @@ export interface CachePlan {
   readonly bytes: number
   /** What is left for cases that are not in use. */
   readonly roomBytes: number
-  /** How many of them that holds, as large as they are on average. */
+  /** How many cases memory holds, those in use included, as large as they are on average. */
   readonly holds: number
   /** Share of the training cases that an epoch after the first finds in memory. */
   readonly hitRate: number
@@ -54,11 +54,20 @@ interface Item {
   readonly entry: number
 }
 
+/** What was measured of a section, as far as memory depends on it. */
+export interface Measured {
+  readonly shrink: Shrink
+  /** Whether cases are made sooner than they are used up: then those that wait are many, and those at work few. */
+  readonly isLoadingFaster: boolean
+}
+
+const notMeasured: Measured = { shrink: [1, 1, 1], isLoadingFaster: false }
+
 export function planMemory(
   definition: Pick<Definition, 'memory' | 'stages' | 'random' | 'seed'>,
   sections: readonly PlannedSection[],
   reserves: readonly Reserve[],
-  shrink: Shrink = [1, 1, 1],
+  measured: ReadonlyMap<string, Measured> = new Map(),
 ): MemoryPlan {
   const limitBytes = parseBytes(definition.memory)
   const reserved = reserves.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -73,15 +82,9 @@ export function planMemory(
     ...section,
     cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
   }))
-  const passes = usable.map(section => passOf(section, definition, shrink))
-  const flight = passes.map(pass => inFlight(pass))
-  const cache = planCache(usable, passes, roomBytes - Math.max(0, ...flight.map(({ using }) => using)))
-  // Kept is what passes again: beside a pass at work its own cases that are not in use, and those of the others.
-  const kept = passes.map((pass, i) => {
-    const others = passes.filter((_, j) => j !== i).reduce((sum, other) => sum + keptBytes(other), 0)
-    return Math.max(0, keptBytes(pass) - flight[i]!.entries) + others
-  })
-  const peaks = flight.map(({ bytes }, i) => bytes + Math.min(kept[i]!, cache?.most ?? 0))
+  const passes = usable.map(section => passOf(section, definition, measured.get(section.name) ?? notMeasured))
+  const cache = planCache(usable, passes, roomBytes)
+  const peaks = passes.map(pass => peakOf(pass, passes, cache?.most ?? 0))
   return {
     limitBytes,
     reserves,
@@ -96,10 +99,13 @@ export function planMemory(
 
 interface Pass {
   readonly items: readonly Item[]
+  /** The cases with which its passes begin, as many as are made at once. */
+  readonly starts: readonly (readonly Item[])[]
   /** Cases whose volumes are being made at once; 0 without a cache. */
   readonly making: number
   /** Cases that are in use at once beside them. */
   readonly using: number
+  readonly isLoadingFaster: boolean
   /** Whether they are wanted again, without which a cache keeps none of them. */
   readonly isRepeated: boolean
 }
@@ -107,21 +113,29 @@ interface Pass {
 /** Stages that claim a case's memory where no stage around them has. */
 const claiming = ['crop-foreground', 'crop', 'infer', 'dice']
 
+/** Passes whose beginnings are looked at. */
+const mostStarts = 50
+
 function passOf(
   { name, stages, cases, passes }: PlannedSection,
   { random, seed }: Pick<Definition, 'random' | 'seed'>,
-  shrink: Shrink,
+  { shrink, isLoadingFaster }: Measured,
 ): Pass {
   const transforms = transformsOf(stages, random)
   const cache = cacheIndex(stages)
   const first = cache >= 0 ? cache + 1 : stages.findIndex(({ kind }) => claiming.includes(kind))
   const crop = stages.findIndex(({ kind }) => kind === 'crop')
   const users = transforms.slice(Math.max(0, first), crop < 0 ? undefined : crop + 1)
-  const order = name === 'training' ? caseOrder(random, cases.length, seed, 0) : cases.map((_, i) => i)
+  const making = cache >= 0 ? transforms[cache]!.parallel : 0
+  const items = cases.map(found => itemOf(found, cache, shrink))
+  const order = (epoch: number): readonly Item[] =>
+    name === 'training' ? caseOrder(random, items.length, seed, epoch).map(at => items[at]!) : items
   return {
-    items: order.map(i => itemOf(cases[i]!, cache, shrink)),
-    making: cache >= 0 ? transforms[cache]!.parallel : 0,
+    items: order(0),
+    starts: Array.from({ length: Math.min(passes, mostStarts) }, (_, epoch) => order(epoch).slice(0, making)),
+    making,
     using: users.reduce((sum, { parallel }) => sum + parallel, 0),
+    isLoadingFaster,
     isRepeated: passes > 1,
   }
 }
@@ -148,19 +162,32 @@ function cacheIndex(stages: readonly StageOptions[]): number {
   return stages.findLastIndex(({ kind }) => stageOf(kind).wraps)
 }
 
+/**
+ * The most that lives during a pass. Kept beside it is what will pass again: its own cases that are not in use, and those
+ * of other sections. At the beginning all that can be made at once is, hits included, which claim like the others before
+ * they are found; later, where cases are made sooner than they are used up, one is, and the rest waits with its volumes.
+ */
+function peakOf(pass: Pass, passes: readonly Pass[], most: number): number {
+  const others = pass.isRepeated ? passes.filter(other => other !== pass) : []
+  const keptElsewhere = others.reduce((sum, other) => sum + keptBytes(other), 0)
+  const beside = (taken: number): number => Math.min(most, Math.max(0, keptBytes(pass) - taken) + keptElsewhere)
+  const starts = pass.starts.map(items => total(items, item => item.making) + beside(total(items, item => item.entry)))
+  const { bytes, entries } = mostInFlight(pass)
+  return Math.max(0, ...starts, bytes + beside(entries))
+}
+
 /** The most that consecutive cases of a pass claim at once. */
-function inFlight({ items, making, using }: Pass): { bytes: number; using: number; entries: number } {
-  let most = { bytes: 0, using: 0, entries: 0 }
+function mostInFlight(pass: Pass): { bytes: number; entries: number } {
+  const { items } = pass
+  const making = pass.isLoadingFaster ? Math.min(1, pass.making) : pass.making
+  const using = pass.making - making + pass.using
+  let most = { bytes: 0, entries: 0 }
   for (let end = 1; end <= items.length; end++) {
     const made = items.slice(Math.max(0, end - making), end)
     const used = items.slice(Math.max(0, end - making - using), Math.max(0, end - making))
     const bytes = total(made, item => item.making) + total(used, item => item.using)
     if (bytes <= most.bytes) continue
-    most = {
-      bytes,
-      using: total([...made, ...used], item => item.using),
-      entries: total([...made, ...used], item => item.entry),
-    }
+    most = { bytes, entries: total([...made, ...used], item => item.entry) }
   }
   return most
 }
@@ -168,19 +195,23 @@ function inFlight({ items, making, using }: Pass): { bytes: number; using: numbe
 function planCache(
   sections: readonly PlannedSection[],
   passes: readonly Pass[],
-  leftBytes: number,
+  caseBytes: number,
 ): { plan: CachePlan; most: number } | undefined {
   const stages = sections[0]?.stages
   const options = stages?.[cacheIndex(stages)] as CacheOptions | undefined
   if (!options) return undefined
   const { policy = 'memory', encoding = 'exact', bytes: own = 'auto' } = options
   const most = policy === 'memory' || policy === 'both' ? (own === 'auto' ? Infinity : parseBytes(own)) : 0
-  const roomBytes = Math.max(0, Math.min(most, leftBytes))
+  const flights = passes.map(mostInFlight)
+  const inUse = flights.reduce((largest, flight) => (flight.bytes > largest.bytes ? flight : largest))
+  const roomBytes = Math.max(0, Math.min(most, caseBytes - inUse.bytes))
+  // Cases in use are in memory too.
+  const heldBytes = most === 0 ? 0 : roomBytes + inUse.entries
   const bytes = passes.reduce((sum, pass) => sum + keptBytes(pass), 0)
   const cases = passes.reduce((sum, { items, isRepeated }) => sum + (isRepeated ? items.length : 0), 0)
   const training = passes[0]!.items.length
   // What validation wants comes after what the next epoch wants, so training has the room first.
-  const share = keptBytes(passes[0]!) === 0 ? 1 : roomBytes / keptBytes(passes[0]!)
+  const share = keptBytes(passes[0]!) === 0 ? 1 : heldBytes / keptBytes(passes[0]!)
   return {
     most: roomBytes,
     plan: {
@@ -189,7 +220,7 @@ function planCache(
       cases,
       bytes,
       roomBytes,
-      holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : roomBytes / bytes))),
+      holds: Math.min(cases, Math.floor(cases * (bytes === 0 ? 1 : heldBytes / bytes))),
       // What is kept of one pass is wanted in the next sooner than what the pass adds, so each of it is a hit.
       hitRate: passes[0]!.isRepeated ? Math.min(1, Math.floor(share * training) / Math.max(1, training)) : 0,
     },

@@ -32,3 +32,9 @@ export function plus(...efforts: readonly Effort[]): Effort {
   const sum = (of: (effort: Effort) => number): number => efforts.reduce((total, effort) => total + of(effort), 0)
   return { wall: sum(({ wall }) => wall), cpu: sum(({ cpu }) => cpu), main: sum(({ main }) => main) }
 }
+
+/** What is left of an effort without another one, which noise may have made the larger. */
+export function less(effort: Effort, other: Effort): Effort {
+  const left = (of: (effort: Effort) => number): number => Math.max(0, of(effort) - of(other))
+  return { wall: left(({ wall }) => wall), cpu: left(({ cpu }) => cpu), main: left(({ main }) => main) }
+}

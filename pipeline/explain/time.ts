@@ -7,7 +7,7 @@ import type { EngineSpeeds } from './calibrate-engine.ts'
 import { inflatedBytes, type CaseSpeeds } from './calibrate-cases.ts'
 import type { WindowSpeeds } from './calibrate-windows.ts'
 import type { PlannedCase, PlannedSection } from './cases.ts'
-import type { MemoryPlan, Shrink } from './memory.ts'
+import type { Measured, MemoryPlan, Shrink } from './memory.ts'
 import { noEffort, plus, times, type Effort } from './stopwatch.ts'
 import { transformsOf } from './transforms.ts'
 
@@ -70,15 +70,60 @@ export function planTime(
   return { ...(epoch && { epoch }), passes, totalSeconds: training + rest }
 }
 
+/** What the memory plan wants to know of the calibration. */
+export function measuredOf(section: PlannedSection, definition: Definition, calibration: Calibration): Measured {
+  const speeds = calibration.cases.get(section.name)
+  const making = total(section.cases, found => makingOf(found, speeds))
+  const computing = computingOf(section, definition, calibration)
+  return {
+    shrink: speeds?.shrink ?? [1, 1, 1],
+    isLoadingFaster: making.wall / parallelOf(section, definition.random) < computing.effort.wall,
+  }
+}
+
+/** What the network and all that is around it takes for one pass over a section, and how many windows that is. */
+function computingOf(
+  section: PlannedSection,
+  { stages }: Definition,
+  { engine, cases, windows }: Calibration,
+): { effort: Effort; windows: number } {
+  const at = section.stages.findIndex(({ kind }) => kind === 'infer')
+  if (at < 0) {
+    const { batch, patchesPerCase } = standingOf(stages)
+    if (!engine.step || batch === undefined) return { effort: noEffort, windows: 0 }
+    return { effort: times(engine.step.effort, (section.cases.length * patchesPerCase) / batch), windows: 0 }
+  }
+  const shrink = cases.get(section.name)?.shrink ?? [1, 1, 1]
+  const around = windows.get(section.name)
+  let count = 0
+  const effort = total(section.cases, ({ plans }) => {
+    const { windows: shown, volumes } = plans[at]!
+    const image = plans[at - 1]!.volumes.image!
+    const n = shown!.count * (image.isExact ? 1 : shrunk(shown!.count, shrink))
+    const seen = voxelsOf(image.grid.shape) * (image.isExact ? 1 : shrink[0] * shrink[1] * shrink[2])
+    count += n
+    const ratio = engine.window ? voxelsOf(shown!.shape) / voxelsOf(engine.window.shape) : 0
+    return plus(
+      times(engine.window?.effort ?? noEffort, n * ratio),
+      times(around?.window ?? noEffort, n),
+      times(around?.voxel ?? noEffort, seen),
+      times(plus(around?.back ?? noEffort, around?.after ?? noEffort), voxelsOf(volumes.prediction!.grid.shape)),
+    )
+  })
+  return { effort, windows: Math.round(count) }
+}
+
 function planEpoch(
-  { stages, random }: Definition,
+  definition: Definition,
   section: PlannedSection,
   memory: MemoryPlan,
-  { engine, cases, cores }: Calibration,
+  calibration: Calibration,
 ): TimePlan['epoch'] {
+  const { stages, random } = definition
+  const { cases, cores } = calibration
   const { batch = 1, patchesPerCase } = standingOf(stages)
   const patches = section.cases.length * patchesPerCase
-  const network = times(engine.step!.effort, patches / batch)
+  const network = computingOf(section, definition, calibration).effort
   const parallel = parallelOf(section, random)
   const speeds = cases.get(section.name)
   const making = total(section.cases, found => makingOf(found, speeds))
@@ -99,29 +144,15 @@ function planEpoch(
 
 function planPass(
   section: PlannedSection,
-  { random }: Definition,
+  definition: Definition,
   memory: MemoryPlan,
-  { engine, cases, windows, cores }: Calibration,
+  calibration: Calibration,
 ): { windows: number; firstSeconds: number; laterSeconds: number } | undefined {
+  const { random } = definition
+  const { engine, cases, cores } = calibration
+  if (section.stages.some(({ kind }) => kind === 'infer') && !engine.window) return undefined
   const speeds = cases.get(section.name)
-  const at = section.stages.findIndex(({ kind }) => kind === 'infer')
-  if (at >= 0 && !engine.window) return undefined
-  const shrink = speeds?.shrink ?? [1, 1, 1]
-  const around = windows.get(section.name)
-  let count = 0
-  const computing = total(section.cases, ({ plans }) => {
-    if (at < 0) return noEffort
-    const { windows: shown, volumes } = plans[at]!
-    const n = shown!.count * (plans[at - 1]!.volumes.image!.isExact ? 1 : shrunk(shown!.count, shrink))
-    count += n
-    const ratio = voxelsOf(shown!.shape) / voxelsOf(engine.window!.shape)
-    const mask = voxelsOf(volumes.prediction!.grid.shape)
-    return plus(
-      times(engine.window!.effort, n * ratio),
-      times(around?.blending ?? noEffort, n),
-      times(plus(around?.back ?? noEffort, around?.after ?? noEffort), mask),
-    )
-  })
+  const { effort: computing, windows } = computingOf(section, definition, calibration)
   const making = total(section.cases, found => makingOf(found, speeds))
   const parallel = parallelOf(section, random)
   const start = 1 / Math.max(1, section.cases.length)
@@ -129,7 +160,7 @@ function planPass(
   const holdsAll = memory.cache !== null && memory.cache.holds >= memory.cache.cases
   const again = holdsAll || onDisk(memory) ? times(speeds?.again ?? noEffort, section.cases.length) : making
   return {
-    windows: Math.round(count),
+    windows,
     firstSeconds: sideBySide(computing, making, parallel, cores, start),
     laterSeconds: sideBySide(computing, again, parallel, cores, start),
   }

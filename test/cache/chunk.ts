@@ -1,16 +1,24 @@
 import t from 'tap'
-import { bytesPerVoxel, chunkPlanes, decodeChunk, encode, mostBytes, throughEncoding } from '../../cache/chunk.ts'
+import { bytesPerVoxel, chunkPlanes, decodeChunk, encode, mostBytes } from '../../cache/chunk.ts'
 import { lazyVolume, materialise, residentVolume, voxelCount } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
 import type { Grid, Volume } from '../../pipeline/stage.ts'
 import { skip } from '../support/kernels.ts'
 import { gridOf, inSlabs } from '../support/nifti.ts'
-import { allOf, decodedBySpecification, drawImage, drawLabel, drawShape, sameBits } from '../support/stored.ts'
+import {
+  allOf,
+  decodedBySpecification,
+  drawImage,
+  drawLabel,
+  drawShape,
+  sameBits,
+  throughEncoding,
+} from '../support/stored.ts'
 
 const { float32, uint8, uint16 } = bytesPerVoxel
 
 async function back(volume: Volume, encoding: 'exact' | 'uint16'): Promise<Float32Array> {
-  return materialise(throughEncoding({ ...volume }, encoding))
+  return materialise(throughEncoding(volume, encoding))
 }
 
 async function decoded(volume: Volume, encoding: 'exact' | 'uint16'): Promise<Float32Array> {

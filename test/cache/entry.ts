@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { encode, throughEncoding } from '../../cache/chunk.ts'
+import { encode } from '../../cache/chunk.ts'
 import { toMemory } from '../../cache/stored-volume.ts'
 import { cropVoxels } from '../../imaging/crop.ts'
 import { materialise, residentVolume, voxelCount } from '../../imaging/volume.ts'
@@ -9,7 +9,17 @@ import { rng } from '../../pipeline/random.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import { skip } from '../support/kernels.ts'
 import { gridOf } from '../support/nifti.ts'
-import { allOf, drawImage, drawLabel, drawShape, put, sameBits, streamed, tierOf } from '../support/stored.ts'
+import {
+  allOf,
+  drawImage,
+  drawLabel,
+  drawShape,
+  put,
+  sameBits,
+  streamed,
+  throughEncoding,
+  tierOf,
+} from '../support/stored.ts'
 
 t.test('entries of any shape give back voxels, regions and what was attached', { skip }, async t => {
   const tier = await tierOf(t.testdir())

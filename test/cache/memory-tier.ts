@@ -74,7 +74,7 @@ t.test('without a known order the least recently used goes first', async t => {
   t.equal(await run(['a', 'c']), 2)
   t.equal(await run(['d']), 0)
   t.same(dropped, ['b', 'a'])
-  tier.clear()
+  ;(await ledger.claim('all', 1000)).release()
   t.same(dropped, ['b', 'a', 'c', 'd'])
   t.equal(ledger.report().liveBytes, 0)
 })
@@ -115,4 +115,25 @@ t.test('an entry in use stays, whoever claims, and two users share it', async t 
   t.throws(() => tier.unpin('a'), /not pinned/)
   other.release()
   t.equal(tier.peakBytes, 30)
+})
+
+t.test('a claim that is granted while room is made may take what was to go', async t => {
+  const dropped: string[] = []
+  const ledger = openLedger(100)
+  const upcoming: Upcoming = { nextUse: id => ({ old: 9, older: 8, kept: 7 })[id], used() {} }
+  const tier = new MemoryTier<Entry>({ ledger, upcoming, maxBytes: 60, dropped: ({ name }) => void dropped.push(name) })
+  const hold = async (name: string, bytes: number): Promise<() => void> => {
+    const claim = await ledger.claim(name, bytes)
+    tier.add(name, name, { name, bytes })
+    claim.whenReleased(() => tier.unpin(name))
+    return () => claim.release()
+  }
+  for (const name of ['old', 'older']) (await hold(name, 20))()
+  const release = await hold('kept', 60)
+  // Needs more than is free once 'kept' is given back: granting it makes the cache yield.
+  const next = ledger.claim('next', 90)
+  release()
+  ;(await next).release()
+  t.same(dropped.toSorted(), ['kept', 'old', 'older'])
+  t.equal(ledger.report().liveBytes, 0)
 })

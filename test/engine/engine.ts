@@ -154,6 +154,18 @@ for (const backend of ['cpu', 'native'] as const) {
       t.same(alone, together.slice(i * voxels * 2, (i + 1) * voxels * 2), `window ${i}`)
     }
   })
+
+  t.test(`${backend}: logits lie where they are wanted`, skip, async t => {
+    const engine = await open(t, { backend })
+    const windows = normals(voxels, 'windows')
+    const memory = new SharedArrayBuffer((voxels * 2 + 3) * 4)
+    const to = new Float32Array(memory, 12)
+    await engine.infer(windows, 1, shape, to)
+    t.same(to, await engine.infer(windows, 1, shape))
+    t.same([...new Float32Array(memory, 0, 3)], [0, 0, 0])
+    t.match(await failure(engine.infer(windows, 1, shape, to.subarray(1))), { message: /shared memory for 384 logits/ })
+    t.match(await failure(engine.infer(windows, 1, shape, to.slice())), { message: /shared memory for 384 logits/ })
+  })
 }
 
 t.test('an engine without loss and optimizer infers with a checkpoint of training, and does not train', async t => {

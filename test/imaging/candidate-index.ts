@@ -1,5 +1,6 @@
 import t from 'tap'
-import { annexOf, candidateIndexBytes, indexCandidates, openCandidates } from '../../imaging/candidate-index.ts'
+import { annexOf } from '../../cache/annex-file.ts'
+import { candidateIndexBytes, indexCandidates, openCandidates } from '../../imaging/candidate-index.ts'
 import { rng } from '../../pipeline/random.ts'
 import type { Shape3, Volume } from '../../pipeline/stage.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'

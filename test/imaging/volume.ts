@@ -7,9 +7,10 @@ import { peakLiveBytes } from '../../bench/load/live.ts'
 import { crop } from '../../imaging/crop.ts'
 import { clip } from '../../imaging/intensity.ts'
 import { openNifti } from '../../imaging/nifti-read.ts'
-import { resample, resamplingBytes } from '../../imaging/resample.ts'
+import { resample } from '../../imaging/resample.ts'
 import { spacedGrid } from '../../imaging/spacing.ts'
 import { mapVoxels, materialise, residentVolume, SlabMemory } from '../../imaging/volume.ts'
+import { planRead, planResample } from '../../imaging/volume-plan.ts'
 import type { Grid, Shape3, Slab, Volume } from '../../pipeline/stage.ts'
 import { gridOf, int16, rawNifti, volumeOf, writeBytes } from '../support/nifti.ts'
 import { maxDifference, normals } from '../support/numbers.ts'
@@ -79,7 +80,7 @@ t.test('what lives while a scan is pulled and resampled is no more than told', a
     ] as const) {
       const target = spacedGrid(image.grid, spacing)
       const chain = clip(resample(image.volume, target, 'linear'), { min: 0, max: 1, to: [0, 1] })
-      const told = image.pullingBytes + resamplingBytes(image.volume, target, 'linear')
+      const told = planResample(planRead(image), target, 'linear').pulling
       const live = await peakLiveBytes(collect, async () => {
         for await (const slab of chain.slabs()) {
           await setImmediate()

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { between, bottleneckOf, stageTimes } from '../../pipeline/bottleneck.ts'
-import type { MeterSnapshot, StageFigures, StageTraits } from '../../pipeline/meter.ts'
+import type { MeterSnapshot } from '../../pipeline/meter.ts'
+import type { StageFigures, StageTraits } from '../../pipeline/stage-meter.ts'
 import { FakeTime, samples, volumeTraits } from '../support/metered.ts'
 
 const nothing: Omit<StageFigures, 'kind'> = {

@@ -196,3 +196,10 @@ t.test('no schedule waits for ever, takes more than there is, or loses a byte', 
   t.comment(`${schedules} schedules, the fullest took ${(100 * fullest).toFixed(0)} % of its limit`)
   t.ok(fullest > 0.9, 'the limit was felt')
 })
+
+t.test('after the end, whoever asks is refused, and what he meant to tell ends no process', async t => {
+  const ledger = openLedger(100)
+  ledger.close()
+  await t.rejects(ledger.claim('late', Promise.reject(new Error('a header that is gone'))), { code: 'ERR_INTERRUPTED' })
+  await turn()
+})

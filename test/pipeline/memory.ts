@@ -17,7 +17,14 @@ interface Variant {
 async function train(
   name: string,
   { memory, parallel, cache = {} }: Variant,
-): Promise<{ losses: string; validation: string; counts: Record<string, number>; live: number; limit: number; reserved: number }> {
+): Promise<{
+  losses: string
+  validation: string
+  counts: Record<string, number>
+  live: number
+  limit: number
+  reserved: number
+}> {
   const definition = validateDefinition(
     {
       task: 'train',
@@ -109,5 +116,7 @@ t.test('16 bits change the voxels, and for every policy alike', { timeout: 240_0
 
 t.test('a case that can never fit fails alone, with the bytes it needs', { timeout: 60_000 }, async t => {
   const { reserved } = await train('measured', { memory: '1GiB', parallel: 1, cache: { policy: 'none' } })
-  await t.rejects(train('too little', { memory: `${reserved + 300_000}B`, parallel: 1 }), { message: /case.*needs .* at once.*raise "memory" to at least/ })
+  await t.rejects(train('too little', { memory: `${reserved + 300_000}B`, parallel: 1 }), {
+    message: /case.*needs .* at once.*raise "memory" to at least/,
+  })
 })

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
-import { nameOf, subjectOf } from '../../pipeline/meter.ts'
+import { nameOf, subjectOf } from '../../pipeline/stage-meter.ts'
 import type { Batch } from '../../pipeline/stage.ts'
 import { FakeTime, samples, volumeTraits } from '../support/metered.ts'
 

@@ -68,6 +68,9 @@ function anyGrid(n: number): Grid {
   return { shape, affine }
 }
 
+const shapes = ({ steps }: Pick<Sample, 'steps'>): unknown =>
+  steps.map(({ kind, from, to }) => [kind, from.shape, to.shape])
+
 t.test('shapes and affines of a plan are those that come out, whatever the grid', async t => {
   const dir = t.testdir({})
   const chains = [
@@ -86,8 +89,6 @@ t.test('shapes and affines of a plan are those that come out, whatever the grid'
       t.same(planned?.grid, made?.grid, `${stages.map(({ kind }) => kind).join(' ')} of ${found.id}: ${key}`)
       t.equal(planned?.isExact ?? true, true)
     }
-    const shapes = ({ steps }: Pick<Sample, 'steps'>): unknown =>
-      steps.map(({ kind, from, to }) => [kind, from.shape, to.shape])
     t.same(shapes(plan), shapes(sample), 'and so are the steps')
   }
 })
@@ -235,7 +236,10 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
   ]
   for (const [name, stages, found, most] of chains) {
     const planned = (await planCase(stages, found, facts)).at(-1)!.bytes + standingOf(stages).bytes
-    const alive = await measured(stages, found)
+    let alive = 0
+    // Two streams side by side: on a busy machine their highest moments may not meet.
+    for (let attempt = 0; attempt < 3 && planned > most * alive; attempt++)
+      alive = Math.max(alive, await measured(stages, found))
     t.comment(`${name}: planned ${planned}, alive ${alive}, ratio ${(planned / alive).toFixed(2)}`)
     t.ok(planned >= alive, `${name}: an upper bound`)
     t.ok(planned <= most * alive, `${name}: near enough`)

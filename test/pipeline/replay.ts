@@ -88,7 +88,7 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
   const engine = {
     info: { classes: 2 },
     async step(batch: Batch) {
-      batches.push(batch)
+      batches.push({ ...batch, image: batch.image.slice(), label: batch.label.slice() }) // the memory is used again
       return { loss: 0, patches: batch.count, seconds: 1, cases: batch.cases }
     },
     async infer(_: Float32Array, count: number, [x, y, z]: Shape3) {

@@ -30,6 +30,23 @@ t.test('patches lie side by side in shared memory; the last batch may be smaller
   t.ok(first!.image.buffer instanceof SharedArrayBuffer && first!.label.buffer instanceof SharedArrayBuffer)
 })
 
+t.test('a batch that was released lends its memory to a later one', async t => {
+  const transform = batch.create(optionsFrom(batch, { kind: 'batch', size: 2 }), contextOf(), nothingBefore)
+  const buffers: ArrayBufferLike[] = []
+  const patches = [1, 2, 3, 4, 5].map(value => patchOf(value))
+  for await (const item of transform(highland<Item>(patches)).toNodeStream({ objectMode: true, highWaterMark: 1 })) {
+    const { image, label, count, release } = item as unknown as Batch
+    const expected = [2 * buffers.length + 1, 2 * buffers.length + 2]
+      .slice(0, count)
+      .flatMap(value => Array(4).fill(value))
+    t.same([[...image], [...label]], [expected, expected])
+    buffers.push(image.buffer)
+    release!()
+  }
+  t.equal(buffers.length, 3)
+  t.ok(new Set(buffers).size < 3, `${new Set(buffers).size} of 3`)
+})
+
 t.test('patches of two shapes are refused with both', async t => {
   await t.rejects(batches(2, [patchOf(1), patchOf(2, [1, 2, 2])]), {
     code: 'ERR_VOLUME',

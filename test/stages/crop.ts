@@ -3,7 +3,10 @@ import highland from 'highland'
 import { lazyVolume } from '../../imaging/volume.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 import type { Item, Sample, Shape3, Volume } from '../../pipeline/stage.ts'
+import { cache } from '../../stages/cache.ts'
+import { clip } from '../../stages/clip.ts'
 import { crop } from '../../stages/crop.ts'
+import { inSequence, perItem } from '../../stages/lift.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 import { numpyChain, twoClasses } from '../support/random-chain.ts'
 import { contextOf, nothingBefore, optionsFrom, sampleWith } from '../support/stage.ts'
@@ -95,4 +98,25 @@ t.test('a case that fails draws nothing', async t => {
     await t.rejects(chain([bad]), { code, facts: { case: 'case9', stage: 'crop' } })
     t.same(centres([...first, ...(await chain([sample(1)]))]), centres(alone), code)
   }
+})
+
+t.test('where a stage between cache and crop changes the voxels, no index of other voxels is taken', async t => {
+  const folder = t.testdir()
+  const drawn = async (policy: string, min: number): Promise<Shape3[]> => {
+    const context = contextOf({ engine: twoClasses })
+    const before = perItem<Sample, Sample>('load', item => ({ ...item, image, label }))
+    const json = { kind: 'cache', policy, disk: { folder, bytes: '1GiB' } }
+    const kept = cache.create(optionsFrom(cache, json), context, { flow: before, stages: [{ kind: 'load' }] })
+    const clipped = clip.create(optionsFrom(clip, { kind: 'clip', min, max: 1000 }), context, nothingBefore)
+    // Only background, which is where the clipped image is above 0.
+    const options = optionsFrom(crop, { kind: 'crop', size: [4, 3, 2], samples: 8, positive: 0 })
+    const flow = inSequence(kept, clipped, crop.create(options, context, nothingBefore))
+    return centres(
+      (await flow(highland<Item>([sample(0)]))
+        .collect()
+        .toPromise(Promise)) as unknown as Sample[],
+    )
+  }
+  t.same(await drawn('disk', 0), await drawn('none', 0))
+  t.same(await drawn('disk', 600), await drawn('none', 600), 'the index is of this image')
 })

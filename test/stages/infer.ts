@@ -70,6 +70,33 @@ t.test('where windows overlap and the image is smaller than one, every voxel is 
   }
 })
 
+t.test('all windows of all cases go through the same memory', async t => {
+  const buffers = new Set<ArrayBufferLike>()
+  const { engine } = thresholding()
+  const writing = {
+    ...engine,
+    async infer(windows: Float32Array, count: number, shape: Shape3, to: Float32Array) {
+      to.set(await engine.infer(windows, count, shape))
+      for (const { buffer } of [windows, to]) buffers.add(buffer)
+      return to
+    },
+  }
+  const transform = infer.create(
+    optionsFrom(infer, { kind: 'infer', window: [4, 4, 2], overlap: 0.5, windowBatch: 4, blend: 'constant' }),
+    contextOf({ engine: () => writing }),
+    nothingBefore,
+  )
+  const volumes = [11, 7, 5].map(n => image([n, 8, 3], i => (i % 3 === 0 ? 1 : 0)))
+  const source = highland<Item>(volumes.map(volume => sampleWith({ image: volume })))
+  const predictions = (await transform(source).collect().toPromise(Promise)) as unknown as Prediction[]
+  for (const { mask } of predictions)
+    t.same(
+      [...mask],
+      Array.from(mask, (_, i) => (i % 3 === 0 ? 1 : 0)),
+    )
+  t.equal(buffers.size, 2, 'one for what goes in, one for what comes out')
+})
+
 t.test("a window of 0 is the image's own extent", async t => {
   const { engine, shapes } = thresholding()
   const { windows } = await predict({ window: [0, 4, 0], overlap: 0 }, image([10, 8, 6]), engine)

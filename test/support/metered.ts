@@ -2,7 +2,8 @@
 
 import { setImmediate as turn } from 'node:timers/promises'
 import { lazyVolume } from '../../imaging/volume.ts'
-import { Meter, type StageFigures, type StageTraits } from '../../pipeline/meter.ts'
+import { Meter } from '../../pipeline/meter.ts'
+import type { StageFigures, StageTraits } from '../../pipeline/stage-meter.ts'
 import { metered } from '../../pipeline/metered.ts'
 import type { Item, Sample, Slab, Transform, Volume } from '../../pipeline/stage.ts'
 import { sampleOf } from '../../pipeline/tasks/task.ts'

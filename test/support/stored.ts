@@ -3,13 +3,22 @@
 import { join } from 'node:path'
 import { openDiskTier, type DiskTier, type DiskTierOptions } from '../../cache/disk-tier.ts'
 import type { Entry } from '../../cache/entry.ts'
-import { encode, mostBytes, type Chunk, type Encoding } from '../../cache/chunk.ts'
-import { residentVolume, slabsOf, voxelCount, type LoadedVolume } from '../../imaging/volume.ts'
+import { decodeChunk, encode, mostBytes, type Chunk, type Encoding } from '../../cache/chunk.ts'
+import { lazyVolume, residentVolume, slabsOf, voxelCount, type LoadedVolume } from '../../imaging/volume.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
-import type { Key, Shape3 } from '../../pipeline/stage.ts'
+import type { Key, Shape3, Volume } from '../../pipeline/stage.ts'
 import { gridOf } from './nifti.ts'
 
 export type Volumes = { readonly [K in Key]?: LoadedVolume }
+
+/** The volume as it comes back out of a cache: the same voxels where the encoding is `exact`. Keeps nothing. */
+export function throughEncoding(volume: Volume, encoding: Encoding): Volume {
+  return lazyVolume(volume.grid, async function* () {
+    for await (const chunk of encode(volume, encoding)) {
+      yield { z: chunk.z, planes: chunk.planes, voxels: await decodeChunk(chunk, volume.grid) }
+    }
+  })
+}
 
 /** Extents that are awkward: 1, just around the bricks' extents, or a few dozen. */
 export function drawShape(draws: Rng, most = 70): Shape3 {

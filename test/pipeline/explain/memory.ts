@@ -62,6 +62,43 @@ t.test('with room for all the peak is what is reserved, in use, and kept', t => 
   t.end()
 })
 
+t.test('where cases are made sooner than used up, most of them wait with their volumes alone', t => {
+  const sections = [section('training', training, 3, { ...sizes, bytes: 12 * mib })]
+  const faster = new Map([['training', { shrink: [1, 1, 1] as const, isLoadingFaster: true }]])
+  // One that is made and two that wait, or the first two of an epoch being made, and the third kept.
+  t.equal(planMemory(definition('4GiB'), sections, reserves, faster).peakBytes, (120 + 12 + 11 + 11) * mib)
+  t.equal(planMemory(definition('4GiB'), sections, reserves).peakBytes, (120 + 12 + 12 + 11) * mib)
+  t.end()
+})
+
+t.test('what passes again is kept beside the passes of other sections', t => {
+  const validation = [{ kind: 'load' }, { kind: 'cache' }, { kind: 'infer' }, { kind: 'dice' }]
+  const large = { ...sizes, bytes: 80 * mib }
+  const sections = [section('training', training, 10, sizes), section('validation', validation, 4, large)]
+  const plan = planMemory(definition('8GiB'), sections, reserves)
+  t.equal(plan.peakBytes, (120 + 2 * 80 + 2 * 11 + 10 * 10) * mib)
+  t.end()
+})
+
+t.test('volumes that turn out smaller take less in the cache', t => {
+  const sections = [section('training', training, 10, sizes)]
+  const half = new Map([['training', { shrink: [1, 1, 0.5] as const, isLoadingFaster: false }]])
+  const inexact = sections.map(each => ({
+    ...each,
+    cases: each.cases.map(found => ({
+      ...found,
+      plans: found.plans.map(plan => ({ ...plan, volumes: { image: { isExact: false } as never } })),
+    })),
+  }))
+  t.equal(planMemory(definition('8GiB'), inexact, reserves, half).cache!.bytes, 50 * mib)
+  t.equal(
+    planMemory(definition('8GiB'), sections, reserves, half).cache!.bytes,
+    100 * mib,
+    'where headers tell, they do',
+  )
+  t.end()
+})
+
 t.test('with less room the limit is the peak, and the cache holds a part', t => {
   const plan = planMemory(definition('300MiB'), [section('training', training, 40, sizes)], reserves)
   t.equal(plan.peakBytes, 300 * mib)
@@ -87,7 +124,7 @@ t.test('what passes once is not kept', t => {
   const sections = [section('training', training, 10, sizes), section('testing', validation, 30, once)]
   const plan = planMemory(definition('8GiB'), sections, reserves)
   t.match(plan.cache, { cases: 10, bytes: 100 * mib })
-  t.equal(plan.peakBytes, (120 + 2 * 50 + 2 * 11 + 10 * 10) * mib, 'testing, with those of training kept beside')
+  t.equal(plan.peakBytes, (120 + 2 * 50 + 2 * 11 + 6 * 10) * mib, 'those of training, which are gone by then')
   t.end()
 })
 

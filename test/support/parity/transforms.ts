@@ -1,7 +1,7 @@
 /** What is done to voxels once they are on their grid: intensities, boxes, padding, mirrors, turns, random patches. */
 
 import { crop } from '../../../imaging/crop.ts'
-import { flip, rotate90 } from '../../../imaging/flip-rotate.ts'
+import { mirrored, turned } from '../../../imaging/patch.ts'
 import { foregroundBox } from '../../../imaging/foreground.ts'
 import { clip } from '../../../imaging/intensity.ts'
 import { openNifti } from '../../../imaging/nifti-read.ts'
@@ -141,8 +141,8 @@ export const transformChecks: readonly Check[] = [
     tolerance: 0,
     run: references =>
       overCases(references.index.flips, 'axes', ({ input, axis, values }) => {
-        const { shape, voxels } = references.volume(input)
-        return maxDifference(flip(voxels, shape, axis), references.volume(values).voxels)
+        const found = mirrored(volumeOf(references, input), axis)
+        return maxDifference(found.resident!, references.volume(values).voxels)
       }),
   },
   {
@@ -152,8 +152,8 @@ export const transformChecks: readonly Check[] = [
     tolerance: 0,
     run: references =>
       overCases(references.index.turns, 'turns', ({ input, turns, values }) => {
-        const { shape, voxels } = references.volume(input)
-        return maxDifference(rotate90(voxels, shape, turns), references.volume(values).voxels)
+        const found = turned(volumeOf(references, input), turns)
+        return maxDifference(found.resident!, references.volume(values).voxels)
       }),
   },
   {
