@@ -53,8 +53,17 @@ async function timed(call: Call, shape: Shape3, count: number, seconds: number):
   const left = (): number => (deadline - performance.now()) / 1000
   const small = await smallest(call, shape)
   if (small) {
-    const { effort } = await measured(() => call(small, 1))
-    const whole = times(effort, voxels(shape) / voxels(small))
+    const ratio = voxels(shape) / voxels(small)
+    let whole = times((await measured(() => call(small, 1))).effort, ratio)
+    // What another process delays for a moment would count many times: it is called again before it is believed.
+    for (
+      let again = 0;
+      again < 4 && whole.wall > 2 * seconds && (again === 0 || left() > whole.wall / ratio);
+      again++
+    ) {
+      const next = times((await measured(() => call(small, 1))).effort, ratio)
+      if (next.wall < whole.wall) whole = next
+    }
     if (whole.wall > 2 * seconds) return { effort: times(whole, count), measured: 'a smaller patch' }
   }
   let one = (await measured(() => call(shape, 1))).effort
