@@ -45,7 +45,10 @@ const benches: Readonly<Record<string, Measure>> = {
     results.forEach(tell)
     return results
   },
-  cache: async (tell, select) => runBench(select({ trials: (await import('./cache.ts')).trials }), tell),
+  cache: async (tell, select) => [
+    ...(await runBench(select({ trials: (await import('./cache.ts')).trials }), tell)),
+    ...(await runBench(select((await import('./case-epochs.ts')).bench), tell)),
+  ],
   memory: async tell => (await import('./memory.ts')).memoryResults(tell, values.only),
   metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
 }
