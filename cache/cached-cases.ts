@@ -52,8 +52,8 @@ export class CachedCases {
   }
 
   /**
-   * The case with its volumes, which can be read in regions, and its claim, whose release gives them back. `need` is what
-   * it claims. To be called in the order of the cases.
+   * The case, which holds no claim yet, with its volumes, which can be read in regions, and its claim, whose release gives
+   * them back. `need` is what it claims. To be called in the order of the cases.
    */
   async serve(sample: Sample, need: Promise<Need>): Promise<Sample> {
     const { ledger, upcoming } = this.#options.context
@@ -69,9 +69,8 @@ export class CachedCases {
       upcoming.used(id)
       pinned = this.#memory.pin(key)
     }
-    const claim = sample.claim ?? (await ledger.claim(id, told, granted))
+    const claim = await ledger.claim(id, told, granted)
     try {
-      if (sample.claim) await told.then(granted)
       const served = await this.#serve(key, { ...sample, claim }, pinned)
       if (served instanceof CaseInMemory) {
         claim.whenReleased(() => this.#memory.unpin(key))

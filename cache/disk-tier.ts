@@ -7,7 +7,7 @@
  */
 
 import { rmSync } from 'node:fs'
-import { utimes } from 'node:fs/promises'
+import { stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatBytes } from '../pipeline/bytes.ts'
 import { messageOf } from '../pipeline/errors.ts'
@@ -37,6 +37,12 @@ export interface DiskCounts {
   readonly damaged: number
   /** Entries that had to go for others. */
   readonly evicted: number
+}
+
+/** Whether a folder has an entry of a key, as far as names tell; nothing is written or checked. */
+export async function hasEntry(folder: string, key: string): Promise<boolean> {
+  const found = await stat(join(folder, `v${formatVersion}`, entryFile(key))).catch(() => undefined)
+  return found?.isFile() ?? false
 }
 
 /** Looks at the folder and removes what killed processes have left. Never rejects. */

@@ -38,6 +38,14 @@ export function checkOrder(task: Task, options: readonly StageOptions[]): Proble
     }
     flow = stage.gives
   }
+  const wrapping = options.flatMap(({ kind }, i) => (stageOf(kind).wraps ? [i] : []))
+  if (wrapping.length > 1) {
+    // A case claims its memory once: of two, the inner one would give back what the outer one still needs.
+    const kind = options[wrapping[1]!]!.kind
+    return [
+      { path: `/stages/${wrapping[1]}`, message: `expected one "${kind}", found a second one; keep the later of them` },
+    ]
+  }
   const end = ends[task]
   if (flow === end.flow) return []
   return [

@@ -6,8 +6,10 @@ import { CachedCases } from '../cache/cached-cases.ts'
 import { encodingBytes } from '../cache/chunk.ts'
 import { voxelCount } from '../imaging/volume.ts'
 import { planResident } from '../imaging/volume-plan.ts'
+import { hasEntry } from '../cache/disk-tier.ts'
+import { caseKey } from '../cache/key.ts'
 import { parseBytes } from '../pipeline/bytes.ts'
-import type { Context, Item, Key, Plan, Sample, Stage, Upstream, VolumePlan } from '../pipeline/stage.ts'
+import type { Case, Context, Item, Key, Plan, Sample, Stage, Upstream, VolumePlan } from '../pipeline/stage.ts'
 import { userCacheFolder } from '../pipeline/user-cache.ts'
 import { version } from '../pipeline/version.ts'
 import { bytes } from '../schemas/fragments.ts'
@@ -79,6 +81,27 @@ export const cache: Stage<Options> = {
   plan: planEntry,
 }
 
+/** Whether an earlier run has left a case on disk, where the cache of these stages would find it. */
+export async function isOnDisk(
+  stages: readonly { readonly kind: string }[],
+  { image, label, prediction }: Case,
+): Promise<boolean> {
+  const at = stages.findIndex(({ kind }) => kind === 'cache')
+  const options = stages[at] as Options | undefined
+  if (!options || !usesDisk(options)) return false
+  const files = { ...(image && { image }), ...(label && { label }), ...(prediction && { prediction }) }
+  const made = { stages: stages.slice(0, at), encoding: options.encoding, version: version() }
+  return hasEntry(folderOf(options), await caseKey({ files, ...made }))
+}
+
+function usesDisk({ policy }: Options): boolean {
+  return policy === 'disk' || policy === 'both'
+}
+
+function folderOf({ disk }: Options): string {
+  return disk.folder ?? userCacheFolder('volumes')
+}
+
 /** Whatever the policy, an entry lies in memory while it is made and, unless it is read from disk, while its case is in use. */
 function planEntry({ encoding }: Options, plan: Plan): Plan {
   const made = Object.entries(plan.volumes) as [Key, VolumePlan][]
@@ -98,22 +121,18 @@ function planEntry({ encoding }: Options, plan: Plan): Plan {
   }
 }
 
-function casesOf(
-  { policy, bytes: mostBytes, encoding, disk }: Options,
-  context: Context,
-  before: Upstream,
-): CachedCases {
+function casesOf(options: Options, context: Context, before: Upstream): CachedCases {
+  const { policy, bytes: mostBytes, encoding, disk } = options
   const inMemory = policy === 'memory' || policy === 'both'
-  const onDisk = policy === 'disk' || policy === 'both'
   return new CachedCases({
     context,
     encoding,
     version: version(),
     stages: before.stages,
     memoryBytes: !inMemory ? 0 : mostBytes === 'auto' ? Infinity : parseBytes(mostBytes),
-    ...(onDisk && {
+    ...(usesDisk(options) && {
       disk: {
-        folder: disk.folder ?? userCacheFolder('volumes'),
+        folder: folderOf(options),
         limitBytes: disk.bytes === 'auto' ? Infinity : parseBytes(disk.bytes),
       },
     }),

@@ -77,6 +77,7 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
 }
 
 export { agreements } from './agreements.ts'
+export { isOnDisk } from './cache.ts'
 export { located } from './lift.ts'
 export { fileFacts, openFiles, planLoaded, type FileFacts, type LoadOptions, type OpenedFiles } from './load.ts'
 export { openEngineFor, processors, readWeights, writeCheckpoint } from './engine.ts'

@@ -1,6 +1,6 @@
 /** The cases that a task will read, each with its plan: headers only, several files at a time. */
 
-import { fileFacts, type FileFacts } from '../../stages/index.ts'
+import { fileFacts, isOnDisk, type FileFacts } from '../../stages/index.ts'
 import { sectionsOf, type DataSet } from '../data-set.ts'
 import type { Definition, StageOptions } from '../definition.ts'
 import { codeOf, PipelineError } from '../errors.ts'
@@ -15,6 +15,8 @@ export interface PlannedCase {
   /** What leaves each stage. */
   readonly plans: readonly Plan[]
   readonly need: Need
+  /** Whether an earlier run has left it in the cache on disk. */
+  readonly isOnDisk: boolean
 }
 
 /** Cases that pass the same stages. */
@@ -78,7 +80,8 @@ async function planOne(stages: readonly StageOptions[], found: Case, facts: Plan
   try {
     const opened = await openCase(stages, found)
     const plans = planOpened(stages, found, opened, facts)
-    return { case: found, files: fileFacts(opened), plans, need: needOf(stages, plans, facts) }
+    const need = needOf(stages, plans, facts)
+    return { case: found, files: fileFacts(opened), plans, need, isOnDisk: await isOnDisk(stages, found) }
   } catch (error) {
     return failureOf(error, found)
   }

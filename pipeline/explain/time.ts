@@ -182,6 +182,7 @@ function onDisk({ cache }: MemoryPlan): boolean {
 }
 
 function makingOf(planned: PlannedCase, speeds: CaseSpeeds | undefined): Effort {
+  if (planned.isOnDisk) return speeds?.again ?? noEffort
   return times(speeds?.making ?? noEffort, inflatedBytes(planned))
 }
 

@@ -101,6 +101,10 @@ t.test('stages in an order that makes no sense are refused with the cure', async
   t.throws(() => validateDefinition(without('load'), '/'), {
     message: /\/stages\/0.*expects volumes, but the start of the pipeline gives cases/,
   })
+  const twice = whole.stages.flatMap((stage: { kind: string }) => (stage.kind === 'cache' ? [stage, stage] : [stage]))
+  t.throws(() => validateDefinition({ ...whole, stages: twice }, '/'), {
+    message: /\/stages\/8: expected one "cache", found a second one/,
+  })
   t.throws(() => validateDefinition(without('train'), '/'), {
     message: /must end with training steps \(stage "train"\), this one ends with batches/,
   })

@@ -6,7 +6,7 @@ import { lazyVolume, materialise } from '../../imaging/volume.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
 import type { Context, Grid, Item, Sample, Transform } from '../../pipeline/stage.ts'
-import { cache } from '../../stages/cache.ts'
+import { cache, isOnDisk } from '../../stages/cache.ts'
 import { perItem } from '../../stages/lift.ts'
 import { contextOf, optionsFrom } from '../support/stage.ts'
 
@@ -157,6 +157,12 @@ t.test('another process finds what was kept on disk, and stages of other options
   )
   t.equal(counts['cache.hitsOnDisk'], 2)
   t.same(second.pulled, [])
+  const kept = second.samples(0, [1])[0]!.case
+  const asked = [{ kind: 'load' }, optionsFrom(cache, { kind: 'cache', ...json })]
+  t.ok(await isOnDisk(asked, kept), 'and can be told so beforehand')
+  t.notOk(await isOnDisk(asked, second.samples(0, [2])[0]!.case), 'another case is not there')
+  t.notOk(await isOnDisk([{ kind: 'load' }, { kind: 'clip' }, asked[1]!], kept), 'nor the case of other stages')
+  t.notOk(await isOnDisk([asked[0]!, optionsFrom(cache, { kind: 'cache', disk })], kept), 'nor where only memory keeps')
   const other = source()
   const options = optionsFrom(cache, { kind: 'cache', ...json })
   const stages = [{ kind: 'load' }, { kind: 'clip', min: 3 }]

@@ -25,6 +25,7 @@ function section(
   const cases = Array.from({ length: count }, (_, index): PlannedCase => ({
     case: { id: `${name}-${index}`, index },
     files: [],
+    isOnDisk: false,
     plans: stages.map(({ kind }) => plan(stageOf(kind).gives, kind === 'load' ? 0 : entry)),
     need: { bytes, later },
   }))
