@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { keys } from './entry-head.ts'
-import type { Case } from '../pipeline/stage.ts'
+import type { Case, Key } from '../pipeline/stage.ts'
 import { formatVersion } from './checked-file.ts'
 import { toText, type Json } from './plain-text.ts'
 
@@ -11,7 +11,7 @@ import { toText, type Json } from './plain-text.ts'
 const voxelsDoNotDependOn: ReadonlySet<string> = new Set(['parallel'])
 
 export interface KeyParts {
-  readonly files: Pick<Case, 'image' | 'label' | 'prediction'>
+  readonly files: Pick<Case, Key>
   /** All stages before the cache, with their options; the cache itself is none of them. */
   readonly stages: readonly { readonly kind: string }[]
   /** How each volume is kept; whatever else of the cache's options changes voxels. */

@@ -50,10 +50,12 @@ export interface Case {
   readonly label?: string
   /** A mask to be evaluated. */
   readonly prediction?: string
+  /** A mask of the lungs, to say on which side lesions lie. */
+  readonly lungs?: string
 }
 
 /** Which of a sample's volumes a stage works on. */
-export type Key = 'image' | 'label' | 'prediction'
+export type Key = 'image' | 'label' | 'prediction' | 'lungs'
 
 /** What a spatial stage did to the image, so that a prediction can be brought back; replayed last to first. */
 export type SpatialStep =
@@ -69,6 +71,9 @@ export interface Sample {
   readonly image?: Volume
   readonly label?: Volume
   readonly prediction?: Volume
+  readonly lungs?: Volume
+  /** The image as it was loaded, whatever became of it since. */
+  readonly scan?: Volume
   readonly steps: readonly SpatialStep[]
   /** Which of the case's crops this is. */
   readonly patch: number
@@ -121,18 +126,43 @@ export interface StepResult {
   readonly cases: readonly string[]
 }
 
+/** Class indices of a whole grid, small where little of it is not 0; read plane by plane, in any order, as often as wanted. */
+export interface Mask {
+  readonly shape: Shape3
+  /** Plane z (y, x), x fastest; a new array. */
+  plane(z: number): Uint8Array
+  /** What is not 0 in plane z. */
+  runs(z: number): PlaneRuns
+}
+
+/** Voxels of a plane that follow each other in a row with one class that is not 0; ascending. */
+export interface PlaneRuns {
+  /** First voxel of each run, as y * nx + x, and the one after its last, which lies in the same row or ends it. */
+  readonly from: Uint32Array
+  readonly to: Uint32Array
+  readonly value: Uint8Array
+}
+
 /** A mask on `grid`, as predicted for a case. */
 export interface Prediction {
   readonly case: Case
   readonly grid: Grid
-  /** Class indices (z, y, x), x fastest. */
-  readonly mask: Uint8Array
+  /** Good until the claim is released. */
+  readonly mask: Mask
+  /** Of the network; the mask holds 0 to classes - 1. */
+  readonly classes: number
   /** The reference, where the case has one; its grid is `grid` or the metric refuses. */
   readonly label?: Volume
+  /** A mask of the lungs, where the case has one, on a grid of its own. */
+  readonly lungs?: Volume
+  /** The scan as it was loaded, where the mask lies on its grid. */
+  readonly scan?: Volume
   /** The scan's own header bytes, where it is known; the saved mask takes its geometry from there. */
   readonly header?: Uint8Array
   readonly windows: number
   readonly seconds: number
+  /** Files that were written for it, relative to the run's folder. */
+  readonly files: readonly string[]
   /** As the sample's. */
   readonly claim?: Claim
 }
@@ -319,8 +349,12 @@ export interface Context {
   readonly ledger: Ledger
   /** The order of what is to come, for whoever decides what to keep. */
   readonly upcoming: Upcoming
-  /** The folder that the run fills; published as a whole when the run ends well. */
+  /** The folder that the run fills. */
   readonly folder: string
+  /** A folder on the same file system for what is unfinished; gone when the run ends. None in a rehearsal. */
+  readonly scratch?: string
+  /** SHA-256 of the file of weights that the engine has loaded, in hexadecimal digits. */
+  readonly model?: string
   /** The engine; a bug where the task has no network. */
   engine(): Engine
   /** Aborted when the run is to end: stages that compute for long give up, with ERR_INTERRUPTED. */

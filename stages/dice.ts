@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FromSchema } from 'json-schema-to-ts'
 import { determinant, spacingOf } from '../imaging/affine.ts'
 import { expectClasses } from '../imaging/classes.ts'
+import { maskVoxels } from '../imaging/mask.ts'
 import { materialise, voxelCount } from '../imaging/volume.ts'
 import { materialisedBytes } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -84,7 +85,9 @@ export const dice: Stage<Options> = {
     const values = value === undefined ? Array.from({ length: classes - 1 }, (_, i) => i + 1) : [value]
     const score = async (item: Prediction | Sample): Promise<Score> => {
       const found =
-        'mask' in item ? { grid: item.grid, voxels: item.mask } : await volumeOf(item.prediction, 'prediction')
+        'mask' in item
+          ? { grid: item.grid, voxels: maskVoxels(item.mask) }
+          : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
       sameShape(found.grid, reference.grid)
       // Of a case's several files, the one at fault.
@@ -116,8 +119,8 @@ export const dice: Stage<Options> = {
     const found = expectVolume(plan.volumes.prediction, 'prediction')
     const label = expectVolume(plan.volumes.label, 'label')
     if (found.isExact && label.isExact) sameShape(found.grid, label.grid)
-    // A predicted mask is counted as resident; a file's is materialised first, then the reference.
-    const mask = isMask ? 0 : materialisedBytes(found)
+    // The mask's voxels, and the reference's after them.
+    const mask = isMask ? voxelCount(found.grid) : materialisedBytes(found)
     const copies = mask + materialisedBytes(label)
     // Surfaces of both masks and the planes between them, four bytes a voxel of the box around what is compared, and
     // distances within a plane.

@@ -2,9 +2,10 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { argmaxPlanes, invert } from '../imaging/invert.ts'
+import { MaskBuilder, maskBytes, type OwnedMask } from '../imaging/mask.ts'
 import { importanceMap, windowCount, windowFor, windowPadding, windowsOf, type Blend } from '../imaging/windows.ts'
 import { pad, paddedGrid } from '../imaging/pad.ts'
-import { materialise, residentVolume, voxelCount, type LoadedVolume } from '../imaging/volume.ts'
+import { materialise, residentVolume, type LoadedVolume } from '../imaging/volume.ts'
 import {
   invertedCopies,
   planInvert,
@@ -14,7 +15,18 @@ import {
   wholeBytes,
 } from '../imaging/volume-plan.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
-import type { Context, Grid, Plan, Prediction, Sample, Shape3, SpatialStep, Stage, Volume } from '../pipeline/stage.ts'
+import type {
+  Claim,
+  Context,
+  Grid,
+  Plan,
+  Prediction,
+  Sample,
+  Shape3,
+  SpatialStep,
+  Stage,
+  Volume,
+} from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
@@ -76,7 +88,7 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
   const back = [...steps, padStep]
   const map = planInvert(back, planResident(padded.grid, padded.isExact), 'linear')
   const plane = 4 * map.grid.shape[0] * map.grid.shape[1]
-  const mask = voxelCount(map.grid)
+  const mask = maskBytes(map.grid.shape)
   const bringing = classes * (whole + invertedCopies(back) + map.pulling + map.slab + plane) + mask
   const { bytes } = withBytes(plan, Math.max(padded.pulling + copy, blending, bringing))
   const isExact = map.isExact && (image.isExact || (options.invert && plan.steps.length > 0))
@@ -98,18 +110,30 @@ function needsImage(): PipelineError {
   )
 }
 
-async function predict(sample: Sample, options: Options, context: Context, memory: SharedMemory): Promise<Prediction> {
+async function predict(
+  sample: Sample & { readonly claim: Claim },
+  options: Options,
+  context: Context,
+  memory: SharedMemory,
+): Promise<Prediction> {
   const started = performance.now()
   const { image } = sample
   if (!image) throw needsImage()
   const blended = await blendWindows(image, options, context, memory)
   const maps = probabilityMaps(blended, options.invert ? sample.steps : [])
   const header = (image as LoadedVolume).header
+  const { grid } = maps[0]!
+  const mask = await collectPlanes(argmaxPlanes(maps), grid.shape, context.scratch)
+  sample.claim.whenReleased(() => mask.close())
   return {
     case: sample.case,
-    grid: maps[0]!.grid,
-    mask: await collectPlanes(argmaxPlanes(maps), voxelCount(maps[0]!.grid)),
+    grid,
+    mask,
+    classes: maps.length,
+    files: [],
     ...(sample.label && { label: sample.label }),
+    ...(sample.lungs && { lungs: sample.lungs }),
+    ...(options.invert && sample.scan && { scan: sample.scan }),
     ...(options.invert && header && { header }),
     windows: blended.windows,
     seconds: (performance.now() - started) / 1000,
@@ -262,12 +286,17 @@ function softmaxInPlace(maps: readonly Float32Array[]): void {
   }
 }
 
-async function collectPlanes(planes: AsyncIterable<Uint8Array>, voxels: number): Promise<Uint8Array> {
-  const mask = new Uint8Array(voxels)
-  let at = 0
-  for await (const plane of planes) {
-    mask.set(plane, at)
-    at += plane.length
+async function collectPlanes(
+  planes: AsyncIterable<Uint8Array>,
+  shape: Shape3,
+  scratch: string | undefined,
+): Promise<OwnedMask> {
+  const builder = new MaskBuilder(shape, scratch)
+  try {
+    for await (const plane of planes) builder.append(plane)
+    return builder.finish()
+  } catch (error) {
+    builder.close()
+    throw error
   }
-  return mask
 }

@@ -1,13 +1,13 @@
 /** Writes masks, each whole or not at all, with a side file that says what they are. */
 
 import { mkdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { writeFile } from 'node:fs/promises'
 import type { FromSchema } from 'json-schema-to-ts'
 import { writeNifti } from '../imaging/nifti-write.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { notice } from '../pipeline/notice.ts'
-import type { Prediction, Stage } from '../pipeline/stage.ts'
+import type { Mask, Prediction, Stage } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
 import { withBytes } from './plans.ts'
 
@@ -40,7 +40,7 @@ export const save: Stage<FromSchema<typeof schema>> = {
         mkdirSync(dirname(stem), { recursive: true })
         await writeNifti(`${stem}.nii.gz`, {
           grid: prediction.grid,
-          voxels: prediction.mask,
+          voxels: planesOf(prediction.mask),
           ...(prediction.header && { geometryFrom: prediction.header }),
         })
         await writeFile(`${stem}.json`, `${JSON.stringify(sideFile(prediction), null, 2)}\n`)
@@ -53,7 +53,8 @@ export const save: Stage<FromSchema<typeof schema>> = {
           { cause: error },
         )
       }
-      return prediction
+      const files = ['.nii.gz', '.json'].map(ending => relative(context.folder, stem + ending))
+      return { ...prediction, files: [...prediction.files, ...files] }
     }),
   // Blocks of a mebibyte before and after the deflater, a few of each on their way.
   plan: (_options, plan) => withBytes(plan, 8 << 20),
@@ -61,6 +62,13 @@ export const save: Stage<FromSchema<typeof schema>> = {
 
 function sideFile({ case: { id, image }, grid, mask, windows, seconds }: Prediction): object {
   const voxels: Record<string, number> = {}
-  for (const value of mask) if (value !== 0) voxels[value] = (voxels[value] ?? 0) + 1
+  for (let z = 0; z < mask.shape[2]; z++) {
+    const { from, to, value } = mask.runs(z)
+    for (const [i, class_] of value.entries()) voxels[class_] = (voxels[class_] ?? 0) + to[i]! - from[i]!
+  }
   return { case: id, image, shape: grid.shape, affine: grid.affine, voxels, windows, seconds, notice }
+}
+
+async function* planesOf(mask: Mask): AsyncGenerator<Uint8Array> {
+  for (let z = 0; z < mask.shape[2]; z++) yield mask.plane(z)
 }

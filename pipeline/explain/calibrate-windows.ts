@@ -45,7 +45,7 @@ export async function timeWindows(section: PlannedSection, classes: number): Pro
   if (steps.length === 0) return { window, voxel, back: noEffort, after }
   const sample: Sample = { ...sampleOf(planned.case, 0), image: resident(alongAxes(windows.shape)), steps }
   const inverted = await measured(() => predict({ ...options, invert: true }, sample, engine))
-  const back = times(less(inverted.effort, one.effort), 1 / inverted.result.mask.length)
+  const back = times(less(inverted.effort, one.effort), 1 / voxelsIn(inverted.result.mask.shape))
   return { window, voxel, back, after }
 }
 
@@ -82,6 +82,10 @@ function wayBack({ plans }: PlannedCase, at: number, to: Grid): readonly Spatial
   ) as unknown as Shape3
   const [x, y, z] = finer.map(ratio => 1 / ratio) as [number, number, number]
   return [{ kind: 'resample', from: { shape, affine: [x, 0, 0, 0, 0, y, 0, 0, 0, 0, z, 0, 0, 0, 0, 1] }, to }]
+}
+
+function voxelsIn([x, y, z]: Shape3): number {
+  return x * y * z
 }
 
 function alongAxes(shape: Shape3): Grid {

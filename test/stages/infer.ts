@@ -1,6 +1,7 @@
 import { Ajv } from 'ajv'
 import highland from 'highland'
 import t from 'tap'
+import { maskVoxels } from '../../imaging/mask.ts'
 import { residentVolume } from '../../imaging/volume.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
 import type { Engine, Item, Prediction, Shape3, Volume } from '../../pipeline/stage.ts'
@@ -63,7 +64,7 @@ t.test('where windows overlap and the image is smaller than one, every voxel is 
     )
     t.same(grid.shape, [11, 5, 3])
     t.same(
-      [...mask],
+      [...maskVoxels(mask)],
       Array.from({ length: 165 }, (_, i) => (i % 3 === 0 ? 1 : 0)),
       blend,
     )
@@ -91,8 +92,8 @@ t.test('all windows of all cases go through the same memory', async t => {
   const predictions = (await transform(source).collect().toPromise(Promise)) as unknown as Prediction[]
   for (const { mask } of predictions)
     t.same(
-      [...mask],
-      Array.from(mask, (_, i) => (i % 3 === 0 ? 1 : 0)),
+      [...maskVoxels(mask)],
+      Array.from(maskVoxels(mask), (_, i) => (i % 3 === 0 ? 1 : 0)),
     )
   t.equal(buffers.size, 2, 'one for what goes in, one for what comes out')
 })

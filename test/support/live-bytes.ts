@@ -8,7 +8,7 @@
 import highland from 'highland'
 import { compose } from '../../pipeline/compose.ts'
 import type { StageOptions } from '../../pipeline/definition.ts'
-import type { Case, Engine, Item, Key, Sample, Volume } from '../../pipeline/stage.ts'
+import type { Case, Engine, Item, Key, Mask, Sample, Volume } from '../../pipeline/stage.ts'
 import { sampleOf } from '../../pipeline/tasks/task.ts'
 import { contextOf } from './stage.ts'
 
@@ -66,7 +66,7 @@ for (const item of items as unknown as Sample[]) {
   for (const key of ['image', 'label', 'prediction'] as Key[]) if (item[key]) grids[key] = item[key].grid
 }
 const { length } = items as unknown as Item[]
-const last = (items as unknown as (Sample & { mask?: Uint8Array })[]).at(-1)!
+const last = (items as unknown as (Sample & { mask?: Mask })[]).at(-1)!
 if (!last.mask && !('metrics' in last))
   await Promise.all([last.image, last.label, last.prediction].map(volume => volume && pull(volume)))
 sample()

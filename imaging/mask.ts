@@ -1,0 +1,244 @@
+/**
+ * Masks as the runs of what is not background. A lesion's mask takes some kilobytes where its voxels take a hundred megabytes;
+ * one that is mostly noise goes to a file.
+ */
+
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { messageOf, PipelineError } from '../pipeline/errors.ts'
+import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+
+/** A mask that somebody must close: it may have a file. */
+export interface OwnedMask extends Mask {
+  /** Again, nothing happens. */
+  close(): void
+}
+
+/** Encoded planes kept in memory before a file takes them. */
+export const residentMaskBytes = 4 << 20
+
+/** Most bytes that a mask and its builder hold while planes go in or out. */
+export function maskBytes([nx, ny]: Shape3): number {
+  return 2 * residentMaskBytes + 12 * nx * ny
+}
+
+const runBytes = 9
+
+/**
+ * Takes planes (y, x) in ascending z and makes a mask of them. What is more than a few megabytes goes to a nameless file in
+ * `scratch`, where there is one. ERR_OUTPUT where it cannot be written.
+ */
+export class MaskBuilder {
+  readonly #shape: Shape3
+  readonly #store: Store
+  /** Where each plane begins; the last entry is the end. */
+  readonly #offsets = [0]
+  readonly #isPacked: boolean[] = []
+
+  constructor(shape: Shape3, scratch?: string) {
+    this.#shape = shape
+    this.#store = new Store(scratch)
+  }
+
+  append(plane: Uint8Array): void {
+    const [nx, ny] = this.#shape
+    if (plane.length !== nx * ny) throw new Error(`expected a plane of ${nx * ny} voxels, found ${plane.length}`)
+    const count = countRuns(plane, nx)
+    const isPacked = count * runBytes > plane.length
+    const bytes = isPacked ? plane.slice() : encode(runsOf(plane, nx, count))
+    this.#store.append(bytes)
+    this.#offsets.push(this.#offsets.at(-1)! + bytes.length)
+    this.#isPacked.push(isPacked)
+  }
+
+  /** The mask; nothing may be appended after it. */
+  finish(): OwnedMask {
+    const [shape, store, offsets, isPacked] = [this.#shape, this.#store, this.#offsets, this.#isPacked]
+    const [nx, ny, nz] = shape
+    if (isPacked.length !== nz) throw new Error(`expected ${nz} planes, found ${isPacked.length}`)
+    const stored = (z: number): Uint8Array => {
+      if (!(z >= 0 && z < nz)) throw new RangeError(`expected a plane from 0 to ${nz - 1}, found ${z}`)
+      return store.read(offsets[z]!, offsets[z + 1]! - offsets[z]!)
+    }
+    return {
+      shape,
+      plane(z) {
+        const bytes = stored(z)
+        return isPacked[z] ? bytes : paint(decode(bytes), new Uint8Array(nx * ny))
+      },
+      runs(z) {
+        const bytes = stored(z)
+        return isPacked[z] ? runsOf(bytes, nx, countRuns(bytes, nx)) : decode(bytes)
+      },
+      close: () => store.close(),
+    }
+  }
+
+  /** Gives up. */
+  close(): void {
+    this.#store.close()
+  }
+}
+
+/** A mask of voxels (z, y, x) that are in memory. */
+export function maskOf(shape: Shape3, voxels: Uint8Array): OwnedMask {
+  const builder = new MaskBuilder(shape)
+  const plane = shape[0] * shape[1]
+  for (let z = 0; z < shape[2]; z++) builder.append(voxels.subarray(z * plane, (z + 1) * plane))
+  return builder.finish()
+}
+
+/** All voxels (z, y, x); a new array. */
+export function maskVoxels({ shape, runs }: Mask): Uint8Array {
+  const [nx, ny, nz] = shape
+  const voxels = new Uint8Array(nx * ny * nz)
+  for (let z = 0; z < nz; z++) paint(runs(z), voxels.subarray(z * nx * ny, (z + 1) * nx * ny))
+  return voxels
+}
+
+/** Writes runs into a plane (y, x) and gives it back. */
+export function paint({ from, to, value }: PlaneRuns, plane: Uint8Array): Uint8Array {
+  for (let i = 0; i < from.length; i++) plane.fill(value[i]!, from[i], to[i])
+  return plane
+}
+
+function countRuns(plane: Uint8Array, nx: number): number {
+  let count = 0
+  eachRun(plane, nx, () => count++)
+  return count
+}
+
+function runsOf(plane: Uint8Array, nx: number, count: number): PlaneRuns {
+  const [from, to, value] = [new Uint32Array(count), new Uint32Array(count), new Uint8Array(count)]
+  let i = 0
+  eachRun(plane, nx, (first, end) => {
+    from[i] = first
+    to[i] = end
+    value[i++] = plane[first]!
+  })
+  return { from, to, value }
+}
+
+/** Most of a plane is background: eight voxels at a time are passed over. */
+function eachRun(plane: Uint8Array, nx: number, found: (from: number, to: number) => void): void {
+  const aligned =
+    plane.byteOffset % 8 === 0 ? new Float64Array(plane.buffer, plane.byteOffset, plane.length >> 3) : none
+  let row = 0
+  for (let at = 0; at < plane.length;) {
+    const value = plane[at]!
+    if (value === 0) {
+      if ((at & 7) === 0 && isZero(aligned, at >> 3)) at += 8
+      else at++
+      continue
+    }
+    while (row + nx <= at) row += nx
+    const from = at
+    const end = row + nx
+    while (at < end && plane[at] === value) at++
+    found(from, at)
+  }
+}
+
+const none = new Float64Array(0)
+
+/** Whether eight bytes are zero; those of -0, which equals 0, are not. */
+function isZero(words: Float64Array, i: number): boolean {
+  return i < words.length && Object.is(words[i], 0)
+}
+
+function encode({ from, to, value }: PlaneRuns): Uint8Array {
+  const n = from.length
+  const bytes = new Uint8Array(runBytes * n)
+  new Uint32Array(bytes.buffer, 0, n).set(from)
+  new Uint32Array(bytes.buffer, 4 * n, n).set(to)
+  bytes.set(value, 8 * n)
+  return bytes
+}
+
+function decode(bytes: Uint8Array): PlaneRuns {
+  const n = bytes.length / runBytes
+  // A copy where the bytes do not lie on a boundary of four.
+  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+  return {
+    from: new Uint32Array(buffer, byteOffset, n),
+    to: new Uint32Array(buffer, byteOffset + 4 * n, n),
+    value: new Uint8Array(buffer, byteOffset + 8 * n, n),
+  }
+}
+
+/** Bytes that are appended and read back; the first ones in memory, and from some megabytes on all in a file. */
+class Store {
+  readonly #scratch: string | undefined
+  #parts: { readonly at: number; readonly bytes: Uint8Array }[] = []
+  #kept = 0
+  #end = 0
+  /** Bytes that are in the file. */
+  #written = 0
+  #file: number | undefined
+
+  constructor(scratch?: string) {
+    this.#scratch = scratch
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#parts.push({ at: this.#end, bytes })
+    this.#end += bytes.length
+    this.#kept += bytes.length
+    if (this.#kept > residentMaskBytes && this.#scratch !== undefined) this.#spill(this.#scratch)
+  }
+
+  read(at: number, length: number): Uint8Array {
+    if (length === 0) return new Uint8Array(0)
+    if (at >= this.#written) return this.#find(at).bytes
+    const bytes = new Uint8Array(length)
+    for (let done = 0; done < length;) {
+      const count = readSync(this.#file!, bytes, done, length - done, at + done)
+      if (count === 0) throw new PipelineError('ERR_OUTPUT', 'a temporary file of masks has become shorter meanwhile')
+      done += count
+    }
+    return bytes
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
+    this.#parts = []
+  }
+
+  #find(at: number): { readonly bytes: Uint8Array } {
+    let [low, high] = [0, this.#parts.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (this.#parts[middle]!.at <= at) low = middle
+      else high = middle - 1
+    }
+    // Planes without runs are empty: of several at one place the last has the bytes.
+    return this.#parts[low]!
+  }
+
+  #spill(scratch: string): void {
+    const path = join(scratch, `.${randomUUID()}.masks`)
+    try {
+      if (this.#file === undefined) {
+        this.#file = openSync(path, 'wx+')
+        // Its name goes at once, so that nobody has to tidy up after a run that was killed.
+        rmSync(path)
+      }
+      for (const { bytes } of this.#parts) {
+        for (let done = 0; done < bytes.length;)
+          done += writeSync(this.#file, bytes, done, bytes.length - done, this.#written + done)
+        this.#written += bytes.length
+      }
+    } catch (error) {
+      throw new PipelineError(
+        'ERR_OUTPUT',
+        `${path}: cannot be written: ${messageOf(error)}; check the folder's permissions and the space left`,
+        { path },
+        { cause: error },
+      )
+    }
+    this.#parts = []
+    this.#kept = 0
+  }
+}
