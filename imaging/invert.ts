@@ -32,25 +32,43 @@ function undo(step: SpatialStep, volume: Volume, interpolation: Interpolation): 
 }
 
 /**
- * The class of the highest value at each voxel, plane by plane (y, x), of one map per class on one grid. The lower class
- * wins a tie, so what a crop has cut off, zero in every map, is background.
+ * The class of the highest value at each voxel, plane by plane (y, x), of one map per class on one grid; of the one map of
+ * the second of two classes: where it is above a half. The lower class wins a tie, so what a crop has cut off, zero in every
+ * map, is background. `each` sees every plane of the maps, one per map, good until it settles.
  */
-export async function* argmaxPlanes(maps: readonly Volume[]): AsyncGenerator<Uint8Array> {
+export async function* classPlanes(
+  maps: readonly Volume[],
+  each?: (planes: readonly Float32Array[]) => Promise<void>,
+): AsyncGenerator<Uint8Array> {
   const sources = maps.map(map => planesOf(map))
   try {
     for await (const first of sources[0]!) {
-      const mask = new Uint8Array(first.length)
-      const best = first.slice()
-      for (let c = 1; c < sources.length; c++) {
-        const { done, value } = await sources[c]!.next()
-        if (done) throw new Error(`class ${c} has fewer planes than class 0`)
-        raise(mask, best, value, c)
+      const planes = [first]
+      for (const [c, source] of sources.slice(1).entries()) {
+        const { done, value } = await source.next()
+        if (done) throw new Error(`class ${c + 1} has fewer planes than class 0`)
+        planes.push(value)
       }
+      const mask = planes.length === 1 ? aboveHalf(first) : highest(planes)
+      await each?.(planes)
       yield mask
     }
   } finally {
     for (const source of sources) await source.return(undefined)
   }
+}
+
+function aboveHalf(values: Float32Array): Uint8Array {
+  const mask = new Uint8Array(values.length)
+  for (let i = 0; i < values.length; i++) if (values[i]! > 0.5) mask[i] = 1
+  return mask
+}
+
+function highest(planes: readonly Float32Array[]): Uint8Array {
+  const mask = new Uint8Array(planes[0]!.length)
+  const best = planes[0]!.slice()
+  for (const [c, values] of planes.entries()) raise(mask, best, values, c)
+  return mask
 }
 
 function raise(mask: Uint8Array, best: Float32Array, values: Float32Array, c: number): void {

@@ -103,7 +103,7 @@ export function reorient(volume: Volume, to: Grid): Volume {
 }
 
 /** For each axis of `to` the axis of `source` it is, and whether it runs backwards. */
-function axisMap(source: Grid, to: Grid): { from: number[]; flipped: boolean[] } {
+export function axisMap(source: Grid, to: Grid): { from: number[]; flipped: boolean[] } {
   const map = indexMap(to, source)
   const axes = [0, 1, 2].map(axis => {
     const from = [0, 1, 2].reduce((best, row) =>

@@ -54,6 +54,12 @@ export function planResident(grid: Grid, isExact = true): VolumePlan {
   return { grid, isExact, access: 'resident', pulling: 0, slab: slabOf(grid, isExact) }
 }
 
+/** Voxels made slab by slab by somebody who counts for himself, but for the slabs on their way: two made, one in use. */
+export function planStream(grid: Grid, isExact = true): VolumePlan {
+  const slab = slabOf(grid, isExact)
+  return { grid, isExact, access: 'slabs', pulling: 3 * slab, slab }
+}
+
 /** As `resample`: some input planes, a blended one, a slab of the target. */
 export function planResample(plan: VolumePlan, target: Grid, interpolation: Interpolation): VolumePlan {
   if (isSameGrid(plan.grid, target)) return plan
@@ -156,14 +162,4 @@ function undo(step: SpatialStep, plan: VolumePlan, interpolation: Interpolation)
     case 'pad':
       return planCrop(plan, { start: step.before, shape: step.from.shape }, step.from)
   }
-}
-
-/** Bytes of the boxes that `invert` cuts out of a map in memory: each a copy, which lives as long as the map. */
-export function invertedCopies(steps: readonly SpatialStep[]): number {
-  let bytes = 0
-  for (const step of steps.toReversed()) {
-    if (step.kind !== 'pad') break
-    if (voxelCount(step.from) < voxelCount(step.to)) bytes += wholeBytes(step.from)
-  }
-  return bytes
 }

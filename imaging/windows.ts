@@ -36,14 +36,27 @@ export function windowFor(image: Shape3, window: Shape3): Shape3 {
   return window.map((n, axis) => (n === 0 ? image[axis]! : n)) as unknown as Shape3
 }
 
-/** First voxels of all windows, z slowest: windows that need the first planes come first. `overlap` for all axes or x, y, z. */
-export function windowsOf(image: Shape3, window: Shape3, overlap: number | readonly number[]): Shape3[] {
+/** Windows of one z. */
+export interface WindowRow {
+  readonly z: number
+  /** First voxels, y slower than x. */
+  readonly starts: readonly Shape3[]
+}
+
+/** First voxels of all windows, by ascending z: those that need the first planes come first. `overlap` for all axes or x, y, z. */
+export function windowRows(image: Shape3, window: Shape3, overlap: number | readonly number[]): WindowRow[] {
   const [xs, ys, zs] = [0, 1, 2].map(axis => windowStarts(image[axis]!, window[axis]!, shareOf(overlap, axis))) as [
     number[],
     number[],
     number[],
   ]
-  return zs.flatMap(z => ys.flatMap(y => xs.map((x): Shape3 => [x, y, z])))
+  return zs.map(z => ({ z, starts: ys.flatMap(y => xs.map((x): Shape3 => [x, y, z])) }))
+}
+
+/** Planes from the first of a row of windows to the first of the next one, at most. */
+export function largestStep(image: Shape3, window: Shape3, overlap: number | readonly number[]): number {
+  const [planes, depth] = [image[2], window[2]]
+  return Math.min(intervalOf(planes, depth, shareOf(overlap, 2)), planes - depth)
 }
 
 function shareOf(overlap: number | readonly number[], axis: number): number {

@@ -12,6 +12,7 @@
 #include "imaging/resample.h"
 #include "imaging/search.h"
 #include "imaging/values.h"
+#include "imaging/windows.h"
 #include "job.h"
 
 namespace {
@@ -159,6 +160,65 @@ Napi::Value mark_candidates(const Napi::CallbackInfo& info) {
   });
 }
 
+// [nx, ny, depth, x, y, z, wx, wy, wz, flips]
+ctflow::WindowPlace window_place(const Arguments& a, int i, const char* op) {
+  static constexpr int kLeast[10] = {1, 1, 1, 0, 0, 0, 1, 1, 1, 0};
+  int v[10];
+  a.counts(i, "place", 10, kLeast, v);
+  if (v[6] > v[0] || v[3] > v[0] - v[6] || v[7] > v[1] || v[4] > v[1] - v[7] || v[8] > v[2] || v[9] > 7)
+    fail(a.env(), std::string(op) + ": the window leaves the planes");
+  return {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9]};
+}
+
+// (planes, to, place) -> whether all voxels are the same
+Napi::Value take_window(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "taking a window";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    const ctflow::WindowPlace place = window_place(a, 2, kOp);
+    const float* const planes = a.floats(0, "planes", a.product({place.nx, place.ny, place.depth}));
+    float* const to = a.floats(1, "to", a.product({place.wx, place.wy, place.wz}));
+    return queue<bool>(
+        a, kOp, {info[0], info[1]}, [place, planes, to] { return ctflow::take_window(place, planes, to); },
+        [](Napi::Env env, bool constant) { return Napi::Boolean::New(env, constant); });
+  });
+}
+
+// (logits, importance, sums, weights, place, classes)
+Napi::Value add_window(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "adding a window";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    ctflow::WindowAdding call{window_place(a, 4, kOp), a.count(5, "classes", 1), nullptr, nullptr, nullptr, nullptr};
+    const ctflow::WindowPlace& p = call.place;
+    const int64_t size = a.product({p.wx, p.wy, p.wz}), kept = a.product({p.nx, p.ny, p.depth});
+    call.logits = a.floats(0, "logits", a.product({size, call.classes}));
+    call.importance = a.floats(1, "importance", size);
+    call.sums = a.floats(2, "sums", a.product({kept, ctflow::sum_channels(call.classes)}));
+    call.weights = a.floats(3, "weights", kept);
+    return queue<bool>(
+        a, kOp, {info[0], info[1], info[2], info[3]}, [call] { return ctflow::add_window(call), true; },
+        [](Napi::Env env, bool) { return undefined(env); });
+  });
+}
+
+// (sums, weights, to, [nx, ny, depth, z, planes, classes], as logits) -> whether all means are finite
+Napi::Value finish_planes(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "finishing planes";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[6] = {1, 1, 1, 0, 1, 1};
+    int v[6];
+    a.counts(3, "shape", 6, kLeast, v);
+    if (v[4] > v[2]) fail(a.env(), "finishing planes: more planes than are kept");
+    ctflow::PlanesFinishing call{v[0], v[1], v[2], v[3], v[4], v[5], a.flag(4), nullptr, nullptr, nullptr};
+    const int channels = ctflow::sum_channels(call.classes);
+    call.sums = a.floats(0, "sums", a.product({v[0], v[1], v[2], channels}));
+    call.weights = a.floats(1, "weights", a.product({v[0], v[1], v[2]}));
+    call.to = a.floats(2, "to", a.product({v[0], v[1], v[4], channels}));
+    return queue<bool>(
+        a, kOp, {info[0], info[1], info[2]}, [call] { return ctflow::finish_planes(call); },
+        [](Napi::Env env, bool finite) { return Napi::Boolean::New(env, finite); });
+  });
+}
+
 }  // namespace
 
 void add_imaging(Napi::Env env, Napi::Object exports) {
@@ -171,4 +231,7 @@ void add_imaging(Napi::Env env, Napi::Object exports) {
   set("mapLabels", map_labels);
   set("searchBox", search_box);
   set("markCandidates", mark_candidates);
+  set("takeWindow", take_window);
+  set("addWindow", add_window);
+  set("finishPlanes", finish_planes);
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { crop, croppedGrid } from '../../imaging/crop.ts'
-import { argmaxPlanes, invert } from '../../imaging/invert.ts'
+import { classPlanes, invert } from '../../imaging/invert.ts'
 import { orient } from '../../imaging/orient.ts'
 import { pad } from '../../imaging/pad.ts'
 import { materialise } from '../../imaging/volume.ts'
@@ -44,7 +44,7 @@ t.test('the highest value wins, the lower class on a tie', async t => {
     [0, 0.5, 0.3, 0.7, 0.3, 0.4],
   ].map(values => inSlabs(volumeOf(grid, (x, _, z) => values[z * 3 + x]!)))
   const planes: number[][] = []
-  for await (const plane of argmaxPlanes(maps)) planes.push([...plane])
+  for await (const plane of classPlanes(maps)) planes.push([...plane])
   t.same(planes, [
     [0, 0, 1],
     [2, 0, 2],

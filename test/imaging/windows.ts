@@ -1,5 +1,16 @@
 import t from 'tap'
-import { importanceMap, windowCount, windowFor, windowPadding, windowsOf, windowStarts } from '../../imaging/windows.ts'
+import type { Shape3 } from '../../pipeline/stage.ts'
+import {
+  importanceMap,
+  windowCount,
+  windowFor,
+  windowPadding,
+  windowRows,
+  windowStarts,
+} from '../../imaging/windows.ts'
+
+const windowsOf = (...args: Parameters<typeof windowRows>): Shape3[] =>
+  windowRows(...args).flatMap(({ starts }) => starts)
 
 t.test('starts are those of MONAI', async t => {
   t.same(windowStarts(448, 224, 0.6), [0, 89, 178, 224])

@@ -44,7 +44,7 @@ async function predict(json: object, volume: Volume, engine: Engine): Promise<Pr
 }
 
 t.test('an overlap for each axis sets how many windows each axis has', async t => {
-  const volume = image([16, 16, 16])
+  const volume = image([16, 16, 16], i => i % 7)
   const { engine, count } = thresholding()
   await predict({ window: [8, 8, 8], overlap: [0, 0.5, 0.75] }, volume, engine)
   t.equal(count(), 2 * 3 * 5)
@@ -95,7 +95,69 @@ t.test('all windows of all cases go through the same memory', async t => {
       [...maskVoxels(mask)],
       Array.from(maskVoxels(mask), (_, i) => (i % 3 === 0 ? 1 : 0)),
     )
-  t.equal(buffers.size, 2, 'one for what goes in, one for what comes out')
+  t.equal(buffers.size, 4, 'two calls in flight, each with one for what goes in and one for what comes out')
+})
+
+t.test('a window of one value is shown to the network once, and counts wherever it comes again', async t => {
+  // Windows of 4 x 4 x 2: zeros, sevens, and those that hold both.
+  const volume = image([16, 8, 4], i => (i % 16 < 7 ? 0 : 7))
+  const { engine, count } = thresholding()
+  const { mask, windows } = await predict({ window: [4, 4, 2], overlap: 0, windowBatch: 3 }, volume, engine)
+  t.equal(windows, 16)
+  t.ok(count() < 16, `${count()} of 16 were computed`)
+  t.ok(count() >= 6)
+  t.same(
+    [...maskVoxels(mask)],
+    Array.from({ length: 512 }, (_, i) => (i % 16 < 7 ? 0 : 1)),
+  )
+})
+
+t.test('cases take turns at the network while the next one is being read', async t => {
+  const calls: number[] = []
+  const { engine } = thresholding()
+  const noting = {
+    ...engine,
+    infer: async (voxels: Float32Array, count: number, shape: Shape3) => {
+      calls.push(Math.max(...voxels))
+      return engine.infer(voxels, count, shape)
+    },
+  }
+  const transform = infer.create(
+    optionsFrom(infer, { kind: 'infer', window: [4, 4, 2], overlap: 0, parallel: 3 }),
+    contextOf({ engine: () => noting as unknown as Engine }),
+    nothingBefore,
+  )
+  const volumes = [2, 3, 4, 5].map(value => image([8, 8, 8], i => (i % 2 === 0 ? value : 0)))
+  const source = highland<Item>(volumes.map(volume => sampleWith({ image: volume })))
+  const predictions = (await transform(source).collect().toPromise(Promise)) as unknown as Prediction[]
+  t.equal(predictions.length, 4)
+  t.same(calls, calls.toSorted(), 'a case is done with the network before the next one begins')
+  t.equal(calls.length, 4 * 16)
+})
+
+t.test('a case that fails in the middle gives its turn to the next', async t => {
+  let calls = 0
+  const { engine } = thresholding()
+  const failing = {
+    ...engine,
+    infer: async (voxels: Float32Array, count: number, shape: Shape3) => {
+      if (++calls === 3) throw new PipelineError('ERR_VOLUME', 'no')
+      return engine.infer(voxels, count, shape)
+    },
+  }
+  const transform = infer.create(
+    optionsFrom(infer, { kind: 'infer', window: [4, 4, 2], overlap: 0 }),
+    contextOf({ engine: () => failing as unknown as Engine }),
+    nothingBefore,
+  )
+  const source = highland<Item>([0, 1, 2].map(() => sampleWith({ image: image([8, 8, 8], i => i % 2) })))
+  const errors: Error[] = []
+  const done = await transform(source)
+    .errors(error => void errors.push(error))
+    .collect()
+    .toPromise(Promise)
+  t.equal(errors.length, 1)
+  t.equal((done as unknown as Prediction[]).length, 2)
 })
 
 t.test("a window of 0 is the image's own extent", async t => {

@@ -14,7 +14,9 @@ import { createProgress } from '../../../pipeline/progress.ts'
 import { run } from '../../../pipeline/run.ts'
 import type { Item, Sample, Shape3, Volume } from '../../../pipeline/stage.ts'
 import { sampleOf } from '../../../pipeline/tasks/task.ts'
-import { blendWindows, probabilityMaps } from '../../../stages/infer.ts'
+import { SharedMemory } from '../../../stages/shared-memory.ts'
+import { slide, type SlideOptions } from '../../../stages/slide.ts'
+import { Turns } from '../../../stages/turns.ts'
 import { maxDifference } from '../numbers.ts'
 import { contextOf } from '../stage.ts'
 import { largest, type Check, type Measured } from './check.ts'
@@ -239,32 +241,36 @@ async function compareSteps(
     },
   })
   const sample = samples[0] as Sample
-  const blended = await blendWindows(sample.image!, infer as unknown as Parameters<typeof blendWindows>[1], context)
+  const slid = (asLogits: boolean): ReturnType<typeof slide> =>
+    slide(
+      sample.image!,
+      infer as unknown as SlideOptions,
+      { context, memory: new SharedMemory(), turns: new Turns() },
+      asLogits,
+    )
+  const unpadded = async ({ maps, padded: { before, from } }: ReturnType<typeof slide>): Promise<Float32Array> =>
+    materialise(crop(maps[0]!, { start: before, shape: from.shape }))
 
-  const { before, from, to } = blended.padded
+  // Of two classes the difference is kept.
+  const blended = slid(true)
+  const { from } = blended.padded
   const expected = classesOf(references, entry.logits)
-  const unpadded = await Promise.all(
-    blended.logits.map(values => materialise(crop(residentVolume(to, values), { start: before, shape: from.shape }))),
-  )
   const peak = largest(expected.map(values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)))
-  const logits = largest(expected.map((values, c) => maxDifference(unpadded[c]!, values))) / peak
+  const difference = expected[1]!.map((value, i) => value - expected[0]![i]!)
+  const logits = maxDifference(await unpadded(blended), difference) / peak
 
-  const own = await sparse(probabilityMaps(blended, sample.steps)[1]!)
+  const shares = slid(false)
+  const own = await sparse(invert([...sample.steps, shares.padded], shares.maps[0]!))
   const native = references.volume(entry.native_probability_lesion_stride4).voxels
-  // probabilityMaps has overwritten the logits, in place.
-  const probabilities = await Promise.all(
-    (entry.probabilities === undefined ? [] : classesOf(references, entry.probabilities)).map(async (values, c) =>
-      maxDifference(
-        await materialise(crop(residentVolume(to, blended.logits[c]!), { start: before, shape: from.shape })),
-        values,
-      ),
-    ),
-  )
+  const probabilities =
+    entry.probabilities === undefined
+      ? undefined
+      : maxDifference(await unpadded(slid(false)), classesOf(references, entry.probabilities)[1]!)
   const share = softmax(expected)[1]!
   const inverted = await sparse(invert(sample.steps, residentVolume(from, share)))
   return {
     logits,
-    ...(probabilities.length > 0 && { probabilities: largest(probabilities) }),
+    ...(probabilities !== undefined && { probabilities }),
     native: maxDifference(own, native),
     inverted: maxDifference(inverted, native),
   }

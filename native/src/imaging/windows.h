@@ -1,0 +1,45 @@
+// Sliding windows over a volume of which some planes are at hand: taking windows out, adding up their logits, and making
+// probabilities of the sums. Planes (y, x) lie in rings: plane z at z % depth.
+#pragma once
+
+#include <cstdint>
+
+namespace ctflow {
+
+// A window of wx x wy x wz voxels at (x, y, z); wz <= depth. Bits 0, 1, 2 of `flips` mirror it along x, y, z.
+struct WindowPlace {
+  int nx, ny, depth;
+  int x, y, z;
+  int wx, wy, wz;
+  int flips;
+};
+
+// The window (z, y, x), mirrored. True where all its voxels have the same bits.
+bool take_window(const WindowPlace& place, const float* planes, float* to);
+
+// Channels of the sums: one for two classes, of which the difference second - first is kept, else one per class.
+inline int sum_channels(int classes) { return classes == 2 ? 1 : classes; }
+
+struct WindowAdding {
+  WindowPlace place;
+  int classes;
+  const float* logits;      // (z, y, x, class) of the mirrored window
+  const float* importance;  // (z, y, x) of the window as it lies in the volume
+  float* sums;              // (channel, depth, ny, nx): importance * logit is added
+  float* weights;           // (depth, ny, nx): importance is added
+};
+void add_window(const WindowAdding& call);
+
+struct PlanesFinishing {
+  int nx, ny, depth;
+  int z, planes;  // which; planes <= depth
+  int classes;
+  bool as_logits;  // the weighted means as they are
+  float* sums;     // cleared where they were read, as the weights are
+  float* weights;
+  float* to;  // (channel, planes, ny, nx): probabilities of each class; of two, of the second
+};
+// False where a mean is not finite.
+bool finish_planes(const PlanesFinishing& call);
+
+}  // namespace ctflow

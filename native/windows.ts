@@ -1,0 +1,94 @@
+/**
+ * Sliding windows over the planes of a volume that are at hand, off the main thread as in voxels.ts. Planes (y, x) lie in
+ * rings: plane z at z % depth. The bits are the same on every processor.
+ */
+
+import { loadAddon } from './addon.ts'
+
+/** The addon's calls. place = [nx, ny, depth, x, y, z, wx, wy, wz, flips] */
+export interface WindowCalls {
+  takeWindow(planes: Float32Array, to: Float32Array, place: readonly number[]): Promise<boolean>
+  addWindow(
+    logits: Float32Array,
+    importance: Float32Array,
+    sums: Float32Array,
+    weights: Float32Array,
+    place: readonly number[],
+    classes: number,
+  ): Promise<void>
+  /** shape = [nx, ny, depth, z, planes, classes] */
+  finishPlanes(
+    sums: Float32Array,
+    weights: Float32Array,
+    to: Float32Array,
+    shape: readonly number[],
+    asLogits: boolean,
+  ): Promise<boolean>
+}
+
+/** A ring's extents. */
+export interface Ring {
+  readonly nx: number
+  readonly ny: number
+  readonly depth: number
+}
+
+/** A window's extents and its first voxel in the volume, x, y, z; bits 0, 1, 2 of `flips` mirror it along x, y, z. */
+export interface WindowPlace {
+  readonly start: readonly [x: number, y: number, z: number]
+  readonly window: readonly [x: number, y: number, z: number]
+  readonly flips: number
+}
+
+/** Copies a window (z, y, x), mirrored, out of a ring of planes. True where all its voxels have the same bits. */
+export function takeWindow(planes: Float32Array, ring: Ring, place: WindowPlace, to: Float32Array): Promise<boolean> {
+  return loadAddon().takeWindow(planes, to, placeOf(ring, place))
+}
+
+/** Channels of the sums: two classes need one, the difference of their logits, second - first; else one per class. */
+export function sumChannels(classes: number): number {
+  return classes === 2 ? 1 : classes
+}
+
+/** Sums over the planes of a ring: `sums` (channel, depth, y, x) and `weights` (depth, y, x). */
+export interface WindowSums {
+  readonly ring: Ring
+  readonly classes: number
+  readonly sums: Float32Array
+  readonly weights: Float32Array
+}
+
+/** Sums that are nothing yet. */
+export function windowSums(ring: Ring, classes: number): WindowSums {
+  const size = ring.nx * ring.ny * ring.depth
+  return { ring, classes, sums: new Float32Array(size * sumChannels(classes)), weights: new Float32Array(size) }
+}
+
+/** Adds the logits (z, y, x, class) of a mirrored window, weighted by `importance` (z, y, x), which is not mirrored. */
+export function addWindow(
+  { ring, classes, sums, weights }: WindowSums,
+  place: WindowPlace,
+  logits: Float32Array,
+  importance: Float32Array,
+): Promise<void> {
+  return loadAddon().addWindow(logits, importance, sums, weights, placeOf(ring, place), classes)
+}
+
+/**
+ * Makes probabilities of the weighted means of the planes from z on and puts them into `to` (channel, planes, y, x): of each
+ * class, or of the second of two; `asLogits` leaves the means as they are. The planes' sums and weights are zeros then. False
+ * where a mean is not finite.
+ */
+export function finishPlanes(
+  { ring, classes, sums, weights }: WindowSums,
+  z: number,
+  planes: number,
+  to: Float32Array,
+  asLogits = false,
+): Promise<boolean> {
+  return loadAddon().finishPlanes(sums, weights, to, [ring.nx, ring.ny, ring.depth, z, planes, classes], asLogits)
+}
+
+function placeOf({ nx, ny, depth }: Ring, { start, window, flips }: WindowPlace): number[] {
+  return [nx, ny, depth, ...start, ...window, flips]
+}

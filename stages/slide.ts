@@ -1,0 +1,296 @@
+/**
+ * The network over a volume that streams by. Windows run in ascending z over the planes at hand; planes that no later window
+ * touches leave as probabilities. Whatever the number of slices, a window's depth of planes is all that is held.
+ */
+
+import { PlaneRing } from '../imaging/plane-ring.ts'
+import { pad, paddedGrid } from '../imaging/pad.ts'
+import { channelVolumes, oneAhead, type ChannelSlab } from '../imaging/read-ahead.ts'
+import { slabPlanes, SlabMemory } from '../imaging/volume.ts'
+import {
+  importanceMap,
+  largestStep,
+  windowFor,
+  windowPadding,
+  windowRows,
+  type Blend,
+  type WindowRow,
+} from '../imaging/windows.ts'
+import {
+  addWindow,
+  finishPlanes,
+  sumChannels,
+  takeWindow,
+  windowSums,
+  type WindowPlace,
+  type WindowSums,
+} from '../native/windows.ts'
+import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
+import type { Context, Grid, Shape3, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { SharedMemory } from './shared-memory.ts'
+import type { Turns } from './turns.ts'
+
+export interface SlideOptions {
+  readonly window: readonly number[]
+  readonly overlap: number | readonly number[]
+  readonly blend: string
+  readonly sigma: number
+  readonly windowBatch: number
+  readonly tta: readonly ('x' | 'y' | 'z')[]
+}
+
+/** What several cases share. */
+export interface SlideTools {
+  readonly context: Context
+  readonly memory: SharedMemory
+  /** Who may call the network; the next case reads its first planes meanwhile. */
+  readonly turns: Turns
+}
+
+export interface Slid {
+  /** From the image's grid to that of the maps: what a smaller image is filled up with. */
+  readonly padded: Extract<SpatialStep, { kind: 'pad' }>
+  /** Probabilities of each class, of two classes those of the second; each to be pulled once, side by side. */
+  readonly maps: Volume[]
+  /** Windows, whatever the number of mirrored views of each. */
+  readonly windows: number
+  /** Since its turn came; waiting for another case is not counted. */
+  seconds(): number
+}
+
+/** Windows that are with the engine or wait for it: one at work, and one so that it never waits. */
+export const callsInFlight = 2
+
+/** Views of each window: all combinations of the axes, the plain one first. Bits 0, 1, 2 mirror along x, y, z. */
+export function viewsOf(tta: SlideOptions['tta']): number[] {
+  return tta.reduce<number[]>((views, axis) => [...views, ...views.map(view => view | bits[axis])], [0])
+}
+
+const bits = { x: 1, y: 2, z: 4 }
+
+/**
+ * Covers an image with windows; the network runs as the maps are pulled. `asLogits` leaves the weighted means of the logits,
+ * of two classes their difference, as they are.
+ */
+export function slide(image: Volume, options: SlideOptions, tools: SlideTools, asLogits = false): Slid {
+  const window = windowFor(image.grid.shape, options.window as unknown as Shape3)
+  // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
+  const padding = windowPadding(image.grid.shape, window)
+  const grid = paddedGrid(image.grid, padding)
+  const rows = windowRows(grid.shape, window, options.overlap)
+  const { classes } = tools.context.engine().info
+  const pass = new Pass(pad(image, padding, 'constant', 0), { options, window, rows, classes, asLogits }, tools)
+  return {
+    padded: { kind: 'pad', from: image.grid, before: padding.before, to: grid },
+    maps: channelVolumes({ grid }, sumChannels(classes), oneAhead(pass.slabs())),
+    windows: rows.reduce((count, { starts }) => count + starts.length, 0),
+    seconds: () => (performance.now() - (pass.startedAt ?? performance.now())) / 1000,
+  }
+}
+
+interface Work {
+  readonly options: SlideOptions
+  readonly window: Shape3
+  readonly rows: readonly WindowRow[]
+  readonly classes: number
+  readonly asLogits: boolean
+}
+
+/** A view of a window, and where its logits are: known already, or those of one of a call's windows. */
+interface View {
+  readonly place: WindowPlace
+  readonly logits: Float32Array | { readonly index: number }
+  /** All voxels are this one value. */
+  readonly constant?: number
+}
+
+/** Memory of one call. */
+interface Slot {
+  readonly input: SharedArrayBuffer
+  readonly output: SharedArrayBuffer
+}
+
+/** What is to be done in order: logits to be added, planes to be finished. */
+type Pending =
+  | { readonly views: readonly View[]; readonly slot: Slot; readonly logits: Promise<Float32Array> | undefined }
+  | { readonly from: number; readonly end: number }
+
+/** One way of the windows through a volume. */
+class Pass {
+  readonly #work: Work
+  readonly #tools: SlideTools
+  readonly #volume: Volume
+  readonly #size: number
+  readonly #importance: Float32Array
+  readonly #sums: WindowSums
+  readonly #slabs = new SlabMemory()
+  readonly #pending: Pending[] = []
+  /** When its turn came, in milliseconds as `performance.now()` counts. */
+  startedAt: number | undefined
+  #slots: Slot[] = []
+  /** What the network gives for a window of one value: the same whenever it comes again. */
+  #known: { readonly value: number; readonly logits: Float32Array } | undefined
+
+  constructor(volume: Volume, work: Work, tools: SlideTools) {
+    const [nx, ny] = volume.grid.shape
+    const { window, options, classes } = work
+    this.#work = work
+    this.#tools = tools
+    this.#volume = volume
+    this.#size = window[0] * window[1] * window[2]
+    this.#importance = importanceMap(window, options.blend as Blend, options.sigma)
+    this.#sums = windowSums({ nx, ny, depth: window[2] }, classes)
+  }
+
+  async *slabs(): AsyncGenerator<ChannelSlab> {
+    const { rows, window } = this.#work
+    const ring = new PlaneRing(this.#volume, ringDepth(this.#volume.grid.shape, window, this.#work.options))
+    let done: (() => void) | undefined
+    try {
+      ring.begin(rows[0]!.z + window[2])
+      await ring.read()
+      done = await this.#tools.turns.take()
+      this.startedAt = performance.now()
+      this.#slots = this.#takeSlots()
+      for (const [i, row] of rows.entries()) {
+        await ring.read()
+        const next = rows[i + 1]
+        if (next) ring.begin(next.z + window[2])
+        yield* this.#row(row, ring)
+        this.#pending.push({ from: row.z, end: next?.z ?? row.z + window[2] })
+      }
+      const finishing = ring.finish()
+      finishing.catch(() => undefined)
+      for (let first = this.#pending.shift(); first; first = this.#pending.shift()) {
+        yield* this.#settle(first)
+        if (this.#pending.some(isCall)) continue
+        // The rest needs no network.
+        this.#giveSlots()
+        done()
+      }
+      await finishing
+    } finally {
+      // An engine at work might still write.
+      await Promise.allSettled(this.#pending.filter(isCall).map(({ logits }) => logits))
+      this.#giveSlots()
+      done?.()
+      await ring.close()
+    }
+  }
+
+  /** Hands all views of a row to the network, `windowBatch` in a call. */
+  async *#row({ starts }: WindowRow, ring: PlaneRing): AsyncGenerator<ChannelSlab> {
+    const { options, window } = this.#work
+    const places = starts.flatMap(start => viewsOf(options.tta).map((flips): WindowPlace => ({ start, window, flips })))
+    for (let first = 0; first < places.length;) {
+      if (this.#tools.context.signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
+      while (this.#slots.length === 0) yield* this.#settle(this.#pending.shift()!)
+      const slot = this.#slots.pop()!
+      const views: View[] = []
+      let count = 0
+      for (; first < places.length && count < options.windowBatch; first++) {
+        const to = new Float32Array(slot.input, count * this.#size * 4, this.#size)
+        const place = places[first]!
+        const isConstant = await takeWindow(ring.planes, ring.ring, place, to)
+        if (isConstant && Object.is(this.#known?.value, to[0])) views.push({ place, logits: this.#known!.logits })
+        else views.push({ place, logits: { index: count++ }, ...(isConstant && { constant: to[0]! }) })
+      }
+      this.#pending.push({ views, slot, logits: count === 0 ? undefined : this.#infer(slot, count) })
+    }
+  }
+
+  #infer(slot: Slot, count: number): Promise<Float32Array> {
+    const { window, classes } = this.#work
+    const input = new Float32Array(slot.input, 0, count * this.#size)
+    const output = new Float32Array(slot.output, 0, count * this.#size * classes)
+    const logits = this.#tools.context.engine().infer(input, count, window, output)
+    logits.catch(() => undefined) // heard when it is its turn
+    return logits
+  }
+
+  async *#settle(pending: Pending): AsyncGenerator<ChannelSlab> {
+    if (!isCall(pending)) return yield* this.#finish(pending.from, pending.end)
+    const { views, slot } = pending
+    const ofCall = await pending.logits?.catch((error: unknown) => {
+      throw this.#blamed(error)
+    })
+    const size = this.#size * this.#work.classes
+    for (const { place, logits, constant } of views) {
+      const own = 'index' in logits ? ofCall!.subarray(logits.index * size, (logits.index + 1) * size) : logits
+      if (constant !== undefined) this.#known = { value: constant, logits: own.slice() }
+      await addWindow(this.#sums, place, own, this.#importance)
+    }
+    this.#slots.push(slot)
+  }
+
+  /** Planes that no later window touches, a few at a time. */
+  async *#finish(from: number, end: number): AsyncGenerator<ChannelSlab> {
+    const { grid } = this.#volume
+    const plane = grid.shape[0] * grid.shape[1]
+    const step = slabPlanes(grid)
+    const channels = sumChannels(this.#work.classes)
+    for (let z = from; z < end; z += step) {
+      const planes = Math.min(step, end - z)
+      const { voxels, release } = this.#slabs.slab(z, planes, planes * plane * channels)
+      if (!(await finishPlanes(this.#sums, z, planes, voxels, this.#work.asLogits))) throw notFinite()
+      const of = (c: number): Float32Array => voxels.subarray(c * planes * plane, (c + 1) * planes * plane)
+      yield { z, planes, channels: Array.from({ length: channels }, (_, c) => of(c)), release: release! }
+    }
+  }
+
+  #takeSlots(): Slot[] {
+    const { options, classes } = this.#work
+    const bytes = options.windowBatch * this.#size * 4
+    const { memory } = this.#tools
+    return Array.from({ length: callsInFlight }, () => ({
+      input: memory.take(bytes),
+      output: memory.take(bytes * classes),
+    }))
+  }
+
+  #giveSlots(): void {
+    const waiting = this.#pending.filter(isCall).map(({ slot }) => slot)
+    for (const { input, output } of [...this.#slots, ...waiting]) {
+      this.#tools.memory.give(input)
+      this.#tools.memory.give(output)
+    }
+    this.#slots = []
+  }
+
+  /** The definition is right for other images where a window is as large as this one: the case alone is at fault then. */
+  #blamed(error: unknown): unknown {
+    if (codeOf(error) !== 'ERR_DEFINITION' || !this.#work.options.window.includes(0)) return error
+    return new PipelineError(
+      'ERR_VOLUME',
+      `a window as large as the image does not suit the network: ${messageOf(error)}; give the window a size, or "pad" the image`,
+      { window: this.#work.window },
+      { cause: error },
+    )
+  }
+}
+
+function isCall(pending: Pending): pending is Extract<Pending, { slot: Slot }> {
+  return 'slot' in pending
+}
+
+function notFinite(): PipelineError {
+  return new PipelineError(
+    'ERR_WEIGHTS',
+    'the network gives values that are not finite: its weights are damaged, or belong to another network',
+  )
+}
+
+/** Planes of the image at hand: those of a row of windows, and what the next row adds. */
+function ringDepth(shape: Shape3, window: Shape3, { overlap }: SlideOptions): number {
+  return window[2] + largestStep(shape, window, overlap)
+}
+
+/** Most bytes that a pass holds beside the volume that it pulls and what has left it; `grid` is the padded one. */
+export function slideBytes(grid: Grid, window: Shape3, options: SlideOptions, classes: number): number {
+  const plane = 4 * grid.shape[0] * grid.shape[1]
+  const voxels = 4 * window[0] * window[1] * window[2]
+  const sums = (sumChannels(classes) + 1) * window[2] * plane
+  // In calls; the map of weights; the logits of a window of one value.
+  const calls = callsInFlight * options.windowBatch * voxels * (1 + classes)
+  return ringDepth(grid.shape, window, options) * plane + sums + calls + voxels * (1 + classes)
+}
