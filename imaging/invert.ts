@@ -32,8 +32,8 @@ function undo(step: SpatialStep, volume: Volume, interpolation: Interpolation): 
 }
 
 /**
- * The class of the highest value at each voxel, plane by plane (y, x), of one map per class on one grid; of the one map of
- * the second of two classes: where it is above a half. The lower class wins a tie, so what a crop has cut off, zero in every
+ * The class of the highest value at each voxel, plane by plane (y, x), of one map per class on one grid; of one map, the
+ * margin by which the second of two classes is ahead: where it is above 0. The lower class wins a tie, so what a crop has cut off, zero in every
  * map, is background. `each` sees every plane of the maps, one per map, good until it settles.
  */
 export async function* classPlanes(
@@ -49,7 +49,7 @@ export async function* classPlanes(
         if (done) throw new Error(`class ${c + 1} has fewer planes than class 0`)
         planes.push(value)
       }
-      const mask = planes.length === 1 ? aboveHalf(first) : highest(planes)
+      const mask = planes.length === 1 ? aboveZero(first) : highest(planes)
       await each?.(planes)
       yield mask
     }
@@ -58,9 +58,9 @@ export async function* classPlanes(
   }
 }
 
-function aboveHalf(values: Float32Array): Uint8Array {
+function aboveZero(values: Float32Array): Uint8Array {
   const mask = new Uint8Array(values.length)
-  for (let i = 0; i < values.length; i++) if (values[i]! > 0.5) mask[i] = 1
+  for (let i = 0; i < values.length; i++) if (values[i]! > 0) mask[i] = 1
   return mask
 }
 

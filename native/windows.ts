@@ -16,14 +16,8 @@ export interface WindowCalls {
     place: readonly number[],
     classes: number,
   ): Promise<void>
-  /** shape = [nx, ny, depth, z, planes, classes] */
-  finishPlanes(
-    sums: Float32Array,
-    weights: Float32Array,
-    to: Float32Array,
-    shape: readonly number[],
-    asLogits: boolean,
-  ): Promise<boolean>
+  /** shape = [nx, ny, depth, z, planes, classes, means] */
+  finishPlanes(sums: Float32Array, weights: Float32Array, to: Float32Array, shape: readonly number[]): Promise<boolean>
 }
 
 /** A ring's extents. */
@@ -75,18 +69,32 @@ export function addWindow(
 }
 
 /**
- * Makes probabilities of the weighted means of the planes from z on and puts them into `to` (channel, planes, y, x): of each
- * class, or of the second of two; `asLogits` leaves the means as they are. The planes' sums and weights are zeros then. False
- * where a mean is not finite.
+ * What becomes of weighted means of logits. `logits`: nothing, there are as many maps as channels. `probabilities`: soft-max,
+ * a map per class. `margin`, of two classes: the probability of the second less that of the first, one map. A map's sign
+ * survives zeros around it and interpolation, where the probability itself would have to be compared with the other one.
+ */
+export type Means = 'logits' | 'probabilities' | 'margin'
+
+const meansInOrder: readonly Means[] = ['logits', 'probabilities', 'margin']
+
+/** Maps that are made. */
+export function mapsOf(means: Means, classes: number): number {
+  return means === 'logits' ? sumChannels(classes) : means === 'margin' ? 1 : classes
+}
+
+/**
+ * Takes the weighted means of the planes from z on and puts what becomes of them into `to` (map, planes, y, x). The planes'
+ * sums and weights are zeros then. False, and all unfinished, where a mean is not finite.
  */
 export function finishPlanes(
   { ring, classes, sums, weights }: WindowSums,
   z: number,
   planes: number,
   to: Float32Array,
-  asLogits = false,
+  means: Means,
 ): Promise<boolean> {
-  return loadAddon().finishPlanes(sums, weights, to, [ring.nx, ring.ny, ring.depth, z, planes, classes], asLogits)
+  const shape = [ring.nx, ring.ny, ring.depth, z, planes, classes, meansInOrder.indexOf(means)]
+  return loadAddon().finishPlanes(sums, weights, to, shape)
 }
 
 function placeOf({ nx, ny, depth }: Ring, { start, window, flips }: WindowPlace): number[] {

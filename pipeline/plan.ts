@@ -92,7 +92,7 @@ export function validationStages(stages: readonly StageOptions[], classes: numbe
   const { every: _, test: __, emptyRule, ...windows } = train.validate
   return [
     ...stagesBeforeRandom(stages),
-    { ...windows, kind: 'infer', invert: false },
+    { ...windows, kind: 'infer', invert: false, tta: [], parallel: 1 },
     { kind: 'dice', emptyRule, classes },
   ]
 }

@@ -9,7 +9,7 @@ import { turningBytes, turnMask } from '../imaging/turn-mask.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
 import { planInvert, planPad, planResident, planStream } from '../imaging/volume-plan.ts'
 import { windowCount, windowFor, windowPadding } from '../imaging/windows.ts'
-import { sumChannels } from '../native/windows.ts'
+import { mapsOf, type Means } from '../native/windows.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Claim, Context, Plan, Prediction, Sample, Shape3, SpatialStep, Stage } from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
@@ -86,7 +86,8 @@ async function predict(
   const { image, scan, label, lungs } = sample
   if (!image) throw needsImage()
   const { context } = tools
-  const slid = slide(image, options, tools)
+  const means = meansFor(options, tools.context.engine().info)
+  const slid = slide(image, options, means, tools)
   const { turns, others } = split(options, options.invert ? sample.steps : [])
   const maps = slid.maps.map(map => readAhead(invert([...others, slid.padded], map, 'linear')))
   const { grid } = maps[0]!
@@ -121,6 +122,11 @@ async function predict(
     seconds: slid.seconds(),
     files: written,
   }
+}
+
+/** A mask of two classes needs no more than their margin. */
+function meansFor({ probabilities }: Options, { classes }: { readonly classes: number }): Means {
+  return classes === 2 && probabilities === undefined ? 'margin' : 'probabilities'
 }
 
 type Turn = Extract<SpatialStep, { kind: 'orient' }>
@@ -162,7 +168,7 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
   const padStep: SpatialStep = { kind: 'pad', from: image.grid, before: padding.before, to: grid }
   const map = planInvert([...others, padStep], planStream(grid, image.isExact), 'linear')
   // Each map is one slab ahead of its reader.
-  const maps = sumChannels(classes) * (map.pulling + map.slab)
+  const maps = mapsOf(meansFor(options, { classes }), classes) * (map.pulling + map.slab)
   const turning = turns.map(({ from, to }) => turningBytes(to, from))
   const own = turns[0]?.from ?? map.grid
   const mask = maskBytes(own.shape) * (turns.length > 0 ? 2 : 1)

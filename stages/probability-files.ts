@@ -14,8 +14,8 @@ export interface ProbabilityFiles {
 }
 
 /**
- * Begins one file per map: `<folder>/<case>.nii.gz`, of several classes `<case>_class0.nii.gz` and so on; with the geometry
- * of the scan's header, where it is known.
+ * Begins one file per class, `<folder>/<case>_class0.nii.gz` and so on; of two classes the second's alone, `<case>.nii.gz`.
+ * With the geometry of the scan's header, where it is known.
  */
 export function probabilityFiles(
   { id }: Pick<Case, 'id'>,
@@ -24,8 +24,9 @@ export function probabilityFiles(
   geometryFrom: Uint8Array | undefined,
   context: Pick<Context, 'folder'>,
 ): ProbabilityFiles {
-  const writers = maps.map(({ grid }, c) => {
-    const name = maps.length === 1 ? '' : `_class${c}`
+  const ofTwo = maps.length === 2
+  const writers = (ofTwo ? maps.slice(1) : maps).map(({ grid }, c) => {
+    const name = ofTwo ? '' : `_class${c}`
     const path = join(context.folder, folder, `${id}${name}.nii.gz`)
     const feed = new Feed<Float32Array>()
     const writing = writeNifti(path, { grid, voxels: feed, ...(geometryFrom && { geometryFrom }) }, { level: 1 })
@@ -34,7 +35,7 @@ export function probabilityFiles(
   })
   return {
     async write(planes) {
-      await Promise.all(writers.map(({ feed }, i) => feed.push(planes[i]!.slice())))
+      await Promise.all(writers.map(({ feed }, i) => feed.push(planes[ofTwo ? 1 : i]!.slice())))
     },
     async finish() {
       for (const { feed } of writers) feed.end()

@@ -19,9 +19,11 @@ import {
 import {
   addWindow,
   finishPlanes,
+  mapsOf,
   sumChannels,
   takeWindow,
   windowSums,
+  type Means,
   type WindowPlace,
   type WindowSums,
 } from '../native/windows.ts'
@@ -50,7 +52,7 @@ export interface SlideTools {
 export interface Slid {
   /** From the image's grid to that of the maps: what a smaller image is filled up with. */
   readonly padded: Extract<SpatialStep, { kind: 'pad' }>
-  /** Probabilities of each class, of two classes those of the second; each to be pulled once, side by side. */
+  /** What was asked for, each to be pulled once, all side by side. */
   readonly maps: Volume[]
   /** Windows, whatever the number of mirrored views of each. */
   readonly windows: number
@@ -68,21 +70,18 @@ export function viewsOf(tta: SlideOptions['tta']): number[] {
 
 const bits = { x: 1, y: 2, z: 4 }
 
-/**
- * Covers an image with windows; the network runs as the maps are pulled. `asLogits` leaves the weighted means of the logits,
- * of two classes their difference, as they are.
- */
-export function slide(image: Volume, options: SlideOptions, tools: SlideTools, asLogits = false): Slid {
+/** Covers an image with windows; the network runs as the maps are pulled. */
+export function slide(image: Volume, options: SlideOptions, means: Means, tools: SlideTools): Slid {
   const window = windowFor(image.grid.shape, options.window as unknown as Shape3)
   // An image smaller than the window is filled up with 0 (the lower end of the clip), as MONAI does.
   const padding = windowPadding(image.grid.shape, window)
   const grid = paddedGrid(image.grid, padding)
   const rows = windowRows(grid.shape, window, options.overlap)
   const { classes } = tools.context.engine().info
-  const pass = new Pass(pad(image, padding, 'constant', 0), { options, window, rows, classes, asLogits }, tools)
+  const pass = new Pass(pad(image, padding, 'constant', 0), { options, window, rows, classes, means }, tools)
   return {
     padded: { kind: 'pad', from: image.grid, before: padding.before, to: grid },
-    maps: channelVolumes({ grid }, sumChannels(classes), oneAhead(pass.slabs())),
+    maps: channelVolumes({ grid }, mapsOf(means, classes), oneAhead(pass.slabs())),
     windows: rows.reduce((count, { starts }) => count + starts.length, 0),
     seconds: () => (performance.now() - (pass.startedAt ?? performance.now())) / 1000,
   }
@@ -93,7 +92,7 @@ interface Work {
   readonly window: Shape3
   readonly rows: readonly WindowRow[]
   readonly classes: number
-  readonly asLogits: boolean
+  readonly means: Means
 }
 
 /** A view of a window, and where its logits are: known already, or those of one of a call's windows. */
@@ -228,11 +227,12 @@ class Pass {
     const { grid } = this.#volume
     const plane = grid.shape[0] * grid.shape[1]
     const step = slabPlanes(grid)
-    const channels = sumChannels(this.#work.classes)
+    const { means, classes } = this.#work
+    const channels = mapsOf(means, classes)
     for (let z = from; z < end; z += step) {
       const planes = Math.min(step, end - z)
       const { voxels, release } = this.#slabs.slab(z, planes, planes * plane * channels)
-      if (!(await finishPlanes(this.#sums, z, planes, voxels, this.#work.asLogits))) throw notFinite()
+      if (!(await finishPlanes(this.#sums, z, planes, voxels, means))) throw notFinite()
       const of = (c: number): Float32Array => voxels.subarray(c * planes * plane, (c + 1) * planes * plane)
       yield { z, planes, channels: Array.from({ length: channels }, (_, c) => of(c)), release: release! }
     }

@@ -200,19 +200,21 @@ Napi::Value add_window(const Napi::CallbackInfo& info) {
   });
 }
 
-// (sums, weights, to, [nx, ny, depth, z, planes, classes], as logits) -> whether all means are finite
+// (sums, weights, to, [nx, ny, depth, z, planes, classes, means]) -> whether all means are finite
 Napi::Value finish_planes(const Napi::CallbackInfo& info) {
   static constexpr const char* kOp = "finishing planes";
   return guarded(info, kOp, [&](const Arguments& a) {
-    static constexpr int kLeast[6] = {1, 1, 1, 0, 1, 1};
-    int v[6];
-    a.counts(3, "shape", 6, kLeast, v);
+    static constexpr int kLeast[7] = {1, 1, 1, 0, 1, 1, 0};
+    int v[7];
+    a.counts(3, "shape", 7, kLeast, v);
     if (v[4] > v[2]) fail(a.env(), "finishing planes: more planes than are kept");
-    ctflow::PlanesFinishing call{v[0], v[1], v[2], v[3], v[4], v[5], a.flag(4), nullptr, nullptr, nullptr};
+    if (v[6] > 2 || (v[6] == static_cast<int>(ctflow::Means::kMargin) && v[5] != 2))
+      fail(a.env(), "finishing planes: only two classes have a margin");
+    ctflow::PlanesFinishing call{v[0], v[1], v[2], v[3], v[4], v[5], static_cast<ctflow::Means>(v[6]), nullptr, nullptr, nullptr};
     const int channels = ctflow::sum_channels(call.classes);
     call.sums = a.floats(0, "sums", a.product({v[0], v[1], v[2], channels}));
     call.weights = a.floats(1, "weights", a.product({v[0], v[1], v[2]}));
-    call.to = a.floats(2, "to", a.product({v[0], v[1], v[4], channels}));
+    call.to = a.floats(2, "to", a.product({v[0], v[1], v[4], ctflow::means_maps(call.means, call.classes)}));
     return queue<bool>(
         a, kOp, {info[0], info[1], info[2]}, [call] { return ctflow::finish_planes(call); },
         [](Napi::Env env, bool finite) { return Napi::Boolean::New(env, finite); });

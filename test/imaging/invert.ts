@@ -50,3 +50,14 @@ t.test('the highest value wins, the lower class on a tie', async t => {
     [2, 0, 2],
   ])
 })
+
+t.test('of two classes the margin tells: what is cut off and what is level is background', async t => {
+  const values = [0, 0.1, -0.2, 1e-30, -0, -1]
+  const margin = inSlabs(volumeOf(gridOf([3, 1, 2]), (x, _, z) => values[z * 3 + x]!))
+  const planes: number[][] = []
+  for await (const plane of classPlanes([margin])) planes.push([...plane])
+  t.same(planes, [
+    [0, 1, 0],
+    [1, 0, 0],
+  ])
+})

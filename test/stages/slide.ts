@@ -3,6 +3,7 @@
 import t from 'tap'
 import { residentVolume, lazyVolume, materialise } from '../../imaging/volume.ts'
 import { importanceMap, windowRows } from '../../imaging/windows.ts'
+import type { Means } from '../../native/windows.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
 import type { Context, Engine, Shape3, Volume } from '../../pipeline/stage.ts'
 import { SharedMemory } from '../../stages/shared-memory.ts'
@@ -81,9 +82,10 @@ t.test(
       const voxels = Float32Array.from({ length: shape[0] * shape[1] * shape[2] }, (_, v) =>
         isFlat && v % 97 > 3 ? 0 : draw.uniform(),
       )
+      const means: Means = classes === 2 && draw.integer(2) === 0 ? 'margin' : 'probabilities'
       const { engine } = engineOf(classes)
       const tools = { context: contextOf({ engine: () => engine }), memory: new SharedMemory(), turns: new Turns() }
-      const found = await pulled(slide(streaming(shape, voxels, draw), options, tools))
+      const found = await pulled(slide(streaming(shape, voxels, draw), options, means, tools))
       const covering = {
         window,
         starts: windowRows(shape, window, options.overlap).flatMap(({ starts }) => starts),
@@ -92,7 +94,8 @@ t.test(
         classes,
       }
       const expected = probabilities(voxels, shape, covering, network(classes))
-      const compared = classes === 2 ? [expected[1]!] : expected
+      const compared =
+        means === 'margin' ? [expected[1]!.map((value, v) => value - expected[0]![v]!)] : (expected as Float64Array[])
       if (found.length !== compared.length) return t.fail(`${found.length} maps of ${classes} classes`)
       for (const [c, values] of compared.entries())
         values.forEach((value, v) => {
@@ -119,7 +122,9 @@ t.test('the bits do not depend on slabs, batches or what is at hand', async t =>
       tta: ['y'] as const,
     }
     const context: Context = contextOf({ engine: () => engine })
-    const [map] = await pulled(slide(volume, options, { context, memory: new SharedMemory(), turns: new Turns() }))
+    const [map] = await pulled(
+      slide(volume, options, 'margin', { context, memory: new SharedMemory(), turns: new Turns() }),
+    )
     return map!
   }
   const grid = { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }
@@ -145,7 +150,7 @@ t.test('damage behind the last plane that is needed is not missed', async t => {
   const { engine } = engineOf(2)
   const tools = { context: contextOf({ engine: () => engine }), memory: new SharedMemory(), turns: new Turns() }
   const options = { window: [8, 8, 8], overlap: 0, blend: 'constant', sigma: 0.125, windowBatch: 1, tta: [] }
-  await t.rejects(pulled(slide(damaged, options, tools)), /checksum/)
+  await t.rejects(pulled(slide(damaged, options, 'margin', tools)), /checksum/)
   const end = await tools.turns.take()
   t.pass('its turn has ended')
   end()
@@ -161,7 +166,10 @@ t.test('values that are not finite are told of the weights', async t => {
     new Float32Array(64).map((_, i) => i),
     rng(1, 0, 0, 'x'),
   )
-  await t.rejects(pulled(slide(volume, options, { context, memory: new SharedMemory(), turns: new Turns() })), {
-    code: 'ERR_WEIGHTS',
-  })
+  await t.rejects(
+    pulled(slide(volume, options, 'margin', { context, memory: new SharedMemory(), turns: new Turns() })),
+    {
+      code: 'ERR_WEIGHTS',
+    },
+  )
 })

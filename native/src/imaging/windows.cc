@@ -111,10 +111,17 @@ bool finish_planes(const PlanesFinishing& c) {
         finite = finite && std::isfinite(means[n]);
       }
       float* const to = c.to + k * plane + i;
-      if (c.as_logits || !finite) {
+      if (!finite) return false;
+      if (c.means == Means::kLogits) {
         for (int n = 0; n < channels; n++) to[n * out] = means[n];
       } else if (c.classes == 2) {
-        *to = static_cast<float>(1 / (1 + exponential(limited(-static_cast<double>(means[0])))));
+        const double odds = exponential(limited(-static_cast<double>(means[0])));
+        if (c.means == Means::kMargin) {
+          *to = static_cast<float>((1 - odds) / (1 + odds));
+        } else {
+          to[0] = static_cast<float>(odds / (1 + odds));
+          to[out] = static_cast<float>(1 / (1 + odds));
+        }
       } else {
         double sum = 0;
         for (int n = 0; n < channels; n++) sum += powers[n] = exponential(limited(static_cast<double>(means[n]) - largest));
@@ -124,7 +131,7 @@ bool finish_planes(const PlanesFinishing& c) {
     std::fill_n(weights, plane, 0.0f);
     for (int n = 0; n < channels; n++) std::fill_n(c.sums + n * channel + from, plane, 0.0f);
   }
-  return finite;
+  return true;
 }
 
 }  // namespace ctflow

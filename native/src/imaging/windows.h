@@ -30,14 +30,23 @@ struct WindowAdding {
 };
 void add_window(const WindowAdding& call);
 
+// What becomes of the weighted means of the logits. The margin of two classes is the probability of the second less that of
+// the first: its sign survives where a map is filled up with zeros and interpolated, a probability's distance from a half does not.
+enum class Means { kLogits, kProbabilities, kMargin };
+
+// Maps that are made: one per channel of the sums, per class, or one.
+inline int means_maps(Means means, int classes) {
+  return means == Means::kLogits ? sum_channels(classes) : means == Means::kMargin ? 1 : classes;
+}
+
 struct PlanesFinishing {
   int nx, ny, depth;
   int z, planes;  // which; planes <= depth
   int classes;
-  bool as_logits;  // the weighted means as they are
+  Means means;
   float* sums;     // cleared where they were read, as the weights are
   float* weights;
-  float* to;  // (channel, planes, ny, nx): probabilities of each class; of two, of the second
+  float* to;  // (map, planes, ny, nx)
 };
 // False where a mean is not finite.
 bool finish_planes(const PlanesFinishing& call);

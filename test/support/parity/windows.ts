@@ -12,10 +12,11 @@ import { compose, drain } from '../../../pipeline/compose.ts'
 import { validateDefinition, type Definition } from '../../../pipeline/definition.ts'
 import { createProgress } from '../../../pipeline/progress.ts'
 import { run } from '../../../pipeline/run.ts'
+import type { Means } from '../../../native/windows.ts'
 import type { Item, Sample, Shape3, Volume } from '../../../pipeline/stage.ts'
 import { sampleOf } from '../../../pipeline/tasks/task.ts'
 import { SharedMemory } from '../../../stages/shared-memory.ts'
-import { slide, type SlideOptions } from '../../../stages/slide.ts'
+import { slide, type Slid, type SlideOptions } from '../../../stages/slide.ts'
 import { Turns } from '../../../stages/turns.ts'
 import { maxDifference } from '../numbers.ts'
 import { contextOf } from '../stage.ts'
@@ -241,37 +242,40 @@ async function compareSteps(
     },
   })
   const sample = samples[0] as Sample
-  const slid = (asLogits: boolean): ReturnType<typeof slide> =>
-    slide(
-      sample.image!,
-      infer as unknown as SlideOptions,
-      { context, memory: new SharedMemory(), turns: new Turns() },
-      asLogits,
-    )
-  const unpadded = async ({ maps, padded: { before, from } }: ReturnType<typeof slide>): Promise<Float32Array> =>
-    materialise(crop(maps[0]!, { start: before, shape: from.shape }))
+  const slid = (means: Means): Slid =>
+    slide(sample.image!, infer as unknown as SlideOptions, means, {
+      context,
+      memory: new SharedMemory(),
+      turns: new Turns(),
+    })
+  const unpadded = async ({ maps, padded: { before, from } }: Slid): Promise<Float32Array[]> =>
+    Promise.all(maps.map(map => materialise(crop(map, { start: before, shape: from.shape }))))
 
   // Of two classes the difference is kept.
-  const blended = slid(true)
+  const blended = slid('logits')
   const { from } = blended.padded
   const expected = classesOf(references, entry.logits)
   const peak = largest(expected.map(values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)))
   const difference = expected[1]!.map((value, i) => value - expected[0]![i]!)
-  const logits = maxDifference(await unpadded(blended), difference) / peak
+  const logits = maxDifference((await unpadded(blended))[0]!, difference) / peak
 
-  const shares = slid(false)
-  const own = await sparse(invert([...sample.steps, shares.padded], shares.maps[0]!))
+  const shares = slid('probabilities')
+  const [, own] = await Promise.all(shares.maps.map(map => sparse(invert([...sample.steps, shares.padded], map))))
   const native = references.volume(entry.native_probability_lesion_stride4).voxels
   const probabilities =
     entry.probabilities === undefined
       ? undefined
-      : maxDifference(await unpadded(slid(false)), classesOf(references, entry.probabilities)[1]!)
+      : largest(
+          (await unpadded(slid('probabilities'))).map((found, c) =>
+            maxDifference(found, classesOf(references, entry.probabilities!)[c]!),
+          ),
+        )
   const share = softmax(expected)[1]!
   const inverted = await sparse(invert(sample.steps, residentVolume(from, share)))
   return {
     logits,
     ...(probabilities !== undefined && { probabilities }),
-    native: maxDifference(own, native),
+    native: maxDifference(own!, native),
     inverted: maxDifference(inverted, native),
   }
 }
