@@ -27,6 +27,12 @@ const benches: Readonly<Record<string, Measure>> = {
       results.push(...(await runBench(select(bench), tell)))
     return results
   },
+  infer: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./infer/bench.ts')).benches)
+      results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
   peers: async (tell, select) => {
     const results: Result[] = []
     for (const bench of (await import('./peers/bench.ts')).benches)

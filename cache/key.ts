@@ -8,7 +8,7 @@ import { formatVersion } from './checked-file.ts'
 import { toText, type Json } from './plain-text.ts'
 
 /** Options that decide when voxels are made, not which. */
-const voxelsDoNotDependOn: ReadonlySet<string> = new Set(['parallel'])
+const voxelsDoNotDependOn: ReadonlySet<string> = new Set(['parallel', 'keep'])
 
 export interface KeyParts {
   readonly files: Pick<Case, Key>

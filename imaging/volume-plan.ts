@@ -54,6 +54,11 @@ export function planResident(grid: Grid, isExact = true): VolumePlan {
   return { grid, isExact, access: 'resident', pulling: 0, slab: slabOf(grid, isExact) }
 }
 
+/** Voxels in memory that are had as slabs, views. */
+export function planStored(grid: Grid, isExact = true): VolumePlan {
+  return { ...planResident(grid, isExact), access: 'slabs' }
+}
+
 /** Voxels made slab by slab by somebody who counts for himself, but for the slabs on their way: two made, one in use. */
 export function planStream(grid: Grid, isExact = true): VolumePlan {
   const slab = slabOf(grid, isExact)

@@ -3,9 +3,12 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { crop } from '../imaging/crop.ts'
 import { foregroundBox } from '../imaging/foreground.ts'
-import { planCrop } from '../imaging/volume-plan.ts'
+import { lazyVolume, materialise, residentVolume } from '../imaging/volume.ts'
+import { planCrop, planStored, wholeBytes } from '../imaging/volume-plan.ts'
+import { parseBytes } from '../pipeline/bytes.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Key, Sample, Stage } from '../pipeline/stage.ts'
+import type { Grid, Key, Sample, Stage, Volume } from '../pipeline/stage.ts'
+import { bytes } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { keys, withStep, withVolumes } from './keys.ts'
 import { perItemAsync } from './lift.ts'
@@ -14,7 +17,7 @@ import { withBytes, withPlannedStep, withPlans } from './plans.ts'
 const schema = {
   type: 'object',
   description:
-    'Crops to the box around everything above a threshold. One pass over the source finds the box; the crop itself is made as it is pulled.',
+    'Crops to the box around everything above a threshold. One pass over the source finds the box; a source that is too large to be kept is read a second time as the crop is pulled.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -32,21 +35,27 @@ const schema = {
       description: 'voxels to leave around the box, as far as the volume goes',
     },
     keys: { ...keys, default: ['image', 'label'], description: 'which volumes are cropped, where the case has them' },
+    keep: {
+      ...bytes,
+      default: '64MiB',
+      description: 'a source of at most so many bytes stays in memory after the search; 0 keeps none',
+    },
     parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'volumes being searched at a time' },
   },
   examples: [{ kind: 'crop-foreground' }, { kind: 'crop-foreground', threshold: 0, source: 'image', margin: 4 }],
 } as const
 
-export const cropForeground: Stage<FromSchema<typeof schema>> = {
+export const cropForeground: Stage<Options> = {
   schema,
   takes: ['volume'],
   gives: 'volume',
   create(options, context) {
     const cropped = async (sample: Sample): Promise<Sample> => {
-      const source = sample[options.source]
-      if (!source) throw noSource(options.source)
+      const found = sample[options.source]
+      if (!found) throw noSource(options.source)
+      const source = isKept(found, options) ? await kept(found) : found
       const box = await foregroundBox(source, options.threshold, options.margin)
-      const cut = withVolumes(sample, options.keys, (volume, key) => {
+      const cut = withVolumes({ ...sample, [options.source]: source }, options.keys, (volume, key) => {
         if (volume.grid.shape.every((n, axis) => n === source.grid.shape[axis])) return crop(volume, box)
         throw otherGrid(key, volume.grid, options.source, source.grid)
       })
@@ -62,8 +71,13 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
     const source = plan.volumes[options.source]
     if (!source) throw noSource(options.source)
     const { grid } = source
-    // The search pulls the source, then whoever wants the crop pulls it again.
-    const cropped = withPlans(withBytes(plan, source.pulling), options.keys, (volume, key) => {
+    // The search pulls the source; whoever wants the crop pulls it again where it is not kept.
+    const keeps = source.access === 'slabs' && wholeBytes(grid) <= parseBytes(options.keep)
+    const whole = keeps ? wholeBytes(grid) : 0
+    const searched = withBytes(plan, source.pulling + whole)
+    const volumes = keeps ? { ...plan.volumes, [options.source]: planStored(grid) } : plan.volumes
+    const resident = plan.resident + whole
+    const cropped = withPlans({ ...searched, volumes, resident }, options.keys, (volume, key) => {
       const isOther = volume.grid.shape.some((n, axis) => n !== grid.shape[axis])
       if (isOther && volume.isExact && source.isExact) throw otherGrid(key, volume.grid, options.source, grid)
       return planCrop({ ...volume, isExact: false }, { start: [0, 0, 0], shape: volume.grid.shape }, volume.grid)
@@ -71,6 +85,19 @@ export const cropForeground: Stage<FromSchema<typeof schema>> = {
     const image = options.keys.includes('image') ? plan.volumes.image?.grid : undefined
     return withPlannedStep(cropped, image && { kind: 'crop', from: image, start: [0, 0, 0], to: image })
   },
+}
+
+type Options = FromSchema<typeof schema>
+
+/** What lies in memory or can be read by region costs little to pull again. */
+function isKept({ grid, resident, region }: Volume, { keep }: Options): boolean {
+  return !resident && !region && wholeBytes(grid) <= parseBytes(keep)
+}
+
+/** The volume with its voxels in memory; a crop of it is a view and no copy. */
+async function kept(volume: Volume): Promise<Volume> {
+  const voxels = await materialise(volume)
+  return { ...volume, slabs: lazyVolume(volume.grid, () => residentVolume(volume.grid, voxels).slabs()).slabs }
 }
 
 function noSource(source: Key): PipelineError {

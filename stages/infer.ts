@@ -7,7 +7,7 @@ import { paddedGrid } from '../imaging/pad.ts'
 import { readAhead } from '../imaging/read-ahead.ts'
 import { turningBytes, turnMask } from '../imaging/turn-mask.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
-import { planInvert, planPad, planResident, planStream } from '../imaging/volume-plan.ts'
+import { planInvert, planPad, planStored, planStream } from '../imaging/volume-plan.ts'
 import { windowCount, windowFor, windowPadding } from '../imaging/windows.ts'
 import { mapsOf, type Means } from '../native/windows.ts'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -181,7 +181,7 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
     volumes: {
       ...(label && { label }),
       ...(lungs && { lungs }),
-      prediction: { ...planResident(own, isExact), access: 'slabs' },
+      prediction: { ...planStored(own, isExact) },
     },
     steps: [],
     items: 1,

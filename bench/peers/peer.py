@@ -123,6 +123,76 @@ class Loading:
         return {"monai": monai.__version__, "torch": self.torch.__version__}
 
 
+class Inference:
+    """A scan from its file to the mask's file, as the published pipeline has it in MONAI's terms."""
+
+    def __init__(self, work):
+        import torch
+        from monai.inferers import SlidingWindowInferer
+        from monai.networks.nets import SegResNet
+        from monai.transforms import (
+            Activationsd,
+            AsDiscreted,
+            Compose,
+            CropForegroundd,
+            EnsureChannelFirstd,
+            Invertd,
+            LoadImaged,
+            SaveImaged,
+            ScaleIntensityRanged,
+            Spacingd,
+        )
+
+        torch.set_num_threads(work["threads"])
+        self.work, self.torch = work, torch
+        self.network = SegResNet(spatial_dims=3, init_filters=work["initFilters"], in_channels=1, out_channels=2)
+        self.network.load_state_dict(torch.load(work["weights"], weights_only=True))
+        self.network.eval()
+        self.before = Compose(
+            [
+                LoadImaged("image"),
+                EnsureChannelFirstd("image"),
+                Spacingd("image", pixdim=work["spacing"], mode="bilinear"),
+                ScaleIntensityRanged("image", a_min=work["min"], a_max=work["max"], b_min=0, b_max=1, clip=True),
+                CropForegroundd("image", source_key="image", allow_smaller=True),
+            ]
+        )
+        self.inferer = SlidingWindowInferer(
+            roi_size=work["window"], sw_batch_size=work["windowBatch"], overlap=work["overlap"]
+        )
+        save = dict(output_dir=work["folder"], separate_folder=False, output_postfix="", resample=False, output_dtype=np.uint8)
+        self.after = Compose(
+            [
+                Activationsd("pred", softmax=True),
+                Invertd("pred", transform=self.before, orig_keys="image", nearest_interp=False, to_tensor=True),
+                AsDiscreted("pred", argmax=True),
+                SaveImaged("pred", print_log=False, **save),
+            ]
+        )
+
+    def repeat(self):
+        from monai.data import decollate_batch, list_data_collate
+
+        batch = list_data_collate([self.before({"image": self.work["image"]})])
+        with self.torch.inference_mode():
+            batch["pred"] = self.inferer(batch["image"], self.network)
+        for item in decollate_batch(batch):
+            self.after(item)
+        return self.named
+
+    def named(self):
+        """The mask carries the scan's name; the other side looks for its own."""
+        folder = self.work["folder"]
+        (mask,) = [name for name in os.listdir(folder) if not name.startswith("monai")] or ["monai.nii.gz"]
+        os.replace(os.path.join(folder, mask), os.path.join(folder, "monai.nii.gz"))
+        return []
+
+    def facts(self):
+        import monai
+
+        return {"monai": monai.__version__, "torch": self.torch.__version__}
+
+
 def sampled(logits, voxels):
     """Both logits of some voxels of the first window, whose indices count x fastest."""
     flat = logits[0].transpose(0, 3, 2, 1).reshape(logits.shape[1], -1)  # (class, z y x)
@@ -137,7 +207,7 @@ def voxels_of(path, dtype, work):
 
 
 def prepare(work):
-    return {"torch": Torch, "onnxruntime": OnnxRuntime, "loading": Loading}[work["framework"]](work)
+    return {"torch": Torch, "onnxruntime": OnnxRuntime, "loading": Loading, "inference": Inference}[work["framework"]](work)
 
 
 def peak_bytes():

@@ -19,6 +19,21 @@ t.test('image and label are cropped to the box of the image, lazily after one pa
   t.equal(sample!.image!.grid.affine[11], 6)
 })
 
+t.test('a source that may be kept is pulled once, a larger one again', async t => {
+  for (const [keep, pulls] of [
+    ['64MiB', 1],
+    [5 * 4 * 6 * 4, 1],
+    [5 * 4 * 6 * 4 - 1, 2],
+    [0, 2],
+  ] as const) {
+    const source = inSlabs(image)
+    const [sample] = await runStage(cropForeground, { kind: 'crop-foreground', keep }, [sampleWith({ image: source })])
+    const voxels = await materialise(sample!.image!)
+    t.same([...voxels], [2, 3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 4])
+    t.equal(source.ends, pulls, `${keep}`)
+  }
+})
+
 t.test('margin and another source', async t => {
   const [sample] = await runStage(
     cropForeground,
