@@ -19,8 +19,9 @@ export interface OwnedMask extends Mask {
 export const residentMaskBytes = 4 << 20
 
 /** Most bytes that a mask and its builder hold while planes go in or out. */
-export function maskBytes([nx, ny]: Shape3): number {
-  return 2 * residentMaskBytes + 12 * nx * ny
+export function maskBytes([nx, ny, nz]: Shape3): number {
+  // Full when a plane comes that is as large as its voxels; then runs of a plane are counted, made and encoded.
+  return Math.min(nx * ny * nz, residentMaskBytes + nx * ny) + 12 * nx * ny
 }
 
 const runBytes = 9

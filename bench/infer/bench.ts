@@ -39,7 +39,7 @@ function scanFiles(times = 1): Files {
       written ??= writeScan(times)
       return inferWork(what, (await written).scan.image, join(masks, owner))
     },
-    mask: owner => join(masks, owner, `${owner}.nii.gz`),
+    mask: owner => join(masks, owner, 'masks', `${owner}.nii.gz`),
     async remove() {
       rmSync(masks, { recursive: true, force: true })
       await (await written)?.remove()

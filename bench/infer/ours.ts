@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs'
 import { openEngine } from '../../engine/engine.ts'
 import { compose, drain } from '../../pipeline/compose.ts'
+import { validateDefinition, type StageOptions } from '../../pipeline/definition.ts'
 import { dryContext } from '../../pipeline/dry-context.ts'
 import type { Context, Engine, Prediction } from '../../pipeline/stage.ts'
 import { peakRss } from '../../pipeline/summary.ts'
@@ -27,31 +28,32 @@ const silent = {
   infer: async (_windows: Float32Array, _count: number, _shape: unknown, to: Float32Array) => to.fill(0),
 } as unknown as Engine
 
+/** As a definition has them, with every default filled in. */
+function stagesOf({ spacing, min, max, window, overlap, windowBatch, folder }: InferWork): readonly StageOptions[] {
+  const definition = {
+    task: 'infer',
+    dataset: { directory: folder },
+    network: { kind: 'segresnet', weights: 'those of the engine' },
+    stages: [
+      { kind: 'load', keys: ['image'] },
+      { kind: 'channel-first' },
+      { kind: 'resample', spacing },
+      { kind: 'clip', min, max },
+      { kind: 'crop-foreground' },
+      { kind: 'infer', window, overlap, windowBatch },
+      { kind: 'save', folder: 'masks' },
+    ],
+    output: folder,
+  }
+  return validateDefinition(definition, folder).stages
+}
+
 async function inferred(with_: Engine): Promise<Prediction> {
-  const { image, folder, spacing, min, max, window, overlap, windowBatch } = work!
+  const { image, folder } = work!
   mkdirSync(folder, { recursive: true })
   const context: Context = { ...dryContext('counter', with_), folder, scratch: folder }
-  const stages = [
-    { kind: 'load', keys: ['image'], parallel: 1, geometryToleranceMm: 0.01 },
-    { kind: 'channel-first', keys: ['image'] },
-    { kind: 'resample', spacing, keys: ['image'] },
-    { kind: 'clip', min, max, to: [0, 1], keys: ['image'] },
-    { kind: 'crop-foreground', threshold: 0, source: 'image', margin: 0, keys: ['image'], parallel: 1 },
-    {
-      kind: 'infer',
-      window,
-      overlap,
-      blend: 'constant',
-      sigma: 0.125,
-      windowBatch,
-      tta: [],
-      invert: true,
-      parallel: 1,
-    },
-    { kind: 'save', folder: '.', parallel: 1 },
-  ]
   const predictions: Prediction[] = []
-  await drain([sampleOf({ id: 'ours', index: 0, image }, 0)], compose(stages, context).at(-1)!, {
+  await drain([sampleOf({ id: 'ours', index: 0, image }, 0)], compose(stagesOf(work!), context).at(-1)!, {
     item: item => void predictions.push(item as Prediction),
     caseFailed: error => {
       throw error

@@ -160,7 +160,8 @@ class Inference:
         self.inferer = SlidingWindowInferer(
             roi_size=work["window"], sw_batch_size=work["windowBatch"], overlap=work["overlap"]
         )
-        save = dict(output_dir=work["folder"], separate_folder=False, output_postfix="", resample=False, output_dtype=np.uint8)
+        self.folder = os.path.join(work["folder"], "masks")
+        save = dict(output_dir=self.folder, separate_folder=False, output_postfix="", resample=False, output_dtype=np.uint8)
         self.after = Compose(
             [
                 Activationsd("pred", softmax=True),
@@ -182,9 +183,8 @@ class Inference:
 
     def named(self):
         """The mask carries the scan's name; the other side looks for its own."""
-        folder = self.work["folder"]
-        (mask,) = [name for name in os.listdir(folder) if not name.startswith("monai")] or ["monai.nii.gz"]
-        os.replace(os.path.join(folder, mask), os.path.join(folder, "monai.nii.gz"))
+        (mask,) = [name for name in os.listdir(self.folder) if name != "monai.nii.gz"]
+        os.replace(os.path.join(self.folder, mask), os.path.join(self.folder, "monai.nii.gz"))
         return []
 
     def facts(self):

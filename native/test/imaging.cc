@@ -7,6 +7,7 @@
 #include "imaging/resample.h"
 #include "imaging/search.h"
 #include "imaging/values.h"
+#include "imaging/windows.h"
 
 namespace ctflow_test {
 namespace {
@@ -150,6 +151,38 @@ void search_case(Random& random, Digest& digest) {
   for (int i = 0; i < 2 * nx; i++) digest.add(static_cast<uint64_t>(counts[i]), 8);
 }
 
+void window_case(Random& random, Digest& digest) {
+  WindowPlace place{random.between(1, 20), random.between(1, 10), random.between(1, 6), 0, 0, 0, 0, 0, 0, random.between(0, 7)};
+  place.wx = random.between(1, place.nx), place.wy = random.between(1, place.ny), place.wz = random.between(1, place.depth);
+  place.x = random.between(0, place.nx - place.wx), place.y = random.between(0, place.ny - place.wy), place.z = random.between(0, 9);
+  const int64_t kept = static_cast<int64_t>(place.nx) * place.ny * place.depth, size = static_cast<int64_t>(place.wx) * place.wy * place.wz;
+  const auto planes = random.chance(3) ? std::make_unique<Floats>(kept) : floats(random, kept, 1);
+  if (random.chance(3)) std::fill_n(planes->get(), kept, -0.0f);
+  const auto to = unwritten(size);
+  digest.add(take_window(place, planes->get(), to->get()), 1);
+  digest.add(*to);
+
+  const int classes = random.between(1, 4), channels = sum_channels(classes);
+  // Now and then further apart than an exponential reaches.
+  const auto logits = floats(random, size * classes, random.chance(4) ? 2000 : 8), importance = floats(random, size, 1);
+  for (int64_t i = 0; i < size; i++) (*importance)[i] = std::abs((*importance)[i]) + 0.001f;
+  const Floats sums(kept * channels), weights(kept);
+  std::fill_n(sums.get(), sums.size(), 0.0f);
+  std::fill_n(weights.get(), weights.size(), 0.5f);
+  add_window({place, classes, logits->get(), importance->get(), sums.get(), weights.get()});
+  digest.add(sums);
+  digest.add(weights);
+  const Means means = classes == 2 && random.chance(2) ? Means::kMargin : random.chance(3) ? Means::kLogits : Means::kProbabilities;
+  const int count = random.between(1, place.depth);
+  const auto maps = unwritten(static_cast<int64_t>(place.nx) * place.ny * count * means_maps(means, classes));
+  if (random.chance(10)) sums[random.between(0, static_cast<int>(kept) - 1)] = std::numeric_limits<float>::quiet_NaN();
+  const bool finite = finish_planes({place.nx, place.ny, place.depth, place.z, count, classes, means, sums.get(), weights.get(), maps->get()});
+  digest.add(finite, 1);
+  if (!finite) return;
+  digest.add(*maps);
+  digest.add(sums);
+}
+
 struct Loop {
   const char* name;
   void (*run)(Random&, Digest&);
@@ -163,6 +196,7 @@ const Loop kLoops[] = {
     {"clip", clip_case, 0xca5fe199096f7da9},
     {"map-label", map_case, 0x51ed5d39976b6901},
     {"search", search_case, 0x150132d2ab370b64},
+    {"windows", window_case, 0},
 };
 
 constexpr int kCases = 300;

@@ -219,7 +219,7 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
       'predicted',
       stagesOf({ kind: 'load', keys: ['image'] }, { kind: 'orient' }, { kind: 'infer', ...window }),
       mirrored,
-      1.6,
+      2,
     ],
     [
       'validated',
