@@ -49,6 +49,11 @@ program
       'none',
     ]),
   )
+  .option('--resume', 'for infer: what an earlier run has done, with the same scans, model and definition, stays done')
+  .option(
+    '--shard <i/n>',
+    'for infer: take part i of n of the cases; default: as a Slurm array or a Kubernetes indexed job says, 1/1 for all',
+  )
   .action(async (file: string, flags: RunFlags) => void (process.exitCode = await runCommand(file, flags)))
 
 program

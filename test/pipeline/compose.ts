@@ -81,9 +81,12 @@ t.test('a bug ends the run even though cases may fail', async t => {
   const buggy = perItem<Sample, Sample>('clip', () => {
     throw new TypeError('not a function')
   })
-  await t.rejects(drain(cases(3), buggy, { item: () => {}, caseFailed: () => t.fail('a bug is not a bad case') }), {
-    message: 'not a function',
-  })
+  await t.rejects(
+    drain(cases(3), buggy, { item: () => {}, caseFailed: () => void t.fail('a bug is not a bad case') }),
+    {
+      message: 'not a function',
+    },
+  )
 })
 
 t.test('an aborted signal ends the source', async t => {
