@@ -39,7 +39,9 @@ export async function runCommand(file: string, flags: RunFlags): Promise<number>
     const resume = flags.resume ?? false
     const shard = part && part.shard.count > 1 ? part.shard : undefined
     ;({ lines, ...result } = await run(definition, {
-      ...{ progress, signal: controller.signal, resume },
+      progress,
+      signal: controller.signal,
+      resume,
       ...(shard && { shard }),
     }))
   } catch (error) {

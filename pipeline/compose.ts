@@ -1,7 +1,6 @@
 /** Stages become one highland flow; the runner owns its source and its end. */
 
 import highland from 'highland'
-import type Highland from 'highland'
 import { stageOf } from '../stages/index.ts'
 import { codeOf, type PipelineError } from './errors.ts'
 import type { StageOptions } from './definition.ts'
@@ -79,9 +78,10 @@ export async function drain<In extends Item>(
   signal?: AbortSignal,
 ): Promise<void> {
   let failure: { error: unknown } | undefined
-  let stop: (end: IteratorResult<In>) => void = () => {}
-  const stopped = new Promise<IteratorResult<In>>(resolve => (stop = resolve))
-  const end = (): void => stop({ done: true, value: undefined })
+  let end!: () => void
+  const stopped = new Promise<IteratorResult<In>>(resolve => {
+    end = () => resolve({ done: true, value: undefined })
+  })
   const fail = (error: unknown): void => {
     failure ??= { error }
     end()
@@ -112,7 +112,7 @@ export async function drain<In extends Item>(
     }
   }
   await new Promise<void>(resolve => {
-    ;(flow(source) as Highland.Stream<Item | Failed>)
+    ;(flow(source) as unknown as Highland.Stream<Item | Failed>)
       .errors((error, push) => {
         const code = codeOf(error)
         if (code === undefined || fatal.has(code)) fail(error)

@@ -107,7 +107,7 @@ export async function modelHash(path: string): Promise<string> {
 export function definitionHash({ network, stages, engine }: Definition): string {
   const { weights: _, ...shape } = network ?? { kind: '' }
   // How many are made at a time decides when, not what.
-  const made = stages.map(({ parallel: _, ...stage }) => stage)
+  const made = stages.map(stage => ({ ...stage, parallel: undefined }))
   const text = canonicalJson({ network: shape, stages: made, precision: engine.precision })
   return createHash('sha256').update(text).digest('hex')
 }

@@ -95,7 +95,15 @@ export async function run(
     folder.writeJson('definition.json', definition)
     watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
     const job: Job = {
-      ...{ definition, dataSet, context, schedule, meter, folder, progress, signal, cases: book },
+      definition,
+      dataSet,
+      context,
+      schedule,
+      meter,
+      folder,
+      progress,
+      signal,
+      cases: book,
       ...(isBatch && { batch: { making, resume, ...(shard && { shard }) } }),
     }
     const outcome = await tasks[definition.task](job)
