@@ -37,11 +37,11 @@ export async function inputHash({ image, lungs }: Case, hashOf: (path: string) =
   return hashes.length === 1 ? hashes[0]! : createHash('sha256').update(hashes.join('\n')).digest('hex')
 }
 
-/** Hashes a case's input while it is at work; null where it cannot be read, or was another before and after. */
-export async function watchInput(found: Case): Promise<() => Promise<string | null>> {
+/** Hashes a case's input while it is at work; null where it cannot be read, or was another before and after. Gives up on `signal`. */
+export async function watchInput(found: Case, signal?: AbortSignal): Promise<() => Promise<string | null>> {
   try {
     const before = await inputHash(found, stampOf)
-    const content = await inputHash(found, path => contentHash(path))
+    const content = await inputHash(found, path => contentHash(path, signal))
     return () =>
       inputHash(found, stampOf).then(
         after => (after === before ? content : null),

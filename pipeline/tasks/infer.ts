@@ -43,7 +43,7 @@ export async function infer(job: Job): Promise<TaskResult> {
     const flow = compose(definition.stages, context, meter).at(-1)!
     const need = needsOf(definition.stages, { classes: definition.network ? context.engine().info.classes : 0 })
     await drain(
-      batch.samples(cases, found => sampleOf(found, 0, need)),
+      batch.samples(cases, found => sampleOf(found, 0, need), ending.signal),
       flow,
       batch,
       signal,
@@ -129,9 +129,13 @@ class Batch {
   }
 
   /** Cases become samples as they are pulled; from then on they are at work. */
-  async *samples(cases: AsyncIterable<Case>, sampleOf: (found: Case) => Sample): AsyncGenerator<Sample> {
+  async *samples(
+    cases: AsyncIterable<Case>,
+    sampleOf: (found: Case) => Sample,
+    signal: AbortSignal,
+  ): AsyncGenerator<Sample> {
     for await (const found of cases) {
-      this.#atWork.set(found.id, { began: performance.now(), content: watchInput(found) })
+      this.#atWork.set(found.id, { began: performance.now(), content: watchInput(found, signal) })
       this.#eta.began()
       yield sampleOf(found)
     }
