@@ -2,8 +2,9 @@
 
 import { codeOf, messageOf, type ErrorCode } from '../pipeline/errors.ts'
 
-/** Exit code of a subcommand that is no run: 2 where what was asked for is refused, 1 where it failed. */
+/** Exit code of a subcommand that is no run: 2 where what was asked for is refused, 75 where a run is in the way, 1 where it failed. */
 export function exitCodeOf(code: ErrorCode | undefined): number {
+  if (code === 'ERR_LOCKED') return 75
   return code === undefined || code === 'ERR_OUTPUT' ? 1 : 2
 }
 
@@ -29,8 +30,8 @@ export async function perform(json: boolean, work: () => Promise<Outcome>): Prom
     const message = code === undefined ? `internal error: ${messageOf(error)}` : messageOf(error)
     if (code === undefined) console.error(error)
     else console.error(message)
-    if (json)
-      console.log(JSON.stringify({ status: exitCode === 2 ? 'refused' : 'failed', exitCode, error: message, code }))
+    const status = exitCode === 2 ? 'refused' : exitCode === 75 ? 'locked' : 'failed'
+    if (json) console.log(JSON.stringify({ status, exitCode, error: message, code }))
     return exitCode
   }
 }

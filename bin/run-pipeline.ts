@@ -7,6 +7,7 @@ import { exportCommand, type ExportFlags } from './export.ts'
 import { readImported } from '../interop/import-checkpoint.ts'
 import { importMmarCommand, type ImportMmarFlags } from './import-mmar.ts'
 import { importCommand, type ImportFlags } from './import.ts'
+import { mergeCommand, type MergeFlags } from './merge.ts'
 import { ended, runCommand, type RunFlags } from './run.ts'
 
 // Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
@@ -49,6 +50,11 @@ program
       'none',
     ]),
   )
+  .option('--resume', 'for infer: what an earlier run has done, with the same scans, model and definition, stays done')
+  .option(
+    '--shard <i/n>',
+    'for infer: take part i of n of the cases; default: as a Slurm array or a Kubernetes indexed job says, 1/1 for all',
+  )
   .action(async (file: string, flags: RunFlags) => void (process.exitCode = await runCommand(file, flags)))
 
 program
@@ -67,6 +73,13 @@ program
   .option(...set)
   .option(...json)
   .action(async (file: string, flags: ExplainFlags) => void (process.exitCode = await validateCommand(file, flags)))
+
+program
+  .command('merge')
+  .description('the manifests of shards become one, with one summary')
+  .argument('<output>', 'the output folder that the shards share')
+  .option(...json)
+  .action(async (output: string, flags: MergeFlags) => void (process.exitCode = await mergeCommand(output, flags)))
 
 program
   .command('import')

@@ -1,15 +1,18 @@
 /** `run-pipeline definition.json`: trains, infers or evaluates. */
 
-import { loadDefinition } from '../pipeline/definition.ts'
-import { codeOf, messageOf } from '../pipeline/errors.ts'
+import { loadDefinition, type Task } from '../pipeline/definition.ts'
+import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
 import { createProgress, defaultMode, type ProgressMode } from '../pipeline/progress.ts'
 import { run } from '../pipeline/run.ts'
+import { parseShard, shardFromEnvironment, shardText, type FoundShard } from '../pipeline/shard.ts'
 import { peakRss, type RunResult } from '../pipeline/summary.ts'
 
 export interface RunFlags {
   readonly set: readonly string[]
   readonly json?: boolean
   readonly progress?: ProgressMode
+  readonly shard?: string
+  readonly resume?: boolean
 }
 
 /** Runs the definition until it ends or a signal ends it; gives the exit code. */
@@ -30,8 +33,17 @@ export async function runCommand(file: string, flags: RunFlags): Promise<number>
   let lines: readonly string[] = []
   try {
     const definition = loadDefinition(file, flags.set)
+    const part = partOf(definition.task, flags)
     const progress = createProgress(flags.progress ?? (flags.json ? 'none' : defaultMode()))
-    ;({ lines, ...result } = await run(definition, { progress, signal: controller.signal }))
+    if (part) progress.note(`shard ${shardText(part.shard)}${part.from === undefined ? '' : `, by ${part.from}`}`)
+    const resume = flags.resume ?? false
+    const shard = part && part.shard.count > 1 ? part.shard : undefined
+    ;({ lines, ...result } = await run(definition, {
+      progress,
+      signal: controller.signal,
+      resume,
+      ...(shard && { shard }),
+    }))
   } catch (error) {
     if (codeOf(error) === undefined) {
       // A bug: whoever reports it needs to know where.
@@ -43,6 +55,18 @@ export async function runCommand(file: string, flags: RunFlags): Promise<number>
   else for (const line of lines) console.log(line)
   if (result.error !== undefined) console.error(result.error)
   return result.exitCode
+}
+
+/** The part of a batch that is meant; only inference has parts, and only there the environment is asked. */
+function partOf(task: Task, { shard, resume }: RunFlags): FoundShard | undefined {
+  if (task === 'infer') return shard === undefined ? shardFromEnvironment(process.env) : { shard: parseShard(shard) }
+  for (const [flag, given] of [
+    ['--shard', shard !== undefined],
+    ['--resume', resume],
+  ] as const)
+    if (given)
+      throw new PipelineError('ERR_DEFINITION', `${flag} is for "task": "infer", found "${task}"; leave it out`)
+  return undefined
 }
 
 /** The result of a run that has not begun, or that broke. */

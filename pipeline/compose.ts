@@ -44,8 +44,8 @@ export function stagesBeforeRandom(stages: readonly StageOptions[]): readonly St
 
 export interface Sink {
   item(item: Item): void | Promise<void>
-  /** A case's error. May throw, which ends the run with what it throws. */
-  caseFailed(error: PipelineError): void
+  /** A case's error, in the order of the items. May throw, which ends the run with what it throws. */
+  caseFailed(error: PipelineError): void | Promise<void>
 }
 
 /** Errors that are not a case's fault: they end a run whatever `onError` says. */
@@ -57,53 +57,70 @@ const fatal: ReadonlySet<string> = new Set([
   'ERR_DEFINITION',
 ])
 
+/** A case's error on its way to the sink. */
+class Failed {
+  readonly error: PipelineError
+
+  constructor(error: PipelineError) {
+    this.error = error
+  }
+}
+
 /**
  * Sends items through a flow and waits for the end. Items are made only when somebody pulls. After a fatal error, or
  * when the signal aborts, the source ends, what is in flight is waited for and dropped, and the promise rejects with
- * the first error: nothing is left running.
+ * the first error: nothing is left running. What `inputs` does beyond giving items is for its owner to end.
  */
 export async function drain<In extends Item>(
-  inputs: readonly In[],
+  inputs: Iterable<In> | AsyncIterable<In>,
   flow: Transform,
   sink: Sink,
   signal?: AbortSignal,
 ): Promise<void> {
   let failure: { error: unknown } | undefined
-  let next = 0
+  let end!: () => void
+  const stopped = new Promise<IteratorResult<In>>(resolve => {
+    end = () => resolve({ done: true, value: undefined })
+  })
+  const fail = (error: unknown): void => {
+    failure ??= { error }
+    end()
+  }
+  signal?.addEventListener('abort', end, { once: true })
+  const iterator = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]()
   const source = highland<Item>((push, more) => {
-    if (failure || signal?.aborted || next >= inputs.length) push(null, highland.nil)
-    else {
-      push(null, inputs[next++]!)
+    const give = ({ done, value }: IteratorResult<In>): void => {
+      if (done || failure || signal?.aborted) return void push(null, highland.nil)
+      push(null, value)
       more()
     }
+    const refuse = (error: unknown): void => {
+      fail(error)
+      push(null, highland.nil)
+    }
+    if (failure || signal?.aborted) return void push(null, highland.nil)
+    const next = iterator.next()
+    if (next instanceof Promise) void Promise.race([next, stopped]).then(give, refuse)
+    else give(next)
   })
   const attempt = async (work: () => void | Promise<void>): Promise<void> => {
     if (failure) return
     try {
       await work()
     } catch (error) {
-      failure ??= { error }
+      fail(error)
     }
   }
   await new Promise<void>(resolve => {
-    flow(source)
+    ;(flow(source) as unknown as Highland.Stream<Item | Failed>)
       .errors((error, push) => {
         const code = codeOf(error)
-        if (code === undefined || fatal.has(code)) failure ??= { error }
-        else {
-          // Not awaited: a case's failure is recorded at once.
-          try {
-            if (!failure) sink.caseFailed(error as PipelineError)
-          } catch (thrown) {
-            failure ??= { error: thrown }
-          }
-        }
-        // Errors end here; `push` would send them on.
-        void push
+        if (code === undefined || fatal.has(code)) fail(error)
+        else push(null, new Failed(error as PipelineError))
       })
       .map(item =>
         highland(
-          attempt(() => sink.item(item)).then(() => {
+          attempt(() => (item instanceof Failed ? sink.caseFailed(item.error) : sink.item(item))).then(() => {
             // Who dropped it or wrote it down was the last to have it.
             if ('claim' in item) item.claim?.release()
             return true
@@ -113,5 +130,6 @@ export async function drain<In extends Item>(
       .sequence()
       .done(resolve)
   })
+  signal?.removeEventListener('abort', end)
   if (failure) throw failure.error
 }

@@ -1,6 +1,7 @@
 /** What a person or a machine sees while a run goes on: a bar on a terminal, plain lines elsewhere, JSON lines on request. */
 
-import { MultiBar, Presets, type SingleBar } from 'cli-progress'
+import cliProgress, { MultiBar, Presets, type SingleBar } from 'cli-progress'
+import { leftText } from './eta.ts'
 import { toJson } from './json.ts'
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none'
@@ -10,9 +11,9 @@ export interface Progress {
   note(text: string): void
   /** Work of known length begins, under a name such as "epoch 3/30". */
   begin(name: string, total: number): void
-  /** So much of it is done; `detail` is short. */
-  advance(done: number, detail?: string): void
-  /** Something was measured: one JSON line in json mode, one line elsewhere. */
+  /** So much of it is done; `detail` is short. `secondsLeft` is told by who knows better than the bar. */
+  advance(done: number, detail?: string, secondsLeft?: number): void
+  /** Something was measured: one JSON line in json mode, one line elsewhere where there are words for it. */
   event(name: string, values: Readonly<Record<string, unknown>>, text: string): void
   /** What is true just now, such as who waits for whom: a line that replaces the one before, where there is a bar. */
   status(text: string): void
@@ -44,8 +45,14 @@ function jsonLines(out: NodeJS.WriteStream): Progress {
       current = { name, total }
       write('begin', current)
     },
-    advance: (done, detail) =>
-      write('advance', { name: current.name, done, total: current.total, ...(detail !== undefined && { detail }) }),
+    advance: (done, detail, secondsLeft) =>
+      write('advance', {
+        name: current.name,
+        done,
+        total: current.total,
+        ...(detail !== undefined && { detail }),
+        ...(secondsLeft !== undefined && { secondsLeft }),
+      }),
     event: (name, values) => write(name, values),
     status() {},
     stages: values => write('stages', values),
@@ -59,18 +66,26 @@ function plainLines(out: NodeJS.WriteStream): Progress {
     note: text => void out.write(`${text}\n`),
     begin() {},
     advance() {},
-    event: (_name, _values, text) => void out.write(`${text}\n`),
+    event: (_name, _values, text) => void (text && out.write(`${text}\n`)),
     status() {},
     stages: (_values, text) => void (text && out.write(`${text}\n`)),
     close() {},
   }
 }
 
+interface Payload {
+  readonly name: string
+  readonly detail: string
+  /** Replaces the bar's own guess, which takes all steps for equal. */
+  readonly left: string
+}
+
 function bar(out: NodeJS.WriteStream): Progress {
   const bars = new MultiBar(
     {
       stream: out,
-      format: '{name} {bar} {value}/{total} {eta_formatted} {detail}',
+      format: (options, params, payload: Payload) =>
+        `${payload.name} ${cliProgress.Format.BarFormat(params.progress, options)} ${params.value}/${params.total} ${payload.left || cliProgress.Format.TimeFormat(params.eta, options, 5)} ${payload.detail}`,
       hideCursor: true,
       clearOnComplete: true,
       barsize: 24,
@@ -95,11 +110,15 @@ function bar(out: NodeJS.WriteStream): Progress {
     note: line,
     begin(name, total) {
       // Started again rather than made anew: its place stays, and the time that is left is counted from now.
-      if (current) current.start(total, 0, { name, detail: '' })
-      else current = bars.create(total, 0, { name, detail: '' })
+      if (current) current.start(total, 0, { name, detail: '', left: '' })
+      else current = bars.create(total, 0, { name, detail: '', left: '' })
     },
-    advance: (done, detail) => current?.update(done, { ...(detail !== undefined && { detail }) }),
-    event: (_name, _values, text) => line(text),
+    advance: (done, detail, secondsLeft) =>
+      current?.update(done, {
+        ...(detail !== undefined && { detail }),
+        ...(secondsLeft !== undefined && { left: leftText(secondsLeft) }),
+      }),
+    event: (_name, _values, text) => void (text && line(text)),
     status,
     stages: (_values, text) => status(text),
     close: () => bars.stop(),

@@ -1,6 +1,7 @@
 /**
- * The folder that a run leaves. Everything is written into a hidden folder inside it and moved into place, file by
- * file, when the run ends well: a failed run overwrites nothing, and every file appears whole.
+ * The folder that a run leaves. What is written of the run as a whole goes into a hidden folder inside it and is moved into
+ * place, file by file, when the run ends: a failed run overwrites nothing, and every file appears whole. So do all results
+ * of training and evaluation; masks go straight to their places, each when it is done, so that nothing is lost of a batch.
  */
 
 import {
@@ -19,15 +20,21 @@ import {
 import { dirname, join, relative } from 'node:path'
 import { PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
-import { takeLock } from './lock.ts'
+import { lockOutput } from './lock.ts'
 import { makeFolder } from './make-folder.ts'
+import { notWritable } from './not-writable.ts'
+import { shardName, type Shard } from './shard.ts'
 
 export interface RunFolder {
   /** Where results will be. */
   readonly output: string
-  /** Where the run writes them meanwhile. */
+  /** Where what the run writes of itself waits for its end. */
   readonly staging: string
-  /** JSON as `toJson` writes it: infinities as "inf". */
+  /** Where stages put their results: the output itself, or the staging folder. */
+  readonly results: string
+  /** For what is unfinished; removed at the end. */
+  readonly scratch: string
+  /** JSON as `toJson` writes it: infinities as "inf". A shard's files have its number in their names. */
   writeJson(name: string, value: unknown): void
   writeText(name: string, text: string): void
   appendLine(name: string, value: unknown): void
@@ -37,29 +44,38 @@ export interface RunFolder {
   abandon(): string | undefined
 }
 
+export interface RunFolderOptions {
+  /** Results go straight into the output folder. */
+  readonly direct?: boolean
+  readonly shard?: Shard
+  /** What decides the results; shards that run together agree in it. */
+  readonly making?: string
+}
+
 /** Creates and locks the folder. Throws ERR_OUTPUT when it cannot be written, ERR_LOCKED when another run holds it. */
-export function openRunFolder(output: string): RunFolder {
+export function openRunFolder(output: string, { direct = false, shard, making }: RunFolderOptions = {}): RunFolder {
   const existed = existsSync(output)
-  const staging = join(output, '.running')
+  const staging = join(output, shardName('.running', shard))
+  const scratch = join(staging, 'scratch')
   let unlock: () => void
   try {
     makeFolder(output)
     accessSync(output, constants.W_OK)
-    unlock = takeLock(join(output, '.lock'))
+    unlock = lockOutput(output, shard, making)
   } catch (error) {
     if (error instanceof PipelineError) throw error
     throw notWritable(output, error)
   }
   try {
     // Left behind by a run that was killed: its checkpoints and masks were written whole, so they are kept aside.
-    if (existsSync(staging)) setAside(staging, output)
-    mkdirSync(staging)
+    for (const left of shard ? [staging] : stagingsIn(output)) setAside(left, output)
+    mkdirSync(scratch, { recursive: true })
   } catch (error) {
     unlock()
     throw notWritable(output, error)
   }
   const write = (name: string, work: (path: string) => void): void => {
-    const path = join(staging, name)
+    const path = join(staging, shardName(name, shard))
     try {
       mkdirSync(dirname(path), { recursive: true })
       work(path)
@@ -70,11 +86,14 @@ export function openRunFolder(output: string): RunFolder {
   return {
     output,
     staging,
+    results: direct ? output : staging,
+    scratch,
     writeText: (name, text) => write(name, path => writeFileSync(path, text)),
     writeJson: (name, value) => write(name, path => writeFileSync(path, `${toJson(value, 2)}\n`)),
     appendLine: (name, value) => write(name, path => appendFileSync(path, `${toJson(value)}\n`)),
     publish() {
       try {
+        rmSync(scratch, { recursive: true, force: true })
         moveInto(staging, output)
       } catch (error) {
         throw error instanceof PipelineError ? error : notWritable(output, error)
@@ -95,31 +114,21 @@ export function openRunFolder(output: string): RunFolder {
   }
 }
 
+/** Of this run and, once no shard lives, of shards. */
+function stagingsIn(output: string): string[] {
+  const names = readdirSync(output).filter(name => /^\.running(-\d+-of-\d+)?$/.test(name))
+  return names.map(name => join(output, name))
+}
+
 /** Moves results worth keeping (checkpoints, masks) to `interrupted`, or to the next free name like it; removes the rest. */
 function setAside(staging: string, output: string): string | undefined {
+  if (!existsSync(staging)) return undefined
+  rmSync(join(staging, 'scratch'), { recursive: true, force: true })
   const worthKeeping = filesIn(staging).some(file => /\.(safetensors|nii\.gz|nii)$/.test(file))
   const kept = worthKeeping ? freeName(join(output, 'interrupted')) : undefined
   if (kept) renameSync(staging, kept)
   else rmSync(staging, { recursive: true, force: true })
   return kept
-}
-
-function notWritable(path: string, error: unknown): PipelineError {
-  const { code, message } = error as NodeJS.ErrnoException
-  const reasons: Record<string, string> = {
-    EACCES: 'permission denied',
-    EROFS: 'the file system is read-only',
-    ENOSPC: 'the disk is full',
-    ENOTDIR: 'a part of the path is a file',
-    EEXIST: 'a file of that name is in the way',
-    EDQUOT: 'the disk quota is used up',
-  }
-  return new PipelineError(
-    'ERR_OUTPUT',
-    `${path}: cannot be written: ${reasons[code ?? ''] ?? message}; choose another "output" or mend its permissions`,
-    { path },
-    { cause: error },
-  )
 }
 
 /** Every target is looked at before the first file moves, so that what is in the way stops the whole. */

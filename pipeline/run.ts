@@ -6,6 +6,7 @@ import { stageTimes } from './bottleneck.ts'
 import { openDataSet } from './data-set.ts'
 import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
+import { definitionHash, modelHash } from './hashes.ts'
 import { jsonReady } from './json.ts'
 import { openLedger, type RunLedger } from './ledger.ts'
 import { Meter } from './meter.ts'
@@ -14,6 +15,8 @@ import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import { reservesOf } from './reserves.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
+import type { Making } from './resume.ts'
+import type { Shard } from './shard.ts'
 import type { Context, Engine, Ledger } from './stage.ts'
 import { Schedule } from './schedule.ts'
 import { openStatus } from './status.ts'
@@ -31,12 +34,16 @@ export interface RunOptions {
   readonly progress: Progress
   /** Aborted to end the run after the current step; `reason` is the signal's name. */
   readonly signal?: AbortSignal
+  /** For `infer`: computes a part of the cases. */
+  readonly shard?: Shard
+  /** For `infer`: what an earlier run has done is not done again. */
+  readonly resume?: boolean
 }
 
 /** Runs a definition to its end. Never rejects for what a user can cause: the result says what happened. */
 export async function run(
   definition: Definition,
-  { progress, signal = new AbortController().signal }: RunOptions,
+  { progress, signal = new AbortController().signal, shard, resume = false }: RunOptions,
 ): Promise<RunResult & { lines: readonly string[] }> {
   const started = performance.now()
   const book = new CaseBook(definition.onError === 'stop', failure =>
@@ -71,19 +78,39 @@ export async function run(
     signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
-    folder = openRunFolder(definition.output)
+    const making = await makingOf(definition)
+    const isBatch = definition.task === 'infer'
+    folder = openRunFolder(definition.output, {
+      direct: isBatch,
+      ...(shard && { shard }),
+      ...(isBatch && { making: `${making.definition} ${making.model}` }),
+    })
     if (engine && definition.network?.weights !== undefined)
       await loadWeights(engine, definition.network.weights, definition.network)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
     const schedule = new Schedule()
-    const context = contextOf(definition, { ledger, schedule, folder, engine, signal, counts, progress })
+    const lent = { ledger, schedule, folder, engine, model: making.model, signal, counts, progress }
+    const context = contextOf(definition, lent)
     folder.writeJson('definition.json', definition)
     watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
-    const job: Job = { definition, dataSet, context, schedule, meter, folder, progress, signal, cases: book }
+    const job: Job = {
+      definition,
+      dataSet,
+      context,
+      schedule,
+      meter,
+      folder,
+      progress,
+      signal,
+      cases: book,
+      ...(isBatch && { batch: { making, resume, ...(shard && { shard }) } }),
+    }
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
-    const status: Status = book.counts.failed === 0 ? 'ok' : book.counts.ok === 0 ? 'failed' : 'partial'
+    // A batch is good for something without a single mask too: it says what is wrong with each scan.
+    const isVain = book.counts.ok === 0 && !isBatch
+    const status: Status = book.counts.failed === 0 ? 'ok' : isVain ? 'failed' : 'partial'
     const summary = result(status, exitCodes[status], { metrics: jsonReady(outcome.metrics) })
     const times = stageTimes(meter)
     progress.stages(times.values, '')
@@ -91,6 +118,7 @@ export async function run(
     folder.writeJson('run.json', {
       ...facts(engine),
       memory: ledger.report(),
+      ...making,
       seed: definition.seed,
       dataset: dataSet.name,
       counts: Object.fromEntries(counts),
@@ -118,7 +146,7 @@ export async function run(
     const exitCode = status === 'interrupted' ? (signal.reason === 'SIGINT' ? 130 : 143) : exitCodes[status]
     return {
       ...result(status, exitCode, { error: messageOf(error), ...(kept !== undefined && { kept }) }),
-      lines: keptLine(kept),
+      lines: [...keptLine(kept), ...resumeLine(definition, book)],
     }
   } finally {
     for (const watcher of watchers) watcher.close()
@@ -143,6 +171,17 @@ function keptLine(kept: string | undefined): string[] {
   return kept === undefined ? [] : [`what was made so far is in ${kept}`]
 }
 
+/** Masks of a batch are where they belong already. */
+function resumeLine({ task, output }: Definition, { counts: { ok, skipped } }: CaseBook): string[] {
+  if (task !== 'infer' || ok + skipped === 0) return []
+  return [`done so far: ${ok + skipped}, in ${output}; --resume goes on from there`]
+}
+
+async function makingOf(definition: Definition): Promise<Making> {
+  const weights = definition.network?.weights
+  return { definition: definitionHash(definition), model: weights === undefined ? null : await modelHash(weights) }
+}
+
 function contextOf(
   definition: Definition,
   {
@@ -150,6 +189,7 @@ function contextOf(
     schedule,
     folder,
     engine,
+    model,
     signal,
     counts,
     progress,
@@ -158,6 +198,7 @@ function contextOf(
     schedule: Schedule
     folder: RunFolder
     engine: Engine | undefined
+    model: string | null
     signal: AbortSignal
     counts: Map<string, number>
     progress: Progress
@@ -168,7 +209,9 @@ function contextOf(
     random: randomOf(definition.random, definition.seed),
     ledger,
     upcoming: schedule,
-    folder: folder.staging,
+    folder: folder.results,
+    scratch: folder.scratch,
+    ...(model !== null && { model }),
     signal,
     engine() {
       if (!engine) throw new Error('this task has no network')
@@ -202,11 +245,11 @@ function describe(
   remarks: readonly string[],
   engine: Engine | undefined,
 ): string[] {
-  const { ok, failed } = summary.cases
+  const { ok, failed, skipped } = summary.cases
   return [
     ...outcome.lines,
     ...remarks.filter(remark => remark !== ''),
-    `cases: ${ok} ok, ${failed} failed`,
+    `cases: ${ok} ok, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
     `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
     ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),

@@ -6,7 +6,9 @@ import type { PipelineError } from '../errors.ts'
 import type { Meter } from '../meter.ts'
 import type { Progress } from '../progress.ts'
 import type { RunFolder } from '../run-folder.ts'
+import type { Making } from '../resume.ts'
 import type { Schedule } from '../schedule.ts'
+import type { Shard } from '../shard.ts'
 import type { Case, Context, Need, Sample, Transform } from '../stage.ts'
 import type { CaseCounts, Failure } from '../summary.ts'
 
@@ -21,6 +23,18 @@ export interface Job {
   readonly progress: Progress
   readonly signal: AbortSignal
   readonly cases: CaseBook
+  /** Of `infer`. */
+  readonly batch?: BatchOptions
+}
+
+/** Which part of a batch is meant, and what may be left out of it. */
+export interface BatchOptions {
+  /** What an earlier run must have had in common with this one to have done the same. */
+  readonly making: Making
+  /** All cases without it. */
+  readonly shard?: Shard
+  /** Whether what an earlier run has done stays done. */
+  readonly resume: boolean
 }
 
 export interface TaskResult {
@@ -33,6 +47,7 @@ export interface TaskResult {
 export class CaseBook {
   readonly #failures = new Map<string, Failure>()
   readonly #ok = new Set<string>()
+  #skipped = 0
   readonly #report: (failure: Failure) => void
   readonly #stopOnError: boolean
 
@@ -57,6 +72,11 @@ export class CaseBook {
     if (!this.#failures.has(id)) this.#ok.add(id)
   }
 
+  /** It was done before. */
+  skip(): void {
+    this.#skipped += 1
+  }
+
   /** Cases that have not failed so far: what a later epoch takes. */
   usable(cases: readonly Case[]): readonly Case[] {
     return cases.filter(({ id }) => !this.#failures.has(id))
@@ -67,7 +87,7 @@ export class CaseBook {
   }
 
   get counts(): CaseCounts {
-    return { ok: this.#ok.size, failed: this.#failures.size, skipped: 0 }
+    return { ok: this.#ok.size, failed: this.#failures.size, skipped: this.#skipped }
   }
 }
 

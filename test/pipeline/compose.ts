@@ -81,9 +81,12 @@ t.test('a bug ends the run even though cases may fail', async t => {
   const buggy = perItem<Sample, Sample>('clip', () => {
     throw new TypeError('not a function')
   })
-  await t.rejects(drain(cases(3), buggy, { item: () => {}, caseFailed: () => t.fail('a bug is not a bad case') }), {
-    message: 'not a function',
-  })
+  await t.rejects(
+    drain(cases(3), buggy, { item: () => {}, caseFailed: () => void t.fail('a bug is not a bad case') }),
+    {
+      message: 'not a function',
+    },
+  )
 })
 
 t.test('an aborted signal ends the source', async t => {
@@ -113,4 +116,59 @@ t.test('an error of a batch names its cases', async t => {
   const batch: StepResult = { loss: 0, patches: 2, seconds: 0, cases: ['a', 'b'] }
   await drain([batch], step, { item: () => {}, caseFailed: error => void failures.push(error) })
   t.equal(failures[0]!.facts['case'], 'a, b')
+})
+
+async function* slowly(): AsyncGenerator<Sample> {
+  for (const sample of cases(5)) {
+    await sleep(1)
+    yield sample
+  }
+}
+
+async function* forever(): AsyncGenerator<Sample> {
+  yield cases(1)[0]!
+  await new Promise(() => {})
+}
+
+async function* broken(): AsyncGenerator<Sample> {
+  yield cases(1)[0]!
+  throw new PipelineError('ERR_OUTPUT', 'no manifest')
+}
+
+t.test('inputs may take their time; the end does not wait for those that are still to come', async t => {
+  const seen: Item[] = []
+  await drain(slowly(), failing, { item: item => void seen.push(item), caseFailed: () => {} })
+  t.same(ids(seen), ['case0', 'case1', 'case3', 'case4'])
+
+  const controller = new AbortController()
+  await drain(forever(), source => source, { item: () => controller.abort(), caseFailed: () => {} }, controller.signal)
+  const sink = {
+    item() {
+      throw new PipelineError('ERR_OUTPUT', 'full')
+    },
+    caseFailed: () => {},
+  }
+  await t.rejects(
+    drain(forever(), source => source, sink),
+    { code: 'ERR_OUTPUT' },
+  )
+  await t.rejects(
+    drain(broken(), source => source, { item: () => {}, caseFailed: () => {} }),
+    { message: 'no manifest' },
+  )
+})
+
+t.test('a failure is awaited, in the order of the items', async t => {
+  const said: string[] = []
+  await drain(cases(4), failing, {
+    item: async item => {
+      await sleep(2)
+      said.push((item as Sample).case.id)
+    },
+    caseFailed: async error => {
+      await sleep(1)
+      said.push(`failed: ${String(error.facts['case'])}`)
+    },
+  })
+  t.same(said, ['case0', 'case1', 'failed: case2', 'case3'])
 })

@@ -79,6 +79,20 @@ t.test('tty: before there is a bar there is no line under it', t => {
   t.end()
 })
 
+function batch(progress: Progress): void {
+  progress.begin('infer', 4)
+  progress.advance(1, undefined, 3240)
+  progress.event('skipped', { case: 'a' }, '')
+  progress.note('on it goes')
+}
+
+t.test('who knows better than the bar how long it takes is believed', t => {
+  t.match(written('tty', batch), /infer .* 1\/4 about 54 min left/)
+  t.match(written('json', batch), '"done":1,"total":4,"secondsLeft":3240')
+  t.equal(written('plain', batch), 'on it goes\n', 'without words there is no line')
+  t.end()
+})
+
 t.test('none: nothing', t => {
   t.equal(written('none', epoch), '')
   t.end()

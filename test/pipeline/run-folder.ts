@@ -60,3 +60,47 @@ t.test('a living run, or one on another machine, is not disturbed', async t => {
   writeFileSync(join(output, '.lock'), JSON.stringify({ pid: 1, host: 'elsewhere', boot: '', since: '' }))
   t.throws(() => openRunFolder(output), { code: 'ERR_LOCKED', message: /elsewhere.*delete the file/ })
 })
+
+t.test('a batch writes masks to their places at once, and of itself at the end; nothing unfinished stays', async t => {
+  const output = join(t.testdir(), 'out')
+  const folder = openRunFolder(output, { direct: true })
+  t.equal(folder.results, output)
+  writeFileSync(join(folder.scratch, 'half.nii.gz'), 'half')
+  writeFileSync(join(folder.results, 'whole.nii.gz'), 'whole')
+  folder.writeJson('summary.json', {})
+  t.same(readdirSync(output).toSorted(), ['.lock', '.running', 'whole.nii.gz'])
+  folder.publish()
+  t.same(readdirSync(output).toSorted(), ['summary.json', 'whole.nii.gz'])
+
+  const killed = openRunFolder(output, { direct: true })
+  writeFileSync(join(killed.scratch, 'half.nii.gz'), 'half')
+  killed.abandon()
+  t.same(readdirSync(output).toSorted(), ['summary.json', 'whole.nii.gz'], 'half a mask is not worth keeping')
+
+  mkdirSync(join(output, '.running-1-of-2/scratch'), { recursive: true })
+  writeFileSync(join(output, '.running-1-of-2/scratch/half.nii.gz'), 'half')
+  const shard = openRunFolder(output, { direct: true, shard: { index: 2, count: 2 } })
+  t.ok(existsSync(join(output, '.running-1-of-2')), "another shard's is its own affair")
+  shard.writeText('summary.txt', 'x')
+  shard.appendLine('metrics.jsonl', 1)
+  shard.publish()
+  t.same(readdirSync(output).toSorted(), [
+    '.running-1-of-2',
+    'metrics-2-of-2.jsonl',
+    'summary-2-of-2.txt',
+    'summary.json',
+    'whole.nii.gz',
+  ])
+  openRunFolder(output, { direct: true }).publish()
+  t.notOk(existsSync(join(output, '.running-1-of-2')), 'a whole run cleans up after shards that are gone')
+})
+
+t.test('what a training run has in its scratch folder is not published', async t => {
+  const output = join(t.testdir(), 'out')
+  const folder = openRunFolder(output)
+  t.equal(folder.results, folder.staging)
+  writeFileSync(join(folder.scratch, 'spool'), 'x')
+  folder.writeText('a.txt', 'a')
+  folder.publish()
+  t.same(readdirSync(output), ['a.txt'])
+})

@@ -1,0 +1,69 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { holderOf, lockOutput } from '../../pipeline/lock.ts'
+
+const of = (index: number, count: number): { index: number; count: number } => ({ index, count })
+
+t.test('a whole run and shards exclude each other, and so does what is not of one batch', async t => {
+  const output = t.testdir()
+  const whole = lockOutput(output, undefined, 'x')
+  t.throws(() => lockOutput(output, undefined, 'x'), { code: 'ERR_LOCKED' })
+  t.throws(() => lockOutput(output, of(1, 4), 'x'), { code: 'ERR_LOCKED', message: /another run works/ })
+  t.same(readdirSync(output), ['.lock'], 'who is refused leaves nothing')
+  whole()
+  const first = lockOutput(output, of(1, 4), 'x')
+  const second = lockOutput(output, of(2, 4), 'x')
+  t.throws(() => lockOutput(output, of(2, 4), 'x'), { code: 'ERR_LOCKED' }, 'the same shard twice')
+  t.throws(() => lockOutput(output, undefined, 'x'), { code: 'ERR_LOCKED', message: /shard [12]\/4 works/ })
+  t.throws(() => lockOutput(output, of(3, 5), 'x'), { message: /shard [12]\/4 works .*, and this is shard 3\/5/ })
+  t.throws(() => lockOutput(output, of(3, 4), 'y'), { message: /with another definition or model/ })
+  t.match(holderOf(output, of(1, 4)), `process ${process.pid} on`)
+  t.equal(holderOf(output, of(3, 4)), undefined)
+  first()
+  second()
+  lockOutput(output, of(3, 5), 'y')()
+  t.same(readdirSync(output), [])
+})
+
+t.test('who is dead holds nothing', async t => {
+  const output = t.testdir()
+  const path = join(output, '.lock-1-of-2')
+  const alive = lockOutput(output, of(1, 2))
+  const mine = JSON.parse(readFileSync(path, 'utf8')) as object
+  alive()
+  const isTaken = (holder: object): boolean => {
+    writeFileSync(path, JSON.stringify(holder))
+    try {
+      lockOutput(output)()
+      return false
+    } catch {
+      return true
+    }
+  }
+  t.ok(isTaken(mine))
+  t.notOk(isTaken({ ...mine, boot: 'before the restart' }), 'the machine was started again')
+  t.notOk(isTaken({ ...mine, pid: 2 ** 22 + 1 }), 'there is no such process')
+  if (existsSync('/proc/self/stat'))
+    t.notOk(isTaken({ ...mine, began: '1' }), 'another process has its number, as the first one of a container has')
+  t.ok(isTaken({ ...mine, host: `not-${hostname()}` }), 'another machine is believed')
+  writeFileSync(path, '{"pid":')
+  lockOutput(output)()
+})
+
+t.test('a job that Slurm puts back into the queue holds nothing where it was', async t => {
+  const output = t.testdir()
+  const before = process.env
+  t.teardown(() => (process.env = before))
+  const path = join(output, '.lock')
+  const elsewhere = { pid: 1, host: 'elsewhere', boot: '', since: '', job: { id: 'slurm c 7', restart: 0 } }
+  const attempt = (env: Record<string, string>): (() => void) => {
+    process.env = { ...before, SLURM_CLUSTER_NAME: 'c', ...env }
+    writeFileSync(path, JSON.stringify(elsewhere))
+    return lockOutput(output)
+  }
+  t.throws(() => attempt({ SLURM_JOB_ID: '8', SLURM_RESTART_COUNT: '1' }), { code: 'ERR_LOCKED' }, 'another job')
+  t.throws(() => attempt({ SLURM_JOB_ID: '7' }), { code: 'ERR_LOCKED' }, 'the same job beside itself')
+  attempt({ SLURM_JOB_ID: '7', SLURM_RESTART_COUNT: '1' })()
+})

@@ -1,0 +1,109 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { takeLock } from '../../pipeline/lock.ts'
+import { readManifest, type CaseLine, type ManifestHead } from '../../pipeline/manifest.ts'
+import { mergeShards } from '../../pipeline/merge.ts'
+import { listDigest } from '../../pipeline/shard.ts'
+import { headOf, lineOf } from '../support/manifest.ts'
+
+const ids = ['a', 'b', 'c', 'd', 'e']
+const list = listDigest(ids.map(id => ({ id })))
+
+/** Manifests of shards as they are when all have ended. */
+function shardsIn(output: string, count: number, change: (index: number) => Partial<ManifestHead> = () => ({})): void {
+  mkdirSync(output, { recursive: true })
+  for (let index = 1; index <= count; index++) {
+    const lines = ids.filter((_, i) => i % count === index - 1).map(id => lineOf(id, id === 'c' ? 'failed' : 'ok'))
+    write(output, index, count, change(index), lines)
+  }
+}
+
+function write(output: string, index: number, count: number, change: Partial<ManifestHead>, lines: CaseLine[]): void {
+  const head = headOf({ cases: ids.length, list, shard: `${index}/${count}`, ...change })
+  const text = [head, ...lines].map(line => `${JSON.stringify(line)}\n`).join('')
+  writeFileSync(join(output, `manifest-${index}-of-${count}.jsonl`), text)
+}
+
+t.test('manifests become one, in the order of the cases', async t => {
+  const output = t.testdir()
+  shardsIn(output, 2)
+  const summary = mergeShards(output)
+  t.match(summary, { status: 'partial', exitCode: 3, shards: 2, seconds: 5, cases: { ok: 4, failed: 1, skipped: 0 } })
+  t.match(summary.failures, [{ case: 'c' }])
+  t.same(JSON.parse(readFileSync(join(output, 'summary.json'), 'utf8')), JSON.parse(JSON.stringify(summary)))
+  const merged = readManifest(join(output, 'manifest.jsonl'))!
+  t.match(merged.runs, [{ head: { shard: null, merged: 2, list } }])
+  t.same(
+    merged.runs[0]!.lines.map(line => line.case),
+    ids,
+  )
+  mergeShards(output)
+  t.notOk(existsSync(join(output, 'manifest.previous.jsonl')), 'merging again changes nothing')
+  t.notOk(existsSync(join(output, '.lock')))
+})
+
+t.test("a whole run's manifest is kept beside", async t => {
+  const output = t.testdir({ 'manifest.jsonl': `${JSON.stringify(headOf({}))}\n` })
+  shardsIn(output, 2)
+  mergeShards(output)
+  t.ok(existsSync(join(output, 'manifest.previous.jsonl')))
+})
+
+t.test('of a resumed shard only the last run counts', async t => {
+  const output = t.testdir()
+  shardsIn(output, 2)
+  const path = join(output, 'manifest-1-of-2.jsonl')
+  const before = readFileSync(path, 'utf8')
+  const head = headOf({ cases: ids.length, list, shard: '1/2' })
+  writeFileSync(path, `${before}${JSON.stringify(head)}\n${JSON.stringify(lineOf('a', 'skipped'))}\n`)
+  t.throws(() => mergeShards(output), {
+    code: 'ERR_DATASET',
+    message: /shard 1\/2 has 1 of 3 cases; run it again with --resume/,
+  })
+  t.notOk(existsSync(join(output, 'manifest.jsonl')), 'nothing is written')
+})
+
+t.test('what does not belong together is refused', async t => {
+  const output = join(t.testdir(), 'out')
+  const refused = (message: RegExp, code = 'ERR_DATASET'): void => {
+    t.throws(() => mergeShards(output), { code, message })
+    t.notOk(existsSync(join(output, 'manifest.jsonl')))
+    rmSync(output, { recursive: true, force: true })
+  }
+  refused(/expected the output folder/, 'ERR_OUTPUT')
+  mkdirSync(output)
+  refused(/expected manifests of shards.*found none/)
+  shardsIn(output, 3)
+  rmSync(join(output, 'manifest-2-of-3.jsonl'))
+  refused(/shard 2\/3 is missing; run it with --shard 2\/3/)
+  shardsIn(output, 2)
+  shardsIn(output, 4)
+  refused(/manifests of 2 and of 4 shards/)
+  for (const [field, words] of [
+    ['definition', 'definition'],
+    ['model', 'model'],
+    ['list', 'list of cases'],
+  ] as const) {
+    shardsIn(output, 3, index => (index === 3 ? { [field]: 'other' } : {}))
+    refused(new RegExp(`shards 1/3 and 3/3 ran with another ${words}`))
+  }
+  shardsIn(output, 2)
+  write(
+    output,
+    1,
+    2,
+    {},
+    ['a', 'c', 'x'].map(id => lineOf(id, 'ok')),
+  )
+  refused(/the cases of the shards together are not those of the batch/)
+})
+
+t.test('a shard that is still running is waited for', async t => {
+  const output = t.testdir()
+  shardsIn(output, 2)
+  const unlock = takeLock(join(output, '.lock-2-of-2'))
+  t.throws(() => mergeShards(output), { code: 'ERR_LOCKED', message: /shard 2\/2 is still running/ })
+  unlock()
+  mergeShards(output)
+})
