@@ -43,13 +43,17 @@ export async function openDataSet(task: Task, options: DataSetOptions, output: s
   }
   const { predictions, lungs } = options
   if (predictions === undefined && lungs === undefined) return dataSet
-  const maskIn = (folder: string, { id }: Case): string => join(folder, `${id}.nii.gz`)
   const withMasks = (found: Case): Case => ({
     ...found,
     ...(predictions !== undefined && { prediction: maskIn(predictions, found) }),
     ...(lungs !== undefined && { lungs: maskIn(lungs, found) }),
   })
   return { ...dataSet, section: name => dataSet.section(name).map(withMasks) }
+}
+
+/** Masks are named as `save` names them. */
+function maskIn(folder: string, { id }: Case): string {
+  return join(folder, `${id}.nii.gz`)
 }
 
 async function source(options: DataSetOptions, output: string): Promise<DataSet> {

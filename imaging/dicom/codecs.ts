@@ -3,9 +3,10 @@
 import createJpeg from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs'
 import createJpegLs from '@cornerstonejs/codec-charls/decodewasmjs'
 import createJpeg2000 from '@cornerstonejs/codec-openjpeg/decodewasmjs'
-import type { CodecOptions, Codecs, FrameDecoder, FrameInfo } from '@cornerstonejs/codec-openjpeg/decodewasmjs'
+import type { CodecOptions, Codecs, FrameDecoder } from '@cornerstonejs/codec-openjpeg/decodewasmjs'
 import lossless from 'jpeg-lossless-decoder-js'
 import { messageOf } from '../../pipeline/errors.ts'
+import { jpeg2000Info, jpegInfo, type FrameInfo } from './frame-info.ts'
 import { decodeRle } from './rle.ts'
 import type { StoredBits } from './slice.ts'
 import type { Codec } from './syntax.ts'
@@ -27,46 +28,42 @@ export async function decodeFrame(codec: Codec, encoded: Uint8Array, shape: Fram
     case 'rle':
       return decodeRle(encoded, shape.rows * shape.columns, bytesPerVoxel)
     case 'jpeg-lossless':
+      expectShape(jpegInfo(encoded, [0xc3]), shape)
       return widened(decodeLossless(encoded, shape), 0, shape)
     default: {
-      const { voxels, info } = await libraries[codec].decode(encoded, shape)
-      return widened(voxels, info.isSigned ? info.bitsPerSample : 0, shape)
+      const { library, infoOf } = libraries[codec]
+      const info = infoOf(encoded)
+      expectShape(info, shape)
+      return widened(await library.decode(encoded), info.isSigned ? info.bitsPerSample : 0, shape)
     }
   }
 }
 
+type DecoderName = 'J2KDecoder' | 'JpegLSDecoder' | 'JPEGDecoder'
+
 /** One library, made when it is first needed, and anew after it has failed: nobody knows in which state it then is. */
 class Library {
   readonly #create: (options: CodecOptions) => Promise<Codecs>
-  readonly #name: 'J2KDecoder' | 'JpegLSDecoder' | 'JPEGDecoder'
+  readonly #name: DecoderName
   #codecs: Promise<Codecs> | undefined
   /** Frames are decoded at once, one by one: what is said meanwhile is about this one. */
   #errors: string[] = []
 
-  constructor(create: (options: CodecOptions) => Promise<Codecs>, name: Library['name']) {
+  constructor(create: (options: CodecOptions) => Promise<Codecs>, name: DecoderName) {
     this.#create = create
     this.#name = name
   }
 
-  get name(): 'J2KDecoder' | 'JpegLSDecoder' | 'JPEGDecoder' {
-    return this.#name
-  }
-
-  async decode(encoded: Uint8Array, shape: FrameShape): Promise<{ voxels: Uint8Array; info: FrameInfo }> {
+  async decode(encoded: Uint8Array): Promise<Uint8Array> {
     const codecs = await (this.#codecs ??= this.#create({ print: this.#listen, printErr: this.#listen }))
     this.#errors = []
     let decoder: FrameDecoder | undefined
     try {
       decoder = new codecs[this.#name]()
       decoder.getEncodedBuffer(encoded.length).set(encoded)
-      // The header first: whoever believes a damaged one asks for any amount of memory.
-      decoder.readHeader()
-      const info = decoder.getFrameInfo()
-      this.#expectNoErrors()
-      expectShape(info, shape)
       decoder.decode()
       this.#expectNoErrors()
-      return { voxels: Uint8Array.from(decoder.getDecodedBuffer()), info }
+      return Uint8Array.from(decoder.getDecodedBuffer())
     } catch (error) {
       this.#codecs = undefined
       throw error instanceof Error ? error : new Error(wordsOf(error, codecs))
@@ -85,14 +82,20 @@ class Library {
   }
 
   readonly #listen = (line: string): void => {
-    if (!/^\[INFO\]/.test(line)) this.#errors.push(line.trim())
+    if (!line.startsWith('[INFO]')) this.#errors.push(line.trim())
   }
 }
 
 const libraries = {
-  'jpeg-2000': new Library(createJpeg2000, 'J2KDecoder'),
-  'jpeg-ls': new Library(createJpegLs, 'JpegLSDecoder'),
-  jpeg: new Library(createJpeg, 'JPEGDecoder'),
+  'jpeg-2000': { library: new Library(createJpeg2000, 'J2KDecoder'), infoOf: jpeg2000Info },
+  'jpeg-ls': {
+    library: new Library(createJpegLs, 'JpegLSDecoder'),
+    infoOf: (encoded: Uint8Array) => jpegInfo(encoded, [0xf7]),
+  },
+  jpeg: {
+    library: new Library(createJpeg, 'JPEGDecoder'),
+    infoOf: (encoded: Uint8Array) => jpegInfo(encoded, [0xc0, 0xc1, 0xc2]),
+  },
 }
 
 function wordsOf(thrown: unknown, { getExceptionMessage }: Codecs): string {
@@ -102,32 +105,12 @@ function wordsOf(thrown: unknown, { getExceptionMessage }: Codecs): string {
 
 function decodeLossless(encoded: Uint8Array, shape: FrameShape): Uint8Array {
   const { bits, rows, columns } = shape
-  expectShape(losslessFrame(encoded), shape)
-  // Its decoder wants the buffer to itself.
-  const { buffer } = encoded.slice()
+  // Its decoder wants a buffer to itself.
+  const { buffer } = Uint8Array.from(encoded)
   const decoded = new lossless.Decoder().decode(buffer, 0, buffer.byteLength, Math.min(2, bits.allocated / 8))
   if (decoded === null || decoded.length !== rows * columns)
     throw new Error(`expected ${rows * columns} voxels, found ${decoded?.length ?? 'none'}`)
   return new Uint8Array(decoded.buffer, decoded.byteOffset, decoded.byteLength)
-}
-
-/** The frame header of a JPEG stream (ISO 10918-1, B.2.2), read before its extents are believed. */
-function losslessFrame(encoded: Uint8Array): FrameInfo {
-  const view = new DataView(encoded.buffer, encoded.byteOffset, encoded.byteLength)
-  for (let at = 2; at + 10 <= encoded.length;) {
-    if (encoded[at] !== 0xff) break
-    const marker = encoded[at + 1]!
-    if (marker === 0xff) at++
-    else if (marker === 0xc3) {
-      return {
-        bitsPerSample: encoded[at + 4]!,
-        height: view.getUint16(at + 5),
-        width: view.getUint16(at + 7),
-        componentCount: encoded[at + 9]!,
-      }
-    } else at += 2 + view.getUint16(at + 2)
-  }
-  throw new Error('expected a lossless JPEG (SOF3), found none')
 }
 
 function expectShape({ width, height, componentCount, bitsPerSample }: FrameInfo, shape: FrameShape): void {

@@ -1,21 +1,12 @@
 /** What we use of libraries that bring no types along: codecs compiled to WebAssembly, and one in plain JavaScript. */
 
 declare module '@cornerstonejs/codec-*/decodewasmjs' {
-  export interface FrameInfo {
-    readonly width: number
-    readonly height: number
-    readonly bitsPerSample: number
-    readonly componentCount: number
-    readonly isSigned?: boolean
-  }
   export interface FrameDecoder {
     /** Memory for so many bytes of the stream. */
     getEncodedBuffer(length: number): Uint8Array
-    readHeader(): void
     decode(): void
     /** A view of the library's memory: good until it is used again. */
     getDecodedBuffer(): Uint8Array
-    getFrameInfo(): FrameInfo
     delete(): void
   }
   export interface Codecs {

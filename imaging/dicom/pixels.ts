@@ -49,7 +49,7 @@ async function storedRows(slice: Slice, first: number, count: number): Promise<U
   if (syntax.isDeflated) {
     const file = await bytesAt(slice, 0, fingerprint.size)
     const from = pixels.offset + first * rowBytes
-    return inflatedFrom(file, path).slice(from, from + count * rowBytes)
+    return Uint8Array.from(inflatedFrom(file, path).subarray(from, from + count * rowBytes))
   }
   if (!syntax.codec) return bytesAt(slice, pixels.offset + first * rowBytes, count * rowBytes)
   const encapsulated = await bytesAt(slice, pixels.offset, pixels.bytes)

@@ -130,16 +130,17 @@ function encoded(tag: number, vr: string, value: Uint8Array, syntax: string): Bu
 
 /** PS3.5 A.4, with an empty offset table. */
 function encapsulated(fragments: readonly Uint8Array[]): Buffer {
-  const item = (element: number, bytes: Uint8Array): Buffer => {
-    const head = Buffer.alloc(8)
-    head.writeUInt16LE(0xfffe, 0)
-    head.writeUInt16LE(element, 2)
-    head.writeUInt32LE(bytes.length, 4)
-    return Buffer.concat([head, bytes])
-  }
   const head = Buffer.from([0xe0, 0x7f, 0x10, 0, 0x4f, 0x42, 0, 0, 0xff, 0xff, 0xff, 0xff])
-  const even = (bytes: Uint8Array): Uint8Array =>
-    bytes.length % 2 === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(1)])
-  const items = [new Uint8Array(0), ...fragments].map(bytes => item(0xe000, even(bytes)))
+  const items = [new Uint8Array(0), ...fragments].map(bytes => item(0xe000, bytes))
   return Buffer.concat([head, ...items, item(0xe0dd, new Uint8Array(0))])
+}
+
+/** Filled up to an even length. */
+function item(element: number, bytes: Uint8Array): Buffer {
+  const even = bytes.length % 2 === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(1)])
+  const head = Buffer.alloc(8)
+  head.writeUInt16LE(0xfffe, 0)
+  head.writeUInt16LE(element, 2)
+  head.writeUInt32LE(even.length, 4)
+  return Buffer.concat([head, even])
 }

@@ -45,7 +45,9 @@ t.test('names and times of files change nothing', { skip: noData }, async t => {
   writeFileSync(join(folder, 'README'), 'nor this')
   const [one, other] = [await openScan(real!), await openScan(folder)]
   t.same(other.grid, one.grid)
-  t.same(await materialise(other.volume), await materialise(one.volume))
+  t.ok(
+    Buffer.from((await materialise(other.volume)).buffer).equals(Buffer.from((await materialise(one.volume)).buffer)),
+  )
   t.same(other.volume.series!.instances, one.volume.series!.instances)
 })
 
@@ -63,13 +65,14 @@ t.test('columns, rows and slices lie where orientation and spacing put them', as
   t.match(instances[1], { instanceUid: '1.2.3.4.1', position })
 })
 
+// Coronal: rows run to the left, columns downwards; the normal is along y.
+const coronal = (k: number): SliceFile => ({
+  position: [0, 50 - 3 * k, 0],
+  elements: { 0x00200037: ['DS', '1\\0\\0\\0\\0\\-1'] },
+  pixels: counted(k),
+})
+
 t.test('slices are sorted along the normal of any orientation', async t => {
-  // Coronal: rows run to the left, columns downwards; the normal is along y.
-  const coronal = (k: number): SliceFile => ({
-    position: [0, 50 - 3 * k, 0],
-    elements: { 0x00200037: ['DS', '1\\0\\0\\0\\0\\-1'] },
-    pixels: counted(k),
-  })
   const scan = await openScan(writeSeries(join(t.testdir(), 'ct'), 3, coronal))
   t.same(scan.grid.affine, [-0.5, 0, 0, 0, 0, 0, -3, -44, 0, -0.75, 0, 0, 0, 0, 0, 1])
   t.equal((await materialise(scan.volume))[0], 150, 'the last one lies first')
@@ -86,13 +89,14 @@ t.test('slope and intercept belong to each slice', async t => {
   t.same([voxels[0], voxels[12]], [-1019, -1009])
 })
 
+const bits = (allocated: number, stored: number, isSigned: boolean, highBit = stored - 1): Elements => ({
+  0x00280100: ['US', allocated],
+  0x00280101: ['US', stored],
+  0x00280102: ['US', highBit],
+  0x00280103: ['US', isSigned ? 1 : 0],
+})
+
 t.test('voxels of all widths and orders', async t => {
-  const bits = (allocated: number, stored: number, isSigned: boolean, highBit = stored - 1): Elements => ({
-    0x00280100: ['US', allocated],
-    0x00280101: ['US', stored],
-    0x00280102: ['US', highBit],
-    0x00280103: ['US', isSigned ? 1 : 0],
-  })
   const values = [0, 1, 2, -1, -2048, 2047, 7, 8, 9, 10, 11, 12]
   const spare = values.map(value => (value & 0xfff) | 0xa000)
   const wide = values.map(value => (value & 0xfff) << 4)
@@ -132,8 +136,9 @@ t.test('a slice alone is a volume of one plane, as thick as it is', async t => {
   await t.rejects(openScan(thin), { code: 'ERR_VOLUME', message: /SliceThickness/ })
 })
 
+const tilted = (k: number): SliceFile => ({ position: [-10, -20 + k * 0.5, 30 + k * 2] })
+
 t.test('a tilted gantry gives the sheared grid that it scanned', async t => {
-  const tilted = (k: number): SliceFile => ({ position: [-10, -20 + k * 0.5, 30 + k * 2] })
   const scan = await openScan(writeSeries(join(t.testdir(), 'ct'), 4, tilted))
   t.same(scan.grid.affine, [-0.5, 0, 0, 10, 0, -0.75, -0.5, 20, 0, 0, 2, 30, 0, 0, 0, 1])
   t.match(scan.notes, [/tilted by 14\.04 degrees/])
