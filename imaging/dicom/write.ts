@@ -53,12 +53,11 @@ export function elementHead(tag: number, vr: string, length: number): Uint8Array
 
 /** A number as a decimal string, which has room for 16 characters. */
 export function decimal(value: number): string {
-  const plain = String(value)
-  if (plain.length <= 16) return plain
-  for (let digits = 15; ; digits--) {
-    const text = String(+value.toPrecision(digits))
+  for (let digits = 17; digits > 0; digits--) {
+    const text = String(Number(value.toPrecision(digits)))
     if (text.length <= 16) return text
   }
+  return value.toExponential(9)
 }
 
 function encodeElement([tag, vr, value]: Element): Uint8Array {
