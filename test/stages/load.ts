@@ -95,6 +95,8 @@ t.test('a case with a problem fails with it, under its name', async t => {
   })
 })
 
+const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)
+
 t.test('colours, NaN and damage are told; odd extents and any HU pass', async t => {
   const folder = t.testdir()
   const through = async (name: string, content: RawNifti): Promise<number[]> => {
@@ -102,7 +104,6 @@ t.test('colours, NaN and damage are told; odd extents and any HU pass', async t 
     const [sample] = await runStage(load, { kind: 'load' }, [sampleWith({}, { image })])
     return [...(await materialise(sample!.image!))]
   }
-  const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)
   const oneVoxel = { ...scan, dims: [1, 1, 1], voxels: int16(7) }
   t.same(await through('voxel', oneVoxel), [7])
   t.same(await through('plane', { ...scan, dims: [2, 2, 1], voxels: int16(1, 2, 3, 4) }), [1, 2, 3, 4])
