@@ -1,5 +1,6 @@
 /** The voxels of a slice: read, decoded, and brought to whole numbers as the processor knows them. */
 
+import { endianness } from 'node:os'
 import { inflateRawSync } from 'node:zlib'
 import dicomParser from 'dicom-parser'
 import type { StoredType } from '../../native/voxels.ts'
@@ -23,12 +24,13 @@ export interface Frame {
 export async function readRows(slice: Slice, first = 0, count = slice.rows): Promise<Frame> {
   const bytes = await storedRows(slice, first, count)
   const { bits, syntax } = slice
-  if (bits.stored < bits.allocated) {
-    if (!syntax.littleEndian) swapBytes(bytes, bits.allocated)
-    return { bytes: withoutSpareBits(bytes, bits), type: typeOf(bits), littleEndian: true }
-  }
-  return { bytes, type: typeOf(bits), littleEndian: syntax.littleEndian }
+  if (bits.stored === bits.allocated) return { bytes, type: typeOf(bits), littleEndian: syntax.littleEndian }
+  if (syntax.littleEndian !== machineIsLittleEndian) swapBytes(bytes, bits.allocated)
+  dropSpareBits(bytes, bits)
+  return { bytes, type: typeOf(bits), littleEndian: machineIsLittleEndian }
 }
+
+const machineIsLittleEndian = endianness() === 'LE'
 
 /** Most bytes that `readRows` holds for a whole slice; a library's own memory among them. */
 export function readingBytesOf(slice: Slice): number {
@@ -129,15 +131,17 @@ function swapBytes(bytes: Uint8Array, allocated: number): void {
   else if (allocated === 32) buffer.swap32()
 }
 
-/** Bits beside the value hold overlays or nothing; the sign is the value's highest bit. Writes to `bytes`, little-endian. */
-function withoutSpareBits(bytes: Uint8Array, { allocated, stored, highBit, isSigned }: StoredBits): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Bits beside the value hold overlays or nothing; the sign is the value's highest bit. In the machine's order, in place. */
+function dropSpareBits({ buffer, byteOffset, length }: Uint8Array, bits: StoredBits): void {
+  const { allocated, stored, highBit, isSigned } = bits
   const left = 31 - highBit
   const right = 32 - stored
-  const valueOf = (raw: number): number => (isSigned ? (raw << left) >> right : (raw << left) >>> right)
-  if (allocated === 8) for (let i = 0; i < bytes.length; i++) bytes[i] = valueOf(bytes[i]!)
-  else if (allocated === 16)
-    for (let i = 0; i < bytes.length; i += 2) view.setUint16(i, valueOf(view.getUint16(i, true)), true)
-  else for (let i = 0; i < bytes.length; i += 4) view.setUint32(i, valueOf(view.getUint32(i, true)), true)
-  return bytes
+  const values =
+    allocated === 8
+      ? new Uint8Array(buffer, byteOffset, length)
+      : allocated === 16
+        ? new Uint16Array(buffer, byteOffset, length / 2)
+        : new Uint32Array(buffer, byteOffset, length / 4)
+  if (isSigned) for (let i = 0; i < values.length; i++) values[i] = (values[i]! << left) >> right
+  else for (let i = 0; i < values.length; i++) values[i] = (values[i]! << left) >>> right
 }

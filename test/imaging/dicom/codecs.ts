@@ -163,7 +163,7 @@ t.test('a damaged frame is an error, and the next one is decoded', async t => {
         Error,
         `${name}: ${part} of ${frame.length} bytes`,
       )
-    t.same(await decodeFrame(codec, frame, shape), whole, name)
+    t.ok(Buffer.from(await decodeFrame(codec, frame, shape)).equals(whole), name)
     await t.rejects(decodeFrame(codec, frame, { ...shape, rows: rows + 1 }), Error, `${name}: other extents`)
   }
 })
@@ -211,7 +211,7 @@ t.test('every predictor of lossless JPEG gives the same image', async t => {
     }
     const frame = fragmentsOf(readFileSync(path).subarray(dataSet.elements['x7fe00010']!.dataOffset))
     decoded.push(await decodeFrame('jpeg-lossless', frame, shape))
-    t.same(decoded.at(-1), decoded[0], `predictor ${predictor}`)
+    t.ok(Buffer.from(decoded.at(-1)!).equals(decoded[0]!), `predictor ${predictor}`)
     for (const part of [0, 2, 40, frame.length >> 1])
       await t.rejects(decodeFrame('jpeg-lossless', frame.subarray(0, part), shape), Error)
   }

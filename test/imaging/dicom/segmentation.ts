@@ -114,7 +114,7 @@ t.test('a series without dates gets some', async t => {
 t.test('decimal strings have at most 16 characters', async t => {
   t.equal(decimal(0.1 + 0.2), '0.3')
   t.equal(decimal(2.5), '2.5')
-  for (const value of [-1 / 3, 1e-9 / 3, 12345.123456789123, 1e20 / 3]) {
+  for (const value of [-1 / 3, 1e-9 / 3, 12345.12345678912, 1e20 / 3]) {
     t.ok(decimal(value).length <= 16, decimal(value))
     t.ok(Math.abs(Number(decimal(value)) / value - 1) < 1e-8)
   }

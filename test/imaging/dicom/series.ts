@@ -1,7 +1,10 @@
 import { copyFileSync, mkdirSync, readdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { apply, invert } from '../../../imaging/affine.ts'
+import { resample } from '../../../imaging/resample.ts'
 import { openScan } from '../../../imaging/scan-file.ts'
+import { spacedGrid } from '../../../imaging/spacing.ts'
 import { materialise } from '../../../imaging/volume.ts'
 import {
   deflated,
@@ -142,6 +145,38 @@ t.test('a tilted gantry gives the sheared grid that it scanned', async t => {
   const scan = await openScan(writeSeries(join(t.testdir(), 'ct'), 4, tilted))
   t.same(scan.grid.affine, [-0.5, 0, 0, 10, 0, -0.75, -0.5, 20, 0, 0, 2, 30, 0, 0, 0, 1])
   t.match(scan.notes, [/tilted by 14\.04 degrees/])
+})
+
+t.test('resampled to a straight grid, a tilted scan shows what lay where', async t => {
+  // HU are ten times the position along y, in RAS; rows are 0.75 mm apart, slices 2 mm and 0.5 mm along y.
+  const size = { rows: 40, columns: 6 }
+  const slice = (k: number): SliceFile => ({
+    ...tilted(k),
+    ...size,
+    elements: { 0x00281053: ['DS', '0.1'] },
+    pixels: shorts(Array.from({ length: 240 }, (_, i) => -100 * (-20 + 0.5 * k + 0.75 * Math.floor(i / 6)))),
+  })
+  const scan = await openScan(writeSeries(join(t.testdir(), 'ct'), 6, slice))
+  const target = spacedGrid(scan.grid, [0.5, 0.75, 2])
+  t.ok(
+    [1, 2, 4, 6, 8, 9].every(i => Math.abs(target.affine[i]!) < 1e-12),
+    'the grid is straight',
+  )
+  const voxels = await materialise(resample(scan.volume, target, 'linear'))
+  const [nx, ny, nz] = target.shape
+  let compared = 0
+  for (let z = 0; z < nz; z++) {
+    for (let y = 0; y < ny; y++) {
+      const world = apply(target.affine, 2, y, z)
+      const row = apply(invert(scan.grid.affine), ...world)[1]
+      // Beside what was scanned there is nothing to compare.
+      if (row < 0 || row > size.rows - 1) continue
+      compared++
+      const found = voxels[(z * ny + y) * nx + 2]!
+      if (Math.abs(found - 10 * world[1]) > 1e-3) t.fail(`${world.join(', ')}: ${found}`)
+    }
+  }
+  t.ok(compared > 150, `${compared} voxels`)
 })
 
 t.test('copies of a slice are dropped where they are equal, byte for byte', async t => {
