@@ -70,7 +70,7 @@ function parsed(path: string, fingerprint: Fingerprint, bytes: Buffer, isWhole: 
     if (!isWhole) return undefined
     throw damaged(path, `${wordsOf(error)}; copy it again`)
   }
-  const syntax = dataSet.string('x00020010') ?? ''
+  const syntax = readingOf(path, () => dataSet.string('x00020010') ?? '')
   if (dataSet.elements[pixelData] === undefined && !isWhole) return undefined
   return {
     path,
@@ -89,6 +89,16 @@ export function inflated(bytes: Uint8Array, position: number): Uint8Array {
 
 function damaged(path: string, found: string): PipelineError {
   return new PipelineError('ERR_FILE', `${path}: expected a DICOM data set, found it damaged: ${found}`, { path })
+}
+
+/** What `work` reads of a data set; ERR_FILE where an element turns out to go on behind the end of the file. */
+export function readingOf<T>(path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof Error) throw error
+    throw damaged(path, `${wordsOf(error)}; copy it again`)
+  }
 }
 
 /** dicom-parser throws strings, and objects around them. */

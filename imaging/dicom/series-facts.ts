@@ -1,6 +1,6 @@
 /** What objects that refer to a series must repeat of it: patient, study, frame of reference, its instances and their places. */
 
-import { readHeader, type DicomHeader } from './header.ts'
+import { readHeader, readingOf, type DicomHeader } from './header.ts'
 import type { Slice } from './slice.ts'
 
 /** An element as it is in a file. */
@@ -59,6 +59,11 @@ const optional: ReadonlySet<number> = new Set([0x00080005, 0x00080201, 0x0008103
 export async function seriesFactsOf(slices: readonly Slice[]): Promise<DicomSeries> {
   const first = slices[0]!
   const header = await readHeader(first.path)
+  return readingOf(first.path, () => factsOf(header, slices))
+}
+
+function factsOf(header: DicomHeader, slices: readonly Slice[]): DicomSeries {
+  const first = slices[0]!
   const text = (tag: number): string => header.dataSet.string(keyOf(tag))?.trim() ?? ''
   const firstOf = (...tags: number[]): string => tags.map(text).find(value => value !== '') ?? ''
   return {

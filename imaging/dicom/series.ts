@@ -9,7 +9,7 @@ import type { ScanFile } from '../scan-file.ts'
 import { SlabMemory, slabPlanes, type LoadedVolume } from '../volume.ts'
 import { arrange, expectOneSeries, type Arranged } from './arrange.ts'
 import { dicomFilesOf } from './folder.ts'
-import { readHeader } from './header.ts'
+import { readHeader, readingOf } from './header.ts'
 import { libraryBytesOf, readingBytesOf, readRows } from './pixels.ts'
 import { seriesFactsOf } from './series-facts.ts'
 import { frameBytes, identityOf, sliceOf, type Identity, type Slice } from './slice.ts'
@@ -69,9 +69,9 @@ export async function openSeries(path: string): Promise<ScanFile> {
 /** What is wrong with a slice is told after what is wrong with the folder. */
 async function readSlice(path: string): Promise<{ identity: Identity; slice: Slice | PipelineError }> {
   const header = await readHeader(path)
-  const identity = identityOf(header)
+  const identity = readingOf(path, () => identityOf(header))
   try {
-    return { identity, slice: sliceOf(header) }
+    return { identity, slice: readingOf(path, () => sliceOf(header)) }
   } catch (error) {
     if (!(error instanceof PipelineError)) throw error
     return { identity, slice: error }

@@ -6,6 +6,8 @@ import { resample } from '../../../imaging/resample.ts'
 import { openScan } from '../../../imaging/scan-file.ts'
 import { spacedGrid } from '../../../imaging/spacing.ts'
 import { materialise } from '../../../imaging/volume.ts'
+import { codeOf } from '../../../pipeline/errors.ts'
+import { rng } from '../../../pipeline/random.ts'
 import {
   deflated,
   explicitBig,
@@ -310,6 +312,23 @@ t.test('files that are damaged, or no DICOM', async t => {
   mkdirSync(empty)
   await t.rejects(openScan(empty), { code: 'ERR_FILE', message: /found none in it/ })
   await t.rejects(openScan(join(empty, 'missing')), { code: 'ERR_FILE', message: /nothing there/ })
+})
+
+t.test('whatever the bytes are, a file is a scan or an error with a code', async t => {
+  const path = join(t.testdir(), 'any.dcm')
+  const codes = new Map<string | undefined, number>()
+  for (const syntax of [implicitLittle, explicitBig, deflated]) {
+    const whole = sliceFile({ syntax, pixels: counted(1) })
+    for (let n = 0; n < 150; n++) {
+      const random = rng(5, 0, n, syntax)
+      const bytes = Buffer.from(whole)
+      for (let k = 0; k < 3; k++) bytes[132 + random.integer(bytes.length - 132)] = random.integer(256)
+      writeFileSync(path, bytes)
+      const code = await openScan(path).then(async ({ volume }) => (await materialise(volume), 'a scan'), codeOf)
+      codes.set(code, (codes.get(code) ?? 0) + 1)
+    }
+  }
+  t.same([...codes.keys()].toSorted(), ['ERR_FILE', 'ERR_VOLUME', 'a scan'])
 })
 
 t.test('a slice that changes while the series is read is an error', async t => {
