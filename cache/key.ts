@@ -1,7 +1,8 @@
 /** What a cached case depends on, as text: equal text, equal voxels. */
 
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { keys } from './entry-head.ts'
 import type { Case, Key } from '../pipeline/stage.ts'
 import { formatVersion } from './checked-file.ts'
@@ -21,7 +22,8 @@ export interface KeyParts {
 }
 
 /**
- * The key of a case. Files count by path, size and time of change in nanoseconds; of a pair .hdr/.img both do. A file that
+ * The key of a case. Files count by path, size and time of change in nanoseconds; of a pair .hdr/.img both do, of a folder
+ * of slices all. A file that
  * cannot be seen has a key of its own: the stages will say what is wrong with it. Ask again after the voxels were pulled:
  * where the key is another, a file has changed meanwhile and nothing may be kept.
  */
@@ -48,13 +50,24 @@ function optionsOf(stage: { readonly kind: string }): Json {
   return Object.fromEntries(options.filter(([name]) => !voxelsDoNotDependOn.has(name)))
 }
 
-/** Path, size and mtime of a file and of what may lie beside it and belong to it. */
+/** Path, size and mtime of a file and of what may lie beside it and belong to it, or of all files in a folder. */
 async function fileFacts(path: string): Promise<Json> {
+  const within = await filesIn(path)
+  if (within) return [[path], ...(await Promise.all(within.map(factsOfOne)))]
   const stem = path.replace(/\.(nii|hdr|img)(\.gz)?$/, '')
   const beside = ['.hdr', '.hdr.gz', '.img', '.img.gz'].map(ending => stem + ending)
   const all = [path, ...beside.filter(other => other !== path)]
   const facts = await Promise.all(all.map(factsOfOne))
   return [facts[0] ?? [path], ...facts.slice(1).filter(fact => fact !== null)]
+}
+
+/** Undefined for what is no folder. */
+async function filesIn(path: string): Promise<string[] | undefined> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined)
+  return entries
+    ?.filter(entry => !entry.isDirectory())
+    .map(({ name }) => join(path, name))
+    .toSorted()
 }
 
 async function factsOfOne(path: string): Promise<Json> {

@@ -7,10 +7,10 @@
 import type { Grid, SpatialStep, VolumePlan } from '../pipeline/stage.ts'
 import { indexMap } from './affine.ts'
 import type { Box } from './foreground.ts'
-import type { NiftiImage } from './nifti-read.ts'
 import { axcodesOf, orientedGrid } from './orient.ts'
 import { paddedGrid, type Padding, type PadMode } from './pad.ts'
 import { isSameGrid, type Interpolation } from './resample.ts'
+import type { ScanFile } from './scan-file.ts'
 import { slabBytes, slabPlanes, voxelCount, wantedSlabBytes } from './volume.ts'
 
 /** Bytes of a slab as this grid's volumes are cut; of smaller planes more may go into one. */
@@ -33,7 +33,7 @@ export function planRead({
   grid,
   pullingBytes,
   volume,
-}: Pick<NiftiImage, 'grid' | 'pullingBytes' | 'volume'>): VolumePlan {
+}: Pick<ScanFile, 'grid' | 'pullingBytes' | 'volume'>): VolumePlan {
   const slab = slabBytes(grid)
   return { grid, isExact: true, access: volume.region ? 'region' : 'slabs', pulling: pullingBytes + 2 * slab, slab }
 }

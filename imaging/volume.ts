@@ -2,6 +2,7 @@
 
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
+import type { DicomSeries } from './dicom/series-facts.ts'
 
 /** A volume that came from a file; stages hand `header` on, so that a mask can take the scan's own geometry. */
 export interface LoadedVolume extends Volume {
@@ -9,6 +10,8 @@ export interface LoadedVolume extends Volume {
   readonly header?: Uint8Array
   /** How many volumes the file holds; 1 for anything that may be worked on. */
   readonly volumes?: number
+  /** The DICOM series that it is; what refers to the scan takes patient, study and instances from here. */
+  readonly series?: DicomSeries
 }
 
 /** Bytes of float32 voxels in one slab, about: large enough to be fast, small beside any volume. */

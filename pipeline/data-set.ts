@@ -1,8 +1,9 @@
-/** Which cases there are: a Decathlon list, a folder of scans, or phantoms. */
+/** Which cases there are: a Decathlon list, a folder of scans, single files, or phantoms. */
 
 import { readFileSync, readdirSync, statSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
-import { phantomDataSet } from '../stages/index.ts'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import picomatch from 'picomatch'
+import { holdsDicom, phantomDataSet } from '../stages/index.ts'
 import type { DataSetOptions, Task } from './definition.ts'
 import { PipelineError } from './errors.ts'
 import { show } from './problems.ts'
@@ -21,30 +22,43 @@ export interface DataSet {
 /** The sections a task reads; the first must not be empty. */
 export function sectionsOf(task: Task, options: DataSetOptions): readonly string[] {
   if (task === 'train') return ['training', 'validation', 'testing']
-  return [options.section ?? (options.directory === undefined ? 'testing' : 'directory')]
+  const whole = options.directory !== undefined ? 'directory' : options.files && 'files'
+  return [options.section ?? whole ?? 'testing']
 }
 
-/** Finds the cases. Throws ERR_DATASET when the list cannot be used or is empty; files are not opened here. */
+/**
+ * Finds the cases. Throws ERR_DATASET when the list cannot be used or is empty; files are not opened here, and a case that
+ * cannot be used has a `problem`.
+ */
 export async function openDataSet(task: Task, options: DataSetOptions, output: string): Promise<DataSet> {
   const dataSet = await source(options, output)
   const first = sectionsOf(task, options)[0]!
   if (dataSet.section(first).length === 0) {
+    const chosen = options.include ?? options.exclude
     throw new PipelineError(
       'ERR_DATASET',
-      `/dataset: ${dataSet.name}: the section "${first}" has no cases; expected at least one`,
+      `/dataset: ${dataSet.name}: the section "${first}" has no cases; expected at least one${chosen === undefined ? '' : '. Do "include" and "exclude" say what you mean?'}`,
       { section: first },
     )
   }
-  if (options.predictions === undefined) return dataSet
-  const folder = options.predictions
-  return {
-    ...dataSet,
-    section: name => dataSet.section(name).map(found => ({ ...found, prediction: join(folder, `${found.id}.nii.gz`) })),
-  }
+  const { predictions, lungs } = options
+  if (predictions === undefined && lungs === undefined) return dataSet
+  const withMasks = (found: Case): Case => ({
+    ...found,
+    ...(predictions !== undefined && { prediction: maskIn(predictions, found) }),
+    ...(lungs !== undefined && { lungs: maskIn(lungs, found) }),
+  })
+  return { ...dataSet, section: name => dataSet.section(name).map(withMasks) }
+}
+
+/** Masks are named as `save` names them. */
+function maskIn(folder: string, { id }: Case): string {
+  return join(folder, `${id}.nii.gz`)
 }
 
 async function source(options: DataSetOptions, output: string): Promise<DataSet> {
-  if (options.directory !== undefined) return directoryOf(options.directory, output)
+  if (options.directory !== undefined) return directoryOf(options.directory, options, output)
+  if (options.files !== undefined) return filesOf(options.files, options.root!)
   if (options.list !== undefined) return listOf(options.list, options.root ?? dirname(options.list))
   const { folder = userCacheFolder('phantoms'), ...phantoms } = options.phantoms!
   const made = await phantomDataSet({ ...phantoms, folder })
@@ -89,23 +103,49 @@ function readList(list: string): Record<string, unknown> {
 
 /** Clara's lists hold objects; Decathlon's "testing" holds plain paths of images. */
 function caseOf(entry: unknown, index: number, where: string, root: string): Case {
-  const { image, label } = (typeof entry === 'string' ? { image: entry } : (entry ?? {})) as {
-    image?: unknown
-    label?: unknown
+  const { image, label, lungs } = (typeof entry === 'string' ? { image: entry } : (entry ?? {})) as {
+    readonly [name: string]: unknown
   }
-  if (typeof image !== 'string' || image === '')
+  const images = Array.isArray(image) ? (image as readonly unknown[]) : [image]
+  if (images.length === 0 || !images.every(path => typeof path === 'string' && path !== ''))
     throw new PipelineError('ERR_DATASET', `${where}: expected {"image": path, "label": path}, found ${show(entry)}`)
-  if (label !== undefined && (typeof label !== 'string' || label === ''))
-    throw new PipelineError('ERR_DATASET', `${where}/label: expected a path, found ${show(label)}`)
-  const path = resolve(root, image)
-  return { id: idOf(path, root), index, image: path, ...(label !== undefined && { label: resolve(root, label) }) }
+  const paths = images.map(path => resolve(root, path as string))
+  const id = idOf(paths[0]!, root)
+  if (paths.length > 1)
+    return {
+      id,
+      index,
+      problem: `${where}/image: expected one image per case, found ${paths.length}: ${paths.join(', ')}`,
+    }
+  const masks = Object.entries({ label, lungs }).filter(([, path]) => path !== undefined)
+  for (const [name, path] of masks) {
+    if (typeof path !== 'string' || path === '')
+      throw new PipelineError('ERR_DATASET', `${where}/${name}: expected a path, found ${show(path)}`)
+  }
+  return {
+    id,
+    index,
+    image: paths[0]!,
+    ...Object.fromEntries(masks.map(([name, path]) => [name, resolve(root, path as string)])),
+  }
 }
 
-function directoryOf(directory: string, output: string): DataSet {
+function filesOf(files: readonly string[], root: string): DataSet {
+  const cases = files.map((image, index) => ({ id: idOf(image, root), index, image }))
+  refuseTwins(cases, '/dataset/files')
+  return { name: `${files.length} files`, section: () => cases }
+}
+
+async function directoryOf(
+  directory: string,
+  { include, exclude }: Pick<DataSetOptions, 'include' | 'exclude'>,
+  output: string,
+): Promise<DataSet> {
+  const isWanted = chosenBy(include, exclude)
   let names: string[]
   try {
     if (!statSync(directory).isDirectory()) throw new Error('it is a file')
-    names = scansBelow(directory, '', output)
+    names = (await scansBelow(directory, '', output)).filter(isWanted)
   } catch (error) {
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : (error as Error).message
@@ -113,30 +153,49 @@ function directoryOf(directory: string, output: string): DataSet {
       directory,
     })
   }
-  const cases = names.toSorted().map((name, index) => ({
-    id: idOf(join(directory, name), directory),
-    index,
-    image: join(directory, name),
-  }))
+  const cases = names.toSorted().map((name, index) => {
+    const image = join(directory, name)
+    return { id: idOf(image, directory), index, image }
+  })
   refuseTwins(cases, `/dataset/directory: ${directory}`)
   return { name: directory, section: () => cases }
 }
 
-/** Paths of scans below a folder. Links to folders, hidden folders and the run's own output are left out. */
-function scansBelow(directory: string, below: string, output: string): string[] {
-  return readdirSync(join(directory, below), { withFileTypes: true }).flatMap(entry => {
+/**
+ * Paths of scans below a folder, in no order: files by their names, and folders that hold DICOM slices. Links to folders,
+ * hidden files and folders and the run's own output are left out.
+ */
+async function scansBelow(directory: string, below: string, output: string): Promise<string[]> {
+  const folder = join(directory, below)
+  const entries = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith('.'))
+  const files = entries.filter(entry => !entry.isDirectory()).map(({ name }) => name)
+  const found = files.filter(name => /\.(nii|nii\.gz|hdr)$/i.test(name)).map(name => join(below, name))
+  if (await holdsDicom(folder, files)) found.push(below)
+  for (const entry of entries) {
     const name = join(below, entry.name)
-    if (entry.isDirectory())
-      return entry.name.startsWith('.') || join(directory, name) === output ? [] : scansBelow(directory, name, output)
-    return /\.(nii|nii\.gz|hdr)$/i.test(entry.name) ? [name] : []
-  })
+    if (entry.isDirectory() && join(directory, name) !== output)
+      found.push(...(await scansBelow(directory, name, output)))
+  }
+  return found
 }
+
+/** Whether a path below the directory is wanted: by one of the patterns to include, and by none of those to exclude. */
+function chosenBy(include: Patterns = '**', exclude: Patterns = []): (name: string) => boolean {
+  const [isIn, isOut] = [include, exclude].map(patterns => picomatch([patterns].flat()))
+  return name => {
+    const path = name.replaceAll('\\', '/')
+    // The directory itself, where slices lie in it.
+    return path === '' || (isIn!(path) && !isOut!(path))
+  }
+}
+
+type Patterns = string | readonly string[]
 
 /** The image's path below the root without its ending; of a path outside the root, its last two parts. */
 function idOf(path: string, root: string): string {
   const below = relative(root, path)
-  const name = below.startsWith('..') ? path.split(/[\\/]/).slice(-2).join('/') : below
-  return name.replace(/\.(nii\.gz|nii|hdr|img)$/i, '').replaceAll('\\', '/')
+  const name = below === '' ? basename(path) : below.startsWith('..') ? path.split(/[\\/]/).slice(-2).join('/') : below
+  return name.replace(/\.(nii\.gz|nii|hdr|img|dcm|dicom|ima)$/i, '').replaceAll('\\', '/')
 }
 
 /** Different scans of one name in two sections are told apart by the section's name. */

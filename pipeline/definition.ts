@@ -134,16 +134,22 @@ export function validateDefinition(
 function semanticProblems(definition: Definition): Problem[] {
   const problems: Problem[] = []
   const { dataset, task } = definition
-  const sources = (['list', 'directory', 'phantoms'] as const).filter(name => dataset[name] !== undefined)
+  const sources = (['list', 'directory', 'files', 'phantoms'] as const).filter(name => dataset[name] !== undefined)
   if (sources.length !== 1) {
     const found = sources.length === 0 ? 'none of them' : sources.join(' and ')
-    problems.push({ path: '/dataset', message: `expected exactly one of list, directory, phantoms; found ${found}` })
-  }
-  if (dataset.directory !== undefined && task === 'train') {
     problems.push({
-      path: '/dataset/directory',
-      message: 'a directory has no labels: training needs a "list" or "phantoms"',
+      path: '/dataset',
+      message: `expected exactly one of list, directory, files, phantoms; found ${found}`,
     })
+  }
+  for (const name of ['directory', 'files'] as const) {
+    if (dataset[name] === undefined || task !== 'train') continue
+    const message = `${name === 'files' ? 'files have' : 'a directory has'} no labels: training needs a "list" or "phantoms"`
+    problems.push({ path: `/dataset/${name}`, message })
+  }
+  for (const name of ['include', 'exclude'] as const) {
+    if (dataset[name] === undefined || dataset.directory !== undefined) continue
+    problems.push({ path: `/dataset/${name}`, message: 'patterns choose from a "directory", and there is none' })
   }
   const kinds = definition.stages.map(({ kind }) => kind)
   const needsNetwork = kinds.includes('train') || kinds.includes('infer')
@@ -190,6 +196,7 @@ export function checkFiles({ dataset, network }: Definition): void {
     ['/dataset/root', dataset.root, 'folder'],
     ['/dataset/directory', dataset.directory, 'folder'],
     ['/dataset/predictions', dataset.predictions, 'folder'],
+    ['/dataset/lungs', dataset.lungs, 'folder'],
   ]
   const missing = named.filter(([, path]) => path !== undefined && !existsSync(path))
   const others = named.flatMap(([pointer, path, expected]) => {
@@ -222,7 +229,9 @@ function absolute(definition: Definition, folder: string): Definition {
       ...(dataset.list !== undefined && { list: at(dataset.list) }),
       ...(dataset.root !== undefined && { root: at(dataset.root) }),
       ...(dataset.directory !== undefined && { directory: at(dataset.directory) }),
+      ...(dataset.files !== undefined && filesBelow(at(dataset.root ?? '.'), dataset.files)),
       ...(dataset.predictions !== undefined && { predictions: at(dataset.predictions) }),
+      ...(dataset.lungs !== undefined && { lungs: at(dataset.lungs) }),
       ...(dataset.phantoms?.folder !== undefined && {
         phantoms: { ...dataset.phantoms, folder: at(dataset.phantoms.folder) },
       }),
@@ -230,6 +239,11 @@ function absolute(definition: Definition, folder: string): Definition {
     stages: definition.stages.map(stage => withAbsolutePaths(stage, at)),
     ...(network && { network: { ...network, ...(network.weights !== undefined && { weights: at(network.weights) }) } }),
   }
+}
+
+/** Single files are named after their place below the root. */
+function filesBelow(root: string, files: readonly string[]): Pick<DataSetOptions, 'root' | 'files'> {
+  return { root, files: files.map(path => resolve(root, path)) }
 }
 
 /** A stage's options with the paths in them made absolute; its `paths` say where they are. */

@@ -40,7 +40,7 @@ export interface Volume {
   readonly region?: (start: Shape3, shape: Shape3) => Promise<Float32Array>
 }
 
-/** One scan of the data set, as listed; files are absolute paths. */
+/** One scan of the data set, as listed; files are absolute paths, and so are folders of DICOM slices. */
 export interface Case {
   /** Unique in its data set, usable as a relative path: the image's path without its ending. */
   readonly id: string
@@ -52,6 +52,8 @@ export interface Case {
   readonly prediction?: string
   /** A mask of the lungs, to say on which side lesions lie. */
   readonly lungs?: string
+  /** Why the case cannot be used, in words: it fails when it is loaded, alone. */
+  readonly problem?: string
 }
 
 /** Which of a sample's volumes a stage works on. */

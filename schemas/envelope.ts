@@ -23,17 +23,44 @@ const phantoms = {
   },
 } as const
 
+/** One pattern or several. */
+const patterns = {
+  type: ['string', 'array'],
+  minLength: 1,
+  items: { type: 'string', minLength: 1 },
+  minItems: 1,
+} as const
+
 export const dataset = {
   type: 'object',
   additionalProperties: false,
-  description: 'where the cases come from: exactly one of list, directory, phantoms',
+  description: 'where the cases come from: exactly one of list, directory, files, phantoms',
   properties: {
     list: {
       type: 'string',
-      description: 'a Decathlon data list: {"training": [{"image", "label"}], "validation": [...], "testing": [...]}',
+      description:
+        'a Decathlon data list: {"training": [{"image", "label", "lungs"}], "validation": [...], "testing": [...]}',
     },
-    root: { type: 'string', description: "what the list's paths are relative to; default: the list's own folder" },
-    directory: { type: 'string', description: 'a folder of scans (.nii, .nii.gz, .hdr), searched recursively' },
+    root: {
+      type: 'string',
+      description: "what the paths of list and files are relative to; default: the list's own folder, or this file's",
+    },
+    directory: {
+      type: 'string',
+      description: 'a folder of scans (.nii, .nii.gz, .hdr, folders of DICOM slices), searched recursively',
+    },
+    include: {
+      ...patterns,
+      description:
+        'of a directory: which scans, as globs on paths below it, such as "**/*_ct.nii.gz"; a DICOM series goes by its folder',
+    },
+    exclude: { ...patterns, description: 'of a directory: which scans are left out, as globs' },
+    files: {
+      type: 'array',
+      items: { type: 'string', minLength: 1 },
+      minItems: 1,
+      description: 'single scans: files, and folders of DICOM slices; relative paths are relative to "root"',
+    },
     phantoms,
     section: {
       type: 'string',
@@ -41,6 +68,10 @@ export const dataset = {
         "which part of the list to run on; default: testing for infer and evaluate. Training takes 'training' and 'validation'",
     },
     predictions: { type: 'string', description: 'for evaluate: the folder of masks, named as `save` names them' },
+    lungs: {
+      type: 'string',
+      description: 'a folder of lung masks, named as `save` names masks: they tell on which side lesions lie',
+    },
   },
 } as const
 

@@ -76,6 +76,7 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
   return stage as never
 }
 
+export { holdsDicom } from '../imaging/dicom/folder.ts'
 export { agreements } from './agreements.ts'
 export { isOnDisk } from './cache.ts'
 export { located } from './lift.ts'

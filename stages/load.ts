@@ -3,8 +3,9 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { spacingOf } from '../imaging/affine.ts'
 import { defaultToleranceMm, expectSameGrid, gridDifference } from '../imaging/geometry-check.ts'
-import { openNifti, type NiftiImage } from '../imaging/nifti-read.ts'
+import { openScan, type ScanFile } from '../imaging/scan-file.ts'
 import { planRead } from '../imaging/volume-plan.ts'
+import type { LoadedVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Case, Key, Plan, Sample, Shape3, Stage, VolumePlan } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
@@ -12,17 +13,19 @@ import { pullingBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
-  description: 'Opens the NIfTI files of a case (.nii, .nii.gz, .hdr/.img) and checks that they share one grid.',
+  description:
+    'Opens the files of a case (NIfTI: .nii, .nii.gz, .hdr/.img; DICOM: a folder of slices) and checks that they share one grid.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
     kind: { const: 'load' },
     keys: {
       type: 'array',
-      items: { enum: ['image', 'label', 'prediction'] },
+      items: { enum: ['image', 'label', 'prediction', 'lungs'] },
       uniqueItems: true,
       minItems: 1,
-      description: 'which of the files of a case; those it has, if left out. A key that is named must be there',
+      description:
+        'which of the files of a case; those it has, if left out. A key that is named must be there. Masks of lungs may lie on a grid of their own',
     },
     parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being opened at a time' },
     geometryToleranceMm: {
@@ -35,26 +38,31 @@ const schema = {
   examples: [{ kind: 'load' }, { kind: 'load', keys: ['image'], parallel: 4, geometryToleranceMm: 0.1 }],
 } as const
 
-const allKeys: readonly Key[] = ['image', 'label', 'prediction']
+const allKeys: readonly Key[] = ['image', 'label', 'prediction', 'lungs']
 
 export type LoadOptions = FromSchema<typeof schema>
 
 /** A case's files of which only the headers have been read. */
-export type OpenedFiles = readonly (readonly [Key, NiftiImage])[]
+export type OpenedFiles = readonly (readonly [Key, ScanFile])[]
 
 export const load: Stage<LoadOptions> = {
   schema,
   takes: ['case'],
   gives: 'volume',
-  create: options =>
+  create: (options, context) =>
     perItemAsync<Sample, Sample>('load', options.parallel, async sample => {
-      const images = await openFiles(options, sample.case)
-      return { ...sample, ...Object.fromEntries(images.map(([key, { volume }]) => [key, volume])), steps: [] }
+      const files = await openFiles(options, sample.case)
+      for (const [, { notes }] of files) notes.forEach(context.note)
+      const volumes: { readonly [K in Key]?: LoadedVolume } = Object.fromEntries(
+        files.map(([key, { volume }]) => [key, volume]),
+      )
+      return { ...sample, ...volumes, ...(volumes.image && { scan: volumes.image }), steps: [] }
     }),
 }
 
 /** Opens the files that the options ask for, and compares their grids. */
 export async function openFiles(options: LoadOptions, scan: Case): Promise<OpenedFiles> {
+  if (scan.problem !== undefined) throw new PipelineError('ERR_DATASET', scan.problem)
   const keys = options.keys ?? allKeys.filter(key => scan[key] !== undefined)
   const images = await Promise.all(keys.map(async key => [key, await openKey(scan, key)] as const))
   checkGrids(images, options.geometryToleranceMm)
@@ -77,14 +85,14 @@ export interface FileFacts {
 }
 
 export function fileFacts(files: OpenedFiles): FileFacts[] {
-  return files.map(([key, { path, grid, header, storedBytes, isCompressed }]) => ({
+  return files.map(([key, { path, grid, units, storedBytes, isCompressed }]) => ({
     key,
     path,
     shape: grid.shape,
     spacingMm: spacingOf(grid.affine),
     storedBytes,
     isCompressed,
-    units: header.units,
+    units,
     apartMm: gridDifference(files[0]![1].grid, grid).farthestMm,
   }))
 }
@@ -95,7 +103,7 @@ export function planLoaded(files: OpenedFiles): Plan {
   return { flow: 'volume', volumes, steps: [], items: 1, resident: 0, bytes: pullingBytes(volumes) }
 }
 
-async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
+async function openKey(scan: Case, key: Key): Promise<ScanFile> {
   const path = scan[key]
   if (path === undefined) {
     throw new PipelineError(
@@ -105,7 +113,7 @@ async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
     )
   }
   // What a label may hold is for map-label to say, NaN included.
-  const image = await openNifti(path, { finite: key === 'image' })
+  const image = await openScan(path, { finite: key === 'image' })
   if (image.volumes !== 1) {
     throw new PipelineError(
       'ERR_VOLUME',
@@ -117,8 +125,8 @@ async function openKey(scan: Case, key: Key): Promise<NiftiImage> {
 }
 
 function checkGrids(images: OpenedFiles, toleranceMm: number): void {
-  const first = images[0]
-  for (const [, image] of images.slice(1)) {
-    expectSameGrid(first![1].grid, image.grid, { expected: first![1].path, found: image.path }, toleranceMm)
-  }
+  // Lungs only tell left from right: whoever looks at them goes through the world.
+  const [first, ...others] = images.filter(([key]) => key !== 'lungs').map(([, image]) => image)
+  for (const image of others)
+    expectSameGrid(first!.grid, image.grid, { expected: first!.path, found: image.path }, toleranceMm)
 }

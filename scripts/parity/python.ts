@@ -1,15 +1,15 @@
-/** The Python that has MONAI and PyTorch: the one that PARITY_PYTHON names, or a virtual environment made for it. */
+/** A Python with the packages that a comparison needs: the one that a variable names, or a virtual environment made for it. */
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Installs the pinned packages of `requirements` into `folder` on first use. An Error where PARITY_PYTHON is not there. */
-export function pythonWith(requirements: string, folder: string): string {
-  const given = process.env['PARITY_PYTHON']
+/** Installs the pinned packages of `requirements` into `folder` on first use. An Error where the `variable`'s is not there. */
+export function pythonWith(requirements: string, folder: string, variable = 'PARITY_PYTHON'): string {
+  const given = process.env[variable]
   if (given !== undefined) {
-    if (!existsSync(given)) throw new Error(`PARITY_PYTHON: expected the path of a Python, found nothing at ${given}`)
+    if (!existsSync(given)) throw new Error(`${variable}: expected the path of a Python, found nothing at ${given}`)
     return given
   }
   const stamp = join(

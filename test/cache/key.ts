@@ -57,6 +57,15 @@ t.test('a key changes with files, stages, encoding and version; with nothing els
   const before = await caseKey(pair)
   writeFileSync(join(folder, 'b.img'), 'other voxels')
   t.not(await caseKey(pair), before, 'the voxels of a pair lie in another file')
+
+  const slices = t.testdir({ ct: { '1.dcm': 'one', '2.dcm': 'two' } })
+  const series = { ...parts, files: { image: join(slices, 'ct') } }
+  const keysOfSeries = [await caseKey(series)]
+  writeFileSync(join(slices, 'ct', '2.dcm'), 'another')
+  keysOfSeries.push(await caseKey(series))
+  renameSync(join(slices, 'ct', '1.dcm'), join(slices, 'ct', '0.dcm'))
+  keysOfSeries.push(await caseKey(series))
+  t.equal(new Set(keysOfSeries).size, 3, 'a series is all files of its folder')
 })
 
 t.test('text keeps what JSON loses', async t => {

@@ -64,7 +64,7 @@ t.test('a mistake is refused with its path, its line, what was expected and the 
     ['stages.train.optimizer.kind=sgd', /\/optimizer\/kind .*"sgd"/],
     ['network.kind=unet', /\/network\/kind .*segresnet/],
     ['network.initFilters=12', /\/network .*groups/],
-    ['dataset.list=x.json', /\/dataset .*exactly one of list, directory, phantoms; found list and phantoms/],
+    ['dataset.list=x.json', /\/dataset .*exactly one of list, directory, files, phantoms; found list and phantoms/],
     ['stages.crop.size=[64,64,15]', /\/stages\/8\/size .*divisible by 8 .*found 15/],
     ['stages.crop.size=[64,32,16]', /rotate90.*64 x 32/],
     ['stages.batch=null', /\/stages\/10 .*expected object, found null/],

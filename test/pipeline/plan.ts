@@ -14,6 +14,7 @@ import { rng } from '../../pipeline/random.ts'
 import type { Case, Engine, Grid, Item, Key, Sample, Shape3 } from '../../pipeline/stage.ts'
 import { sampleOf } from '../../pipeline/tasks/task.ts'
 import { stageOf } from '../../stages/index.ts'
+import { writeSeries } from '../support/dicom.ts'
 import { rawNifti } from '../support/nifti.ts'
 import { projectRoot } from '../support/shared.ts'
 import { optionsFrom } from '../support/stage.ts'
@@ -200,6 +201,7 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
   const shape: Shape3 = [160, 144, 96]
   const straight = await caseOn(dir, 'straight', { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1] })
   const mirrored = await caseOn(dir, 'mirrored', { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -2, 190, 0, 0, 0, 1] })
+  const slices = writeSeries(join(dir, 'series'), 40, () => ({ rows: 400, columns: 400 }))
   const prefix = [
     { kind: 'load' },
     { kind: 'map-label' },
@@ -211,6 +213,7 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
   const chains: readonly (readonly [string, StageOptions[], Case, number])[] = [
     ['streaming', stagesOf(...prefix), straight, 2.5],
     ['finer', stagesOf({ kind: 'load' }, { kind: 'resample', spacing: [1, 1, 1] }), straight, 2.5],
+    ['series', stagesOf({ kind: 'load' }), { id: 'series', index: 0, image: slices }, 1.6],
     ['turned', stagesOf({ kind: 'load' }, { kind: 'orient' }), mirrored, 1.6],
     ['padded', stagesOf({ kind: 'load' }, { kind: 'pad', size: [200, 200, 100] }), straight, 1.6],
     ['cached', stagesOf(...prefix, { kind: 'cache' }), straight, 4],

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { materialise, type LoadedVolume } from '../../imaging/volume.ts'
 import { load } from '../../stages/load.ts'
+import { shorts, writeSeries } from '../support/dicom.ts'
 import { int16, rawNifti, writeBytes, type RawNifti } from '../support/nifti.ts'
 import { runStage, sampleWith } from '../support/stage.ts'
 
@@ -58,5 +59,70 @@ t.test('a key that is asked for must be listed', async t => {
   await t.rejects(runStage(load, { kind: 'load', keys: ['image', 'label'] }, [sampleWith({}, { image })]), {
     code: 'ERR_DATASET',
     message: /"label"/,
+  })
+})
+
+t.test('a folder of DICOM slices is a scan like any other', async t => {
+  const dir = t.testdir()
+  const image = writeSeries(join(dir, 'ct'), 3, k => ({ pixels: shorts(Array.from({ length: 12 }, () => k)) }))
+  const rows = [-0.5, 0, 0, 10, 0, -0.75, 0, 20, 0, 0, 2, 30]
+  const mask = { ...scan, dims: [4, 3, 3], voxels: new Uint8Array(72), sform: { code: 1, rows } }
+  const label = writeBytes(join(dir, 'mask.nii'), rawNifti(mask))
+  const [sample] = await runStage(load, { kind: 'load' }, [sampleWith({}, { image, label })])
+  t.equal((await materialise(sample!.image!))[35], 2)
+  t.equal(sample!.scan, sample!.image)
+  t.equal((sample!.scan as LoadedVolume).series!.seriesUid, '1.2.3.1')
+})
+
+t.test('lungs may lie on a grid of their own, and the scan is kept', async t => {
+  const folder = t.testdir()
+  const image = writeBytes(join(folder, 'ct.nii'), rawNifti(scan))
+  const lungs = writeBytes(
+    join(folder, 'lungs.nii'),
+    rawNifti({ ...moved(99), dims: [2, 2, 1], voxels: int16(0, 2, 3, 0) }),
+  )
+  const [sample] = await runStage(load, { kind: 'load' }, [sampleWith({}, { image, lungs })])
+  t.same([...(await materialise(sample!.lungs!))], [0, 2, 3, 0])
+  t.equal(sample!.scan, sample!.image)
+})
+
+t.test('a case with a problem fails with it, under its name', async t => {
+  const problem = 'list.json: /testing/1/image: expected one image per case, found 3: a, b, c'
+  await t.rejects(runStage(load, { kind: 'load' }, [sampleWith({}, { id: 'p7', problem })]), {
+    code: 'ERR_DATASET',
+    message: `p7: load: ${problem}`,
+    facts: { case: 'p7', stage: 'load' },
+  })
+})
+
+const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)
+
+t.test('colours, NaN and damage are told; odd extents and any HU pass', async t => {
+  const folder = t.testdir()
+  const through = async (name: string, content: RawNifti): Promise<number[]> => {
+    const image = writeBytes(join(folder, `${name}.nii`), rawNifti(content))
+    const [sample] = await runStage(load, { kind: 'load' }, [sampleWith({}, { image })])
+    return [...(await materialise(sample!.image!))]
+  }
+  const oneVoxel = { ...scan, dims: [1, 1, 1], voxels: int16(7) }
+  t.same(await through('voxel', oneVoxel), [7])
+  t.same(await through('plane', { ...scan, dims: [2, 2, 1], voxels: int16(1, 2, 3, 4) }), [1, 2, 3, 4])
+  t.same(await through('row', { ...scan, dims: [1, 2, 2], voxels: int16(1, 2, 3, 4) }), [1, 2, 3, 4])
+  t.same(await through('4-d', { ...scan, dims: [2, 2, 1, 1], voxels: int16(1, 2, 3, 4) }), [1, 2, 3, 4])
+  const far = [-32768, -3024, 3072, 32767]
+  t.same(await through('far', { ...scan, dims: [2, 2, 1], voxels: int16(...far) }), far)
+  const real = { ...scan, dims: [2, 1, 1], datatype: 16, bits: 32 }
+  t.same(await through('real', { ...real, voxels: floats(1e30, -1e30) }), [...Float32Array.of(1e30, -1e30)])
+  await t.rejects(through('nan', { ...real, voxels: floats(0, NaN) }), {
+    code: 'ERR_VOLUME',
+    message: /nan\.nii: .*1 that are NaN.*\(1, 0, 0\)/,
+  })
+  await t.rejects(through('rgb', { ...scan, datatype: 128, bits: 24, voxels: new Uint8Array(24) }), {
+    code: 'ERR_VOLUME',
+    message: /rgb\.nii: .*RGB/,
+  })
+  await t.rejects(through('vector', { ...scan, dims: [2, 2, 2, 1, 3], voxels: new Uint8Array(48) }), {
+    code: 'ERR_VOLUME',
+    message: /found 3 in one file/,
   })
 })

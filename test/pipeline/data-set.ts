@@ -1,0 +1,130 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { openDataSet } from '../../pipeline/data-set.ts'
+import { validateDefinition, type DataSetOptions } from '../../pipeline/definition.ts'
+import type { Case } from '../../pipeline/stage.ts'
+import { sliceFile, writeSeries } from '../support/dicom.ts'
+
+/** Its cases, found for inference. */
+async function casesOf(options: DataSetOptions, output = '/nowhere'): Promise<readonly Case[]> {
+  return (await openDataSet('infer', options, output)).section('testing')
+}
+
+async function idsOf(options: DataSetOptions, output?: string): Promise<string[]> {
+  return (await casesOf(options, output)).map(({ id }) => id)
+}
+
+function write(folder: string, ...names: string[]): string {
+  for (const name of names) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), '')
+  }
+  return folder
+}
+
+t.test('a directory is searched to its bottom, sorted; hidden, linked and own folders are left out', async t => {
+  const dir = t.testdir()
+  const scans = write(
+    join(dir, 'scans'),
+    'z.nii.gz',
+    'a/b/c.nii',
+    'a.hdr',
+    'a.img',
+    'notes.txt',
+    '.hidden/x.nii',
+    '._z.nii.gz',
+    'out/masks/z.nii.gz',
+  )
+  symlinkSync(scans, join(scans, 'a', 'loop'))
+  symlinkSync(join(scans, 'z.nii.gz'), join(scans, 'linked.nii.gz'))
+  writeSeries(join(scans, 'p1', 'ct'), 2)
+  writeSeries(join(scans, 'p2'), 2, undefined, { name: k => `1.2.840.${k}` })
+  write(join(scans, 'p3'), 'README', 'DICOMDIR')
+  writeFileSync(join(scans, 'p3', 'DICOMDIR'), sliceFile())
+  const found = await casesOf({ directory: scans }, join(scans, 'out'))
+  t.same(
+    found.map(({ id }) => id),
+    ['a', 'a/b/c', 'linked', 'p1/ct', 'p2', 'z'],
+  )
+  t.equal(found[3]!.image, join(scans, 'p1', 'ct'))
+  t.same(
+    found.map(({ index }) => index),
+    [0, 1, 2, 3, 4, 5],
+  )
+})
+
+t.test('patterns choose', async t => {
+  const directory = write(
+    join(t.testdir(), 'scans'),
+    'p1/a_ct.nii.gz',
+    'p1/a_seg.nii.gz',
+    'p2/b_ct.nii.gz',
+    'c_ct.nii.gz',
+  )
+  writeSeries(join(directory, 'p2', 'series'), 1)
+  t.same(await idsOf({ directory, include: '**/*_ct.nii.gz' }), ['c_ct', 'p1/a_ct', 'p2/b_ct'])
+  t.same(await idsOf({ directory, include: ['p1/*', 'p2/series'], exclude: '**/*_seg.*' }), ['p1/a_ct', 'p2/series'])
+  t.same(await idsOf({ directory, exclude: ['p1/**', 'p2/**'] }), ['c_ct'])
+  await t.rejects(idsOf({ directory, include: '*.mha' }), { code: 'ERR_DATASET', message: /no cases.*"include"/ })
+})
+
+t.test('a directory may itself be a series', async t => {
+  const directory = writeSeries(join(t.testdir(), 'ct7'), 2)
+  t.match(await casesOf({ directory }), [{ id: 'ct7', image: directory }])
+})
+
+t.test('single files are named by their place below the root', async t => {
+  const root = write(join(t.testdir(), 'study'), 'x/a.nii.gz')
+  const files = ['x/a.nii.gz', 'b.dcm', 'scans/ct1', '../other/c.nii']
+  const { dataset } = validateDefinition(
+    {
+      task: 'infer',
+      dataset: { files },
+      network: { kind: 'segresnet', weights: 'w' },
+      stages: [{ kind: 'load' }, { kind: 'infer', window: [32, 32, 32] }],
+      output: 'out',
+    },
+    root,
+  )
+  const found = await casesOf(dataset)
+  t.same(
+    found.map(({ id }) => id),
+    ['x/a', 'b', 'scans/ct1', 'other/c'],
+  )
+  t.equal(found[3]!.image, join(root, '..', 'other', 'c.nii'))
+  await t.rejects(casesOf({ root, files: [join(root, 'a.nii'), join(root, 'a.nii.gz')] }), {
+    message: /both called "a"/,
+  })
+})
+
+t.test('several images of one case are a reason why that case fails', async t => {
+  const root = t.testdir()
+  const list = join(root, 'list.json')
+  const entries = [
+    { image: 'a.nii', lungs: 'a-lungs.nii' },
+    { image: ['b0.nii', 'b1.nii', 'b2.nii'], label: 'b.nii' },
+    { image: ['c.nii'] },
+    'd.nii',
+  ]
+  writeFileSync(list, JSON.stringify({ testing: entries }))
+  const found = await casesOf({ list })
+  t.same(
+    found.map(({ id }) => id),
+    ['a', 'b0', 'c', 'd'],
+  )
+  t.equal(found[0]!.lungs, join(root, 'a-lungs.nii'))
+  t.match(found[1], { problem: /\/testing\/1\/image: expected one image per case, found 3: .*b0\.nii, / })
+  t.equal(found[1]!.image, undefined)
+  t.equal(found[2]!.image, join(root, 'c.nii'))
+  for (const entry of [{ image: [] }, { image: [7] }, { image: 'a.nii', lungs: 7 }, 7]) {
+    writeFileSync(list, JSON.stringify({ testing: [entry] }))
+    await t.rejects(casesOf({ list }), { code: 'ERR_DATASET' }, JSON.stringify(entry))
+  }
+})
+
+t.test('masks of lungs and predictions lie in folders, named as the cases', async t => {
+  const directory = write(join(t.testdir(), 'scans'), 'p/a.nii.gz')
+  const [found] = await casesOf({ directory, lungs: '/lungs', predictions: '/masks' })
+  t.match(found, { lungs: join('/lungs', 'p', 'a.nii.gz'), prediction: join('/masks', 'p', 'a.nii.gz') })
+})
