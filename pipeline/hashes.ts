@@ -106,8 +106,8 @@ export async function modelHash(path: string): Promise<string> {
 /** Of what decides a mask beside scan and weights: the network, the stages, the precision of products. */
 export function definitionHash({ network, stages, engine }: Definition): string {
   const { weights: _, ...shape } = network ?? { kind: '' }
-  // How many are made at a time decides when, not what.
-  const made = stages.map(stage => ({ ...stage, parallel: undefined }))
+  // How many are made or kept at a time decides when, not what.
+  const made = stages.map(stage => ({ ...stage, parallel: undefined, keep: undefined, windowBatch: undefined }))
   const text = canonicalJson({ network: shape, stages: made, precision: engine.precision })
   return createHash('sha256').update(text).digest('hex')
 }
