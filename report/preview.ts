@@ -16,9 +16,9 @@ export type Place = readonly [x: number, y: number, z: number]
 /** Pixels along the longest edge of a view, at most; smaller ones have a pixel for the smallest distance of voxels. */
 const mostPixels = 768
 
-/** Pixels between views, and their colour around them. */
+/** Pixels between views, and the grey around them. */
 const gap = 4
-const surround = 64
+const surround = 0
 
 /** Colours of the outlines of class 1, 2 and so on; after the last one they begin again. */
 export const outlineColours: readonly (readonly [r: number, g: number, b: number])[] = [

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { writeAll, type Write } from '../../cache/checked-file.ts'
@@ -7,6 +7,7 @@ import { nameOf } from '../../cache/key.ts'
 import { materialise } from '../../imaging/volume.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import { skip } from '../support/kernels.ts'
+import { noMount } from '../support/small-disk.ts'
 import { allOf, caseOf, put, sameBits, tierOf } from '../support/stored.ts'
 import { encode } from '../../cache/chunk.ts'
 import type { DiskTier } from '../../cache/disk-tier.ts'
@@ -282,14 +283,3 @@ t.test('a disk that really is full, and one that is read-only', { skip: skip || 
     execFileSync('umount', [folder])
   }
 })
-
-/** Why no small disk can be had here. */
-function noMount(): string | false {
-  try {
-    const isOurs = /^Cap(Eff):\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))
-    const canMount = isOurs !== null && (BigInt(`0x${isOurs[2]}`) & (1n << 21n)) !== 0n
-    return canMount ? false : 'no right to mount a small disk'
-  } catch {
-    return 'no right to mount a small disk'
-  }
-}

@@ -1,9 +1,11 @@
 import highland from 'highland'
 import t from 'tap'
-import { maskOf, maskVoxels } from '../../imaging/mask.ts'
+import { MaskBuilder, maskOf, maskVoxels, type OwnedMask } from '../../imaging/mask.ts'
+import { planResident } from '../../imaging/volume-plan.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
-import type { Claim, Context, Grid, Item, Prediction } from '../../pipeline/stage.ts'
+import type { Claim, Context, Grid, Item, Mask, Plan, Prediction, Shape3 } from '../../pipeline/stage.ts'
 import { minimumVoxels, postprocess } from '../../stages/postprocess.ts'
+import { mostAlive } from '../support/alive.ts'
 import { contextOf, nothingBefore, optionsFrom } from '../support/stage.ts'
 
 const voxel = [0.5, 0, 0, 0, 0, 2, 0, 0, 0, 0, -3, 0, 0, 0, 0, 1]
@@ -136,3 +138,52 @@ t.test('an end of the run ends long work', async t => {
   const work = tidied(json, { shape: [256, 256, 40], voxels }, { signal: AbortSignal.abort() })
   await t.rejects(work, { code: 'ERR_INTERRUPTED' })
 })
+
+t.test('no more bytes are alive than planned, and not many less, where every second voxel is a lesion', async t => {
+  const shape: Shape3 = [512, 512, 4]
+  const scratch = t.testdir({})
+  const mask = chessboard(shape, scratch)
+  const volumes = { prediction: { ...planResident({ shape, affine: voxel }), access: 'slabs' as const } }
+  const before: Plan = { flow: 'prediction', volumes, steps: [], items: 1, resident: 0, bytes: 0 }
+  const options = optionsFrom(postprocess, { kind: 'postprocess', fillHoles: true, connectivity: 6 })
+  const { bytes } = postprocess.plan!(options, before, { classes: 2 })
+  const found = await mostAlive(async () => {
+    const transform = postprocess.create(options, contextOf({ scratch }), nothingBefore)
+    const [made] = (await transform(highland<Item>([predictionOf(shape, mask)]))
+      .collect()
+      .toPromise(Promise)) as unknown as [Prediction]
+    ;(made.mask as OwnedMask).close()
+  }, 1 << 19)
+  t.ok(bytes >= found, `planned ${bytes}, alive ${found}`)
+  t.ok(bytes <= 3 * found, `near enough: ${(bytes / found).toFixed(2)}`)
+  mask.close()
+})
+
+t.test('the plan does not grow with the number of planes', t => {
+  const bytes = [300, 1200].map(nz => {
+    const grid = { shape: [512, 512, nz] as const, affine: voxel }
+    const volumes = { prediction: { ...planResident(grid), access: 'slabs' as const } }
+    const before: Plan = { flow: 'prediction', volumes, steps: [], items: 1, resident: 5, bytes: 7 }
+    const options = optionsFrom(postprocess, { kind: 'postprocess', fillHoles: true, keepLargest: 1 })
+    return postprocess.plan!(options, before, { classes: 2 }).bytes
+  })
+  t.equal(bytes[0], bytes[1], `${bytes[0]! / 2 ** 20} MiB`)
+  t.end()
+})
+
+function predictionOf(shape: Shape3, mask: Mask): Prediction {
+  const grid = { shape, affine: voxel }
+  return { case: { id: 'noise', index: 0 }, grid, mask, classes: 2, windows: 1, seconds: 1, files: [] }
+}
+
+/** What has the most runs and components. */
+function chessboard(shape: Shape3, scratch: string): OwnedMask {
+  const builder = new MaskBuilder(shape, scratch)
+  const [nx, ny, nz] = shape
+  for (let z = 0; z < nz; z++) {
+    const plane = new Uint8Array(nx * ny)
+    for (let i = 0; i < plane.length; i++) plane[i] = ((i % nx) + Math.floor(i / nx) + z) & 1
+    builder.append(plane)
+  }
+  return builder.finish()
+}
