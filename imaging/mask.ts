@@ -3,11 +3,8 @@
  * one that is mostly noise goes to a file.
  */
 
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
-import { randomUUID } from 'node:crypto'
-import { messageOf, PipelineError } from '../pipeline/errors.ts'
 import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import { residentSpoolBytes, Spool } from './spool.ts'
 
 /** A mask that somebody must close: it may have a file. */
 export interface OwnedMask extends Mask {
@@ -15,13 +12,10 @@ export interface OwnedMask extends Mask {
   close(): void
 }
 
-/** Encoded planes kept in memory before a file takes them. */
-export const residentMaskBytes = 4 << 20
-
 /** Most bytes that a mask and its builder hold while planes go in or out. */
 export function maskBytes([nx, ny, nz]: Shape3): number {
   // Full when a plane comes that is as large as its voxels; then runs of a plane are counted, made and encoded.
-  return Math.min(nx * ny * nz, residentMaskBytes + nx * ny) + 12 * nx * ny
+  return Math.min(nx * ny * nz, residentSpoolBytes + nx * ny) + 12 * nx * ny
 }
 
 const runBytes = 9
@@ -32,14 +26,14 @@ const runBytes = 9
  */
 export class MaskBuilder {
   readonly #shape: Shape3
-  readonly #store: Store
+  readonly #store: Spool
   /** Where each plane begins; the last entry is the end. */
   readonly #offsets = [0]
   readonly #isPacked: boolean[] = []
 
   constructor(shape: Shape3, scratch?: string) {
     this.#shape = shape
-    this.#store = new Store(scratch)
+    this.#store = new Spool(scratch)
   }
 
   append(plane: Uint8Array): void {
@@ -165,81 +159,5 @@ function decode(bytes: Uint8Array): PlaneRuns {
     from: new Uint32Array(buffer, byteOffset, n),
     to: new Uint32Array(buffer, byteOffset + 4 * n, n),
     value: new Uint8Array(buffer, byteOffset + 8 * n, n),
-  }
-}
-
-/** Bytes that are appended and read back; the first ones in memory, and from some megabytes on all in a file. */
-class Store {
-  readonly #scratch: string | undefined
-  #parts: { readonly at: number; readonly bytes: Uint8Array }[] = []
-  #kept = 0
-  #end = 0
-  /** Bytes that are in the file. */
-  #written = 0
-  #file: number | undefined
-
-  constructor(scratch?: string) {
-    this.#scratch = scratch
-  }
-
-  append(bytes: Uint8Array): void {
-    this.#parts.push({ at: this.#end, bytes })
-    this.#end += bytes.length
-    this.#kept += bytes.length
-    if (this.#kept > residentMaskBytes && this.#scratch !== undefined) this.#spill(this.#scratch)
-  }
-
-  read(at: number, length: number): Uint8Array {
-    if (length === 0) return new Uint8Array(0)
-    if (at >= this.#written) return this.#find(at).bytes
-    const bytes = new Uint8Array(length)
-    for (let done = 0; done < length;) {
-      const count = readSync(this.#file!, bytes, done, length - done, at + done)
-      if (count === 0) throw new PipelineError('ERR_OUTPUT', 'a temporary file of masks has become shorter meanwhile')
-      done += count
-    }
-    return bytes
-  }
-
-  close(): void {
-    if (this.#file !== undefined) closeSync(this.#file)
-    this.#file = undefined
-    this.#parts = []
-  }
-
-  #find(at: number): { readonly bytes: Uint8Array } {
-    let [low, high] = [0, this.#parts.length - 1]
-    while (low < high) {
-      const middle = (low + high + 1) >> 1
-      if (this.#parts[middle]!.at <= at) low = middle
-      else high = middle - 1
-    }
-    // Planes without runs are empty: of several at one place the last has the bytes.
-    return this.#parts[low]!
-  }
-
-  #spill(scratch: string): void {
-    const path = join(scratch, `.${randomUUID()}.masks`)
-    try {
-      if (this.#file === undefined) {
-        this.#file = openSync(path, 'wx+')
-        // Its name goes at once, so that nobody has to tidy up after a run that was killed.
-        rmSync(path)
-      }
-      for (const { bytes } of this.#parts) {
-        for (let done = 0; done < bytes.length;)
-          done += writeSync(this.#file, bytes, done, bytes.length - done, this.#written + done)
-        this.#written += bytes.length
-      }
-    } catch (error) {
-      throw new PipelineError(
-        'ERR_OUTPUT',
-        `${path}: cannot be written: ${messageOf(error)}; check the folder's permissions and the space left`,
-        { path },
-        { cause: error },
-      )
-    }
-    this.#parts = []
-    this.#kept = 0
   }
 }

@@ -31,6 +31,11 @@ export interface NiftiWriteOptions {
   readonly level?: number
   /** Up to 79 ASCII characters for the header's `descrip`. */
   readonly description?: string
+  /**
+   * A new file that takes the bytes instead and stays there, for the caller to rename to `path` together with others. `path`
+   * then only tells whether to compress, and is what messages name.
+   */
+  readonly into?: string
 }
 
 /**
@@ -42,7 +47,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   const { pieces, datatype } = await firstOf(content.voxels, path)
   const header = encodeHeader(content, datatype, options.description ?? 'ctflow', path)
   const bytes = inBlocks(header, pieces, content.grid, path)
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
+  const temporary = options.into ?? join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
   let failedUpstream: unknown
   const source = async function* (): AsyncGenerator<Uint8Array> {
     try {
@@ -53,12 +58,12 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
     }
   }
   try {
-    await mkdir(dirname(path), { recursive: true })
+    if (options.into === undefined) await mkdir(dirname(path), { recursive: true })
     const file = createWriteStream(temporary, { flush: true, flags: 'wx' })
     if (path.endsWith('.gz'))
       await pipeline(source, createGzip({ level: options.level ?? 4, chunkSize: 1 << 18 }), anonymousGzip, file)
     else await pipeline(source, file)
-    await rename(temporary, path)
+    if (options.into === undefined) await rename(temporary, path)
   } catch (error) {
     // What stopped the writing is what the user must hear, even where the rest cannot be removed either.
     await rm(temporary, { force: true }).catch(() => undefined)

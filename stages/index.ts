@@ -15,6 +15,7 @@ import { load } from './load.ts'
 import { mapLabel } from './map-label.ts'
 import { orient } from './orient.ts'
 import { pad } from './pad.ts'
+import { postprocess } from './postprocess.ts'
 import { resample } from './resample.ts'
 import { save } from './save.ts'
 import { train } from './train.ts'
@@ -54,6 +55,7 @@ export const stages: readonly AnyStage[] = [
   batch,
   train,
   infer,
+  postprocess,
   save,
   dice,
 ]

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { MaskBuilder, maskOf, maskVoxels, residentMaskBytes } from '../../imaging/mask.ts'
+import { MaskBuilder, maskOf, maskVoxels } from '../../imaging/mask.ts'
+import { residentSpoolBytes } from '../../imaging/spool.ts'
 import type { Mask, Shape3 } from '../../pipeline/stage.ts'
 import { rng } from '../../pipeline/random.ts'
 
@@ -56,7 +57,7 @@ t.test('what is too much for memory goes to a file that nobody sees', async t =>
   const shape: Shape3 = [512, 512, 40]
   const random = rng(1, 0, 0, 'test', 0)
   const all = new Uint8Array(512 * 512 * 40).map(() => (random.uniform() < 0.5 ? 1 : 0))
-  t.ok(all.length > 2 * residentMaskBytes)
+  t.ok(all.length > 2 * residentSpoolBytes)
   const builder = new MaskBuilder(shape, folder)
   for (let z = 0; z < 40; z++) builder.append(all.subarray(z * 512 * 512, (z + 1) * 512 * 512))
   const mask = builder.finish()
