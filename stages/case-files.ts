@@ -7,10 +7,10 @@ import { makeFolder } from '../pipeline/make-folder.ts'
 import { messageOf, PipelineError } from '../pipeline/errors.ts'
 import type { Context } from '../pipeline/stage.ts'
 
-/** Adds `<stem><ending>`, whole: bytes, or what `write` makes of a file that is not there yet. */
+/** Adds `<stem><ending>`, whole: text, pieces of bytes, or what a function makes of a file that is not there yet. */
 export type Add = (
   ending: string,
-  content: Uint8Array | string | ((temporary: string, path: string) => Promise<void>),
+  content: string | Iterable<Uint8Array> | ((temporary: string, path: string) => Promise<void>),
 ) => Promise<void>
 
 /**
@@ -51,10 +51,10 @@ export async function writeTogether(
 }
 
 /** On the disk when it returns, not only on its way. */
-async function writeFlushed(path: string, content: Uint8Array | string): Promise<void> {
+async function writeFlushed(path: string, content: string | Iterable<Uint8Array>): Promise<void> {
   const file = await open(path, 'wx')
   try {
-    await file.writeFile(content)
+    for (const piece of typeof content === 'string' ? [content] : content) await file.writeFile(piece)
     await file.sync()
   } finally {
     await file.close()

@@ -5,12 +5,13 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { spacingOf } from '../imaging/affine.ts'
 import { marksBytes } from '../imaging/component-marks.ts'
 import { mostRuns, sweepBytes } from '../imaging/components.ts'
+import { lesionSegment, segmentationPieces, type SegmentationOptions } from '../imaging/dicom/segmentation.ts'
 import { expectSameGrid } from '../imaging/geometry-check.ts'
 import { lungSides, type LungValues } from '../imaging/lungs.ts'
 import { maskBytes } from '../imaging/mask.ts'
 import { writeNifti } from '../imaging/nifti-write.ts'
 import { readingBytes } from '../imaging/stored-bytes.ts'
-import { slabBytes } from '../imaging/volume.ts'
+import { slabBytes, type LoadedVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { notice } from '../pipeline/notice.ts'
 import type { Context, Grid, Mask, Plan, Prediction, Stage } from '../pipeline/stage.ts'
@@ -33,7 +34,7 @@ const lungValues = {
 const schema = {
   type: 'object',
   description:
-    "Writes each mask as <output>/<folder>/<case>.nii.gz, on the prediction's grid, and beside it a .json with volumes, lesions and their sides, on request a .png.",
+    "Writes each mask as <output>/<folder>/<case>.nii.gz, on the prediction's grid, and beside it a .json with volumes, lesions and their sides, on request a .png and a .dcm.",
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -72,6 +73,11 @@ const schema = {
       description:
         'also a .png: axial, coronal and sagittal plane through the largest lesion, outlined; true, or what it is to look like',
     },
+    dicomSeg: {
+      type: 'boolean',
+      default: false,
+      description: 'also a .dcm for scans that are a DICOM series: the mask as a DICOM Segmentation object',
+    },
     parallel: { type: 'integer', minimum: 1, maximum: 16, default: 1, description: 'masks being written at a time' },
   },
   examples: [
@@ -104,22 +110,25 @@ export const save: Stage<Options> = {
         `save: expected values of one lung only, found ${twice.join(', ')} in both`,
       )
     }
-    let isTold = false
-    const withoutScan = (): undefined => {
-      if (!isTold)
-        context.note('save: no previews: masks that do not lie on the grid of their scan have no picture under them')
-      isTold = true
+    const told = new Set<string>()
+    const once = (note: string): undefined => {
+      if (!told.has(note)) context.note(note)
+      told.add(note)
     }
     return perItemAsync<Prediction, Prediction>('save', options.parallel, async prediction => {
       const pause = pauseOf(context)
       // Whatever can be wrong with a case shows here, before anything is written.
       const lesions = await lesionsOf(prediction.mask, prediction.classes, pause)
       const lungs = await lungsOf(prediction, options.lungs as LungValues | undefined, context, pause)
-      const picture = window && (prediction.scan ? await pictureOf(prediction, lesions, window, pause) : withoutScan())
+      const picture = window && (prediction.scan ? await pictureOf(prediction, lesions, window, pause) : once(noScan))
+      const series = options.dicomSeg
+        ? ((prediction.scan as LoadedVolume | undefined)?.series ?? once(noSeries))
+        : undefined
       const stem = join(options.folder, prediction.case.id)
       const written = await writeTogether(context, stem, async add => {
         await add('.nii.gz', (into, path) => writeMask(path, into, prediction))
-        if (picture) await add('.png', picture)
+        if (picture) await add('.png', [picture])
+        if (series) await add('.dcm', segmentationPieces(series, prediction.mask, segmentationOf(prediction, context)))
         // Last: where it is, all others are.
         await add('.json', `${JSON.stringify(sideFile(prediction, lesions, lungs, context), null, 2)}\n`)
       })
@@ -128,6 +137,10 @@ export const save: Stage<Options> = {
   },
   plan: planSaved,
 }
+
+const noScan = 'save: no previews: masks that do not lie on the grid of their scan have no picture under them'
+const noSeries =
+  'save: no DICOM segmentations of scans that are no DICOM series, nor of masks that do not lie on their grid'
 
 function windowOf({ preview }: Options): readonly [number, number] | undefined {
   if (preview === false) return undefined
@@ -167,6 +180,13 @@ async function pictureOf(
   pause: () => Promise<void>,
 ): Promise<Uint8Array> {
   return preview(scan!, mask, largestOf(lesions)?.centre ?? middleOf(grid), { window }, pause)
+}
+
+/** Every class of the network is a lesion. */
+function segmentationOf({ classes }: Prediction, { model }: Context): SegmentationOptions {
+  const labelOf = (value: number): string => (classes > 2 ? `Lesion, class ${value}` : 'Lesion')
+  const segments = Array.from({ length: classes - 1 }, (_, i) => lesionSegment(i + 1, labelOf(i + 1)))
+  return { segments, algorithm: 'ctflow', version: version(), ...(model !== undefined && { model }) }
 }
 
 function sideFile(

@@ -1,18 +1,22 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import dicomParser from 'dicom-parser'
 import { decode } from 'fast-png'
 import highland from 'highland'
 import t from 'tap'
+import { lesionSegment, segmentationPieces } from '../../imaging/dicom/segmentation.ts'
 import { MaskBuilder, maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { openNifti } from '../../imaging/nifti-read.ts'
+import { openScan } from '../../imaging/scan-file.ts'
 import { writeNifti } from '../../imaging/nifti-write.ts'
-import { materialise, slabBytes } from '../../imaging/volume.ts'
+import { materialise, slabBytes, type LoadedVolume } from '../../imaging/volume.ts'
 import type { Case, Context, Grid, Item, Mask, Plan, Prediction, Shape3 } from '../../pipeline/stage.ts'
 import { version } from '../../pipeline/version.ts'
 import { save } from '../../stages/save.ts'
 import { mostAlive } from '../support/alive.ts'
 import { gridOf, inSlabs, int16, rawNifti, volumeOf } from '../support/nifti.ts'
+import { sharedPath } from '../support/shared.ts'
 import { noMount } from '../support/small-disk.ts'
 import { contextOf, nothingBefore, optionsFrom } from '../support/stage.ts'
 
@@ -355,4 +359,35 @@ t.test('no more bytes are alive than planned while a picture is made and lungs a
   )
   t.ok(bytes >= found, `planned ${bytes}, alive ${found}`)
   t.ok(bytes <= 10 * found, `near enough: ${(bytes / found).toFixed(2)}`)
+})
+
+t.test('a DICOM series has its segmentation beside the mask', { skip: !sharedPath('data', 'dicom') }, async t => {
+  const folder = t.testdir({})
+  const { grid, volume } = await openScan(sharedPath('data', 'dicom', 'cip-ct64')!)
+  const [nx, ny, nz] = grid.shape
+  const inside = Uint8Array.from({ length: nx * ny * nz }, (_, at) => (at % nx < 9 && at % 7 === 0 ? 1 : 0))
+  const fields = { grid, mask: maskOf(grid.shape, inside), scan: volume }
+  const made = await saved({ dicomSeg: true, preview: true }, predictionOf(fields, 'ct64'), { folder, model: 'ab' })
+  t.same(made.files, ['masks/ct64.nii.gz', 'masks/ct64.png', 'masks/ct64.dcm', 'masks/ct64.json'])
+  const pieces = [
+    ...segmentationPieces((volume as LoadedVolume).series!, fields.mask, {
+      segments: [lesionSegment(1)],
+      algorithm: 'ctflow',
+      version: version(),
+      model: 'ab',
+    }),
+  ]
+  t.equal(
+    Buffer.compare(readFileSync(join(folder, 'masks/ct64.dcm')), Buffer.concat(pieces.map(piece => piece.slice()))),
+    0,
+  )
+  t.equal(dicomParser.parseDicom(readFileSync(join(folder, 'masks/ct64.dcm'))).string('x00080060'), 'SEG')
+})
+
+t.test('a scan that is no DICOM series has none, which is said once', async t => {
+  const folder = t.testdir({})
+  const notes: string[] = []
+  const made = await saved({ dicomSeg: true }, predictionOf(), { folder, note: text => notes.push(text) })
+  t.same(made.files, ['masks/ward/a/scan.nii.gz', 'masks/ward/a/scan.json'])
+  t.match(notes, [/no DICOM segmentations/])
 })
