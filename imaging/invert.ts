@@ -1,5 +1,6 @@
 /** Bringing a map from the grid that a network saw back to the grid of the scan: the spatial steps, last to first. */
 
+import { maskPlane } from '../native/windows.ts'
 import type { SpatialStep, Volume } from '../pipeline/stage.ts'
 import { crop } from './crop.ts'
 import { reorient } from './orient.ts'
@@ -49,33 +50,12 @@ export async function* classPlanes(
         if (done) throw new Error(`class ${c + 1} has fewer planes than class 0`)
         planes.push(value)
       }
-      const mask = planes.length === 1 ? aboveZero(first) : highest(planes)
+      const mask = new Uint8Array(first.length)
+      await maskPlane(planes, mask)
       await each?.(planes)
       yield mask
     }
   } finally {
     for (const source of sources) await source.return(undefined)
-  }
-}
-
-function aboveZero(values: Float32Array): Uint8Array {
-  const mask = new Uint8Array(values.length)
-  for (let i = 0; i < values.length; i++) if (values[i]! > 0) mask[i] = 1
-  return mask
-}
-
-function highest(planes: readonly Float32Array[]): Uint8Array {
-  const mask = new Uint8Array(planes[0]!.length)
-  const best = planes[0]!.slice()
-  for (const [c, values] of planes.entries()) raise(mask, best, values, c)
-  return mask
-}
-
-function raise(mask: Uint8Array, best: Float32Array, values: Float32Array, c: number): void {
-  for (let i = 0; i < values.length; i++) {
-    if (values[i]! > best[i]!) {
-      best[i] = values[i]!
-      mask[i] = c
-    }
   }
 }

@@ -5,9 +5,9 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { createGzip } from 'node:zlib'
 import { messageOf, PipelineError } from '../pipeline/errors.ts'
 import type { Grid } from '../pipeline/stage.ts'
+import { gzipped } from './gzip.ts'
 import { determinant, nearestRotation, spacingOf } from './affine.ts'
 import { layoutOf, rawGeometry, recognise, type RawGeometry } from './nifti-header.ts'
 
@@ -60,8 +60,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   try {
     if (options.into === undefined) await mkdir(dirname(path), { recursive: true })
     const file = createWriteStream(temporary, { flush: true, flags: 'wx' })
-    if (path.endsWith('.gz'))
-      await pipeline(source, createGzip({ level: options.level ?? 4, chunkSize: 1 << 18 }), anonymousGzip, file)
+    if (path.endsWith('.gz')) await pipeline(gzipped(source(), options.level ?? 4), file)
     else await pipeline(source, file)
     if (options.into === undefined) await rename(temporary, path)
   } catch (error) {
@@ -140,16 +139,6 @@ async function* inBlocks(
     )
   }
   if (filled > 0) yield block.subarray(0, filled)
-}
-
-/** Byte 9 of gzip names the operating system; "unknown" keeps files equal across machines. */
-async function* anonymousGzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let at = 0
-  for await (const chunk of chunks) {
-    if (at <= 9 && at + chunk.length > 9) chunk[9 - at] = 255
-    at += chunk.length
-    yield chunk
-  }
 }
 
 /**

@@ -18,6 +18,7 @@ export interface WindowCalls {
   ): Promise<void>
   /** shape = [nx, ny, depth, z, planes, classes, means] */
   finishPlanes(sums: Float32Array, weights: Float32Array, to: Float32Array, shape: readonly number[]): Promise<boolean>
+  maskPlane(maps: readonly Float32Array[], to: Uint8Array): Promise<void>
 }
 
 /** A ring's extents. */
@@ -95,6 +96,11 @@ export function finishPlanes(
 ): Promise<boolean> {
   const shape = [ring.nx, ring.ny, ring.depth, z, planes, classes, meansInOrder.indexOf(means)]
   return loadAddon().finishPlanes(sums, weights, to, shape)
+}
+
+/** The class of the highest value at each place, the lower one of equals; of one map, a margin, whether it is above 0. */
+export function maskPlane(maps: readonly Float32Array[], to: Uint8Array): Promise<void> {
+  return loadAddon().maskPlane(maps, to)
 }
 
 function placeOf({ nx, ny, depth }: Ring, { start, window, flips }: WindowPlace): number[] {

@@ -221,6 +221,23 @@ Napi::Value finish_planes(const Napi::CallbackInfo& info) {
   });
 }
 
+// (maps, to)
+Napi::Value mask_plane(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "telling classes";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    // Reading the list may run JavaScript: nobody's memory is looked at before.
+    std::vector<Napi::Value> arrays = a.list(0, "maps", 256);
+    if (arrays.empty()) fail(a.env(), "telling classes: there are no maps");
+    const auto call = std::make_shared<ctflow::PlaneMasking>();
+    call->count = a.length(1);
+    for (const Napi::Value map : arrays) call->maps.push_back(a.floats(map, "a map", call->count));
+    call->to = a.bytes(1, "to", call->count);
+    arrays.push_back(info[1]);
+    return queue<bool>(
+        a, kOp, arrays, [call] { return ctflow::mask_plane(*call), true; }, [](Napi::Env env, bool) { return undefined(env); });
+  });
+}
+
 }  // namespace
 
 void add_imaging(Napi::Env env, Napi::Object exports) {
@@ -236,4 +253,5 @@ void add_imaging(Napi::Env env, Napi::Object exports) {
   set("takeWindow", take_window);
   set("addWindow", add_window);
   set("finishPlanes", finish_planes);
+  set("maskPlane", mask_plane);
 }

@@ -156,7 +156,7 @@ void window_case(Random& random, Digest& digest) {
   place.wx = random.between(1, place.nx), place.wy = random.between(1, place.ny), place.wz = random.between(1, place.depth);
   place.x = random.between(0, place.nx - place.wx), place.y = random.between(0, place.ny - place.wy), place.z = random.between(0, 9);
   const int64_t kept = static_cast<int64_t>(place.nx) * place.ny * place.depth, size = static_cast<int64_t>(place.wx) * place.wy * place.wz;
-  const auto planes = random.chance(3) ? std::make_unique<Floats>(kept) : floats(random, kept, 1);
+  const auto planes = floats(random, kept);
   if (random.chance(3)) std::fill_n(planes->get(), kept, -0.0f);
   const auto to = unwritten(size);
   digest.add(take_window(place, planes->get(), to->get()), 1);
@@ -181,6 +181,13 @@ void window_case(Random& random, Digest& digest) {
   if (!finite) return;
   digest.add(*maps);
   digest.add(sums);
+  const int64_t plane = static_cast<int64_t>(place.nx) * place.ny;
+  PlaneMasking masking{{}, plane, nullptr};
+  for (int64_t at = 0; at + plane <= maps->size(); at += plane) masking.maps.push_back(maps->get() + at);
+  const Guarded<uint8_t> mask(plane);
+  masking.to = mask.get();
+  mask_plane(masking);
+  for (int64_t i = 0; i < plane; i++) digest.add(mask[i], 1);
 }
 
 struct Loop {

@@ -1,7 +1,6 @@
 #include "imaging/windows.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -19,20 +18,27 @@ int64_t row_of(const WindowPlace& p, int j) {
 }
 
 // e^x for |x| <= 700, the same bits wherever doubles are IEEE's: libraries differ in the last one. Powers of two times the
-// exponential series within half of ln 2, to the 13th power, beyond which terms are below 2^-53.
-double exponential(double x) {
+// exponential series within half of ln 2, to the 13th power, beyond which terms are below 2^-53. Without calls and branches,
+// for compilers that vectorise.
+inline double exponential(double x) {
   constexpr double kLog2E = 1.4426950408889634, kLn2High = 0x1.62e42fee00000p-1, kLn2Low = 0x1.a39ef35793c76p-33;
-  const double k = std::floor(x * kLog2E + 0.5);
+  // Added to a small number it leaves the nearest whole one in the last bits.
+  constexpr double kRounding = 0x1.8p52;
+  constexpr double kSeries[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+                                1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       1.0 / 2,      1,           1};
+  const double rounded = x * kLog2E + kRounding, k = rounded - kRounding;
   const double r = (x - k * kLn2High) - k * kLn2Low;
-  double sum = 1;
-  for (int n = 13; n >= 1; n--) sum = 1 + r * sum / n;
-  const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(k) + 1023) << 52;
+  double sum = kSeries[0];
+  for (int n = 1; n < 14; n++) sum = sum * r + kSeries[n];
+  uint64_t bits;
+  std::memcpy(&bits, &rounded, sizeof bits);
+  bits = (bits + 1023) << 52;
   double power;
   std::memcpy(&power, &bits, sizeof power);
   return sum * power;
 }
 
-double limited(double x) { return std::max(-700.0, std::min(700.0, x)); }
+inline double limited(double x) { return std::max(-700.0, std::min(700.0, x)); }
 
 }  // namespace
 
@@ -94,44 +100,85 @@ void add_window(const WindowAdding& c) {
     }
 }
 
+namespace {
+
+// Weighted means in place of sums; false where one is not finite.
+bool means_of(float* sums, const float* weights, int64_t count) {
+  // What is not finite stays so however often it is added.
+  float doubts[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int k = 0; k < 8; k++) doubts[k] += (sums[i + k] /= weights[i + k]) * 0;
+  for (; i < count; i++) doubts[0] += (sums[i] /= weights[i]) * 0;
+  return std::all_of(doubts, doubts + 8, [](float doubt) { return doubt == 0; });
+}
+
+void margins(const float* means, float* to, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    const double odds = exponential(limited(-static_cast<double>(means[i])));
+    to[i] = static_cast<float>((1 - odds) / (1 + odds));
+  }
+}
+
+void probabilities_of_two(const float* means, float* first, float* second, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    const double odds = exponential(limited(-static_cast<double>(means[i])));
+    first[i] = static_cast<float>(odds / (1 + odds));
+    second[i] = static_cast<float>(1 / (1 + odds));
+  }
+}
+
+// Means and maps of the classes are `channel` and `out` apart.
+void probabilities(const float* means, int64_t channel, int classes, float* to, int64_t out, int64_t count) {
+  std::vector<double> powers(static_cast<size_t>(classes));
+  for (int64_t i = 0; i < count; i++) {
+    float largest = means[i];
+    for (int n = 1; n < classes; n++) largest = std::max(largest, means[n * channel + i]);
+    double sum = 0;
+    for (int n = 0; n < classes; n++)
+      sum += powers[n] = exponential(limited(static_cast<double>(means[n * channel + i]) - static_cast<double>(largest)));
+    for (int n = 0; n < classes; n++) to[n * out + i] = static_cast<float>(powers[n] / sum);
+  }
+}
+
+}  // namespace
+
 bool finish_planes(const PlanesFinishing& c) {
   const int64_t plane = static_cast<int64_t>(c.ny) * c.nx, channel = c.depth * plane, out = c.planes * plane;
   const int channels = sum_channels(c.classes);
-  std::vector<float> means(static_cast<size_t>(channels));
-  std::vector<double> powers(static_cast<size_t>(channels));
-  bool finite = true;
   for (int k = 0; k < c.planes; k++) {
     const int64_t from = (c.z + k) % c.depth * plane;
     float* const weights = c.weights + from;
-    for (int64_t i = 0; i < plane; i++) {
-      float largest = -HUGE_VALF;
-      for (int n = 0; n < channels; n++) {
-        means[n] = c.sums[n * channel + from + i] / weights[i];
-        largest = std::max(largest, means[n]);
-        finite = finite && std::isfinite(means[n]);
-      }
-      float* const to = c.to + k * plane + i;
-      if (!finite) return false;
-      if (c.means == Means::kLogits) {
-        for (int n = 0; n < channels; n++) to[n * out] = means[n];
-      } else if (c.classes == 2) {
-        const double odds = exponential(limited(-static_cast<double>(means[0])));
-        if (c.means == Means::kMargin) {
-          *to = static_cast<float>((1 - odds) / (1 + odds));
-        } else {
-          to[0] = static_cast<float>(odds / (1 + odds));
-          to[out] = static_cast<float>(1 / (1 + odds));
-        }
-      } else {
-        double sum = 0;
-        for (int n = 0; n < channels; n++) sum += powers[n] = exponential(limited(static_cast<double>(means[n]) - largest));
-        for (int n = 0; n < channels; n++) to[n * out] = static_cast<float>(powers[n] / sum);
-      }
-    }
+    float* const means = c.sums + from;
+    float* const to = c.to + k * plane;
+    for (int n = 0; n < channels; n++)
+      if (!means_of(means + n * channel, weights, plane)) return false;
+    if (c.means == Means::kMargin)
+      margins(means, to, plane);
+    else if (c.means == Means::kProbabilities && c.classes == 2)
+      probabilities_of_two(means, to, to + out, plane);
+    else if (c.means == Means::kProbabilities)
+      probabilities(means, channel, c.classes, to, out, plane);
+    else
+      for (int n = 0; n < channels; n++) std::copy_n(means + n * channel, plane, to + n * out);
     std::fill_n(weights, plane, 0.0f);
-    for (int n = 0; n < channels; n++) std::fill_n(c.sums + n * channel + from, plane, 0.0f);
+    for (int n = 0; n < channels; n++) std::fill_n(means + n * channel, plane, 0.0f);
   }
   return true;
+}
+
+void mask_plane(const PlaneMasking& c) {
+  if (c.maps.size() == 1) {
+    for (int64_t i = 0; i < c.count; i++) c.to[i] = c.maps[0][i] > 0 ? 1 : 0;
+    return;
+  }
+  for (int64_t i = 0; i < c.count; i++) {
+    float best = c.maps[0][i];
+    uint8_t index = 0;
+    for (size_t n = 1; n < c.maps.size(); n++)
+      if (c.maps[n][i] > best) best = c.maps[n][i], index = static_cast<uint8_t>(n);
+    c.to[i] = index;
+  }
 }
 
 }  // namespace ctflow

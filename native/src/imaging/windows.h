@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace ctflow {
 
@@ -48,7 +49,15 @@ struct PlanesFinishing {
   float* weights;
   float* to;  // (map, planes, ny, nx)
 };
-// False where a mean is not finite.
+// False where a mean is not finite; all is unfinished then.
 bool finish_planes(const PlanesFinishing& call);
+
+// The class of the highest value at each place, of several the first; of one map, a margin, whether it is above 0.
+struct PlaneMasking {
+  std::vector<const float*> maps;
+  int64_t count;
+  uint8_t* to;
+};
+void mask_plane(const PlaneMasking& call);
 
 }  // namespace ctflow
