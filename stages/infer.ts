@@ -11,7 +11,7 @@ import { planInvert, planPad, planStored, planStream } from '../imaging/volume-p
 import { windowCount, windowFor, windowPadding } from '../imaging/windows.ts'
 import { mapsOf, type Means } from '../native/windows.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Claim, Context, Plan, Prediction, Sample, Shape3, SpatialStep, Stage } from '../pipeline/stage.ts'
+import type { Claim, Plan, Prediction, Sample, Shape3, SpatialStep, Stage } from '../pipeline/stage.ts'
 import { windows } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'

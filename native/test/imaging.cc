@@ -203,7 +203,7 @@ const Loop kLoops[] = {
     {"clip", clip_case, 0xca5fe199096f7da9},
     {"map-label", map_case, 0x51ed5d39976b6901},
     {"search", search_case, 0x150132d2ab370b64},
-    {"windows", window_case, 0},
+    {"windows", window_case, 0xdfef97ba2a1cced3},
 };
 
 constexpr int kCases = 300;

@@ -14,6 +14,11 @@ async function* cut(bytes: Uint8Array, lengths: readonly number[]): AsyncGenerat
   if (at < bytes.length) yield bytes.slice(at)
 }
 
+async function* failing(): AsyncGenerator<Uint8Array> {
+  yield noise
+  throw new Error('no more')
+}
+
 async function whole(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   for await (const piece of source) pieces.push(piece)
@@ -51,9 +56,5 @@ for (const [name, bytes] of Object.entries({ noise, blank, mixed, nothing: new U
 }
 
 t.test('what stops the source stops the file', async t => {
-  const failing = async function* (): AsyncGenerator<Uint8Array> {
-    yield noise
-    throw new Error('no more')
-  }
   await t.rejects(whole(gzipped(failing(), 4)), /no more/)
 })

@@ -59,6 +59,23 @@ async function pulled({ maps }: Slid): Promise<Float32Array[]> {
   return Promise.all(maps.map(map => materialise(map)))
 }
 
+async function marginsOf(windowBatch: number, volume: Volume): Promise<Float32Array> {
+  const { engine } = engineOf(2)
+  const options = {
+    window: [12, 8, 9],
+    overlap: 0.6,
+    blend: 'gaussian',
+    sigma: 0.125,
+    windowBatch,
+    tta: ['y'] as const,
+  }
+  const context: Context = contextOf({ engine: () => engine })
+  const [map] = await pulled(
+    slide(volume, options, 'margin', { context, memory: new SharedMemory(), turns: new Turns() }),
+  )
+  return map!
+}
+
 const pick = <T>(draw: Rng, list: readonly T[]): T => list[draw.integer(list.length)]!
 
 t.test(
@@ -111,31 +128,15 @@ t.test('the bits do not depend on slabs, batches or what is at hand', async t =>
   const shape: Shape3 = [24, 20, 30]
   const draw = rng(1, 0, 0, 'bits')
   const voxels = Float32Array.from({ length: 24 * 20 * 30 }, () => draw.uniform())
-  const run = async (windowBatch: number, volume: Volume): Promise<Float32Array> => {
-    const { engine } = engineOf(2)
-    const options = {
-      window: [12, 8, 9],
-      overlap: 0.6,
-      blend: 'gaussian',
-      sigma: 0.125,
-      windowBatch,
-      tta: ['y'] as const,
-    }
-    const context: Context = contextOf({ engine: () => engine })
-    const [map] = await pulled(
-      slide(volume, options, 'margin', { context, memory: new SharedMemory(), turns: new Turns() }),
-    )
-    return map!
-  }
   const grid = { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }
-  const first = await run(1, residentVolume(grid, voxels))
+  const first = await marginsOf(1, residentVolume(grid, voxels))
   for (const [batch, seed] of [
     [1, 5],
     [3, 6],
     [64, 7],
   ] as const)
     t.same(
-      Buffer.from((await run(batch, streaming(shape, voxels, rng(seed, 0, 0, 'slabs')))).buffer),
+      Buffer.from((await marginsOf(batch, streaming(shape, voxels, rng(seed, 0, 0, 'slabs')))).buffer),
       Buffer.from(first.buffer),
     )
 })

@@ -248,9 +248,6 @@ async function compareSteps(
       memory: new SharedMemory(),
       turns: new Turns(),
     })
-  const unpadded = async ({ maps, padded: { before, from } }: Slid): Promise<Float32Array[]> =>
-    Promise.all(maps.map(map => materialise(crop(map, { start: before, shape: from.shape }))))
-
   // Of two classes the difference is kept.
   const blended = slid('logits')
   const { from } = blended.padded
@@ -278,6 +275,11 @@ async function compareSteps(
     native: maxDifference(own!, native),
     inverted: maxDifference(inverted, native),
   }
+}
+
+/** Every map of the whole image, what was filled up cut off. */
+async function unpadded({ maps, padded: { before, from } }: Slid): Promise<Float32Array[]> {
+  return Promise.all(maps.map(map => materialise(crop(map, { start: before, shape: from.shape }))))
 }
 
 function classesOf(references: References, file: string): Float32Array[] {
