@@ -14,8 +14,8 @@ const head = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255)
 const last = Uint8Array.of(3, 0)
 
 /**
- * The blocks as one gzip file. Each is deflated by itself: cut into a mebibyte they are 1 % larger, or less, than in one piece,
- * and depend on nothing but their bytes, the cuts and the level. A block must not change afterwards.
+ * The blocks as one gzip file. Each is deflated by itself: the file is a little larger than in one
+ * piece, and its bytes depend on the blocks and the level alone. A block must not change afterwards.
  */
 export async function* gzipped(blocks: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
   const line: Promise<Uint8Array>[] = []

@@ -25,7 +25,7 @@ const schema = {
       uniqueItems: true,
       minItems: 1,
       description:
-        'which of the files of a case; those it has, if left out. A key that is named must be there. Masks of lungs may lie on a grid of their own',
+        'which of the files of a case; those it has, if left out. A key that is named must be there. The grid of a mask of the lungs is compared where it is used, by save',
     },
     parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being opened at a time' },
     geometryToleranceMm: {

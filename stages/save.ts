@@ -10,8 +10,10 @@ import { expectSameGrid } from '../imaging/geometry-check.ts'
 import { lungSides, type LungValues } from '../imaging/lungs.ts'
 import { maskBytes } from '../imaging/mask.ts'
 import { writeNifti } from '../imaging/nifti-write.ts'
+import { axcodesOf, orient } from '../imaging/orient.ts'
 import { readingBytes } from '../imaging/stored-bytes.ts'
 import { slabBytes, type LoadedVolume } from '../imaging/volume.ts'
+import { planOrient } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { notice } from '../pipeline/notice.ts'
 import type { Context, Grid, Mask, Plan, Prediction, Stage } from '../pipeline/stage.ts'
@@ -164,8 +166,10 @@ async function lungsOf(
 ): Promise<object | undefined> {
   if (!lungs) return undefined
   const name = path ?? 'the mask of the lungs'
-  expectSameGrid(grid, lungs.grid, { expected: 'the predicted mask', found: name })
-  const sides = await lungSides(lungs, { values, name, scratch, pause })
+  // Other programs write their masks with axes of their own order.
+  const turned = orient(lungs, axcodesOf(grid.affine)).volume
+  expectSameGrid(grid, turned.grid, { expected: 'the predicted mask', found: name })
+  const sides = await lungSides(turned, { values, name, scratch, pause })
   try {
     return describeLungs(await lesionsByLung(mask, sides, pause), grid.affine)
   } finally {
@@ -220,7 +224,12 @@ function planSaved(options: Options, plan: Plan, { classes }: { readonly classes
   const work = Math.max(
     sweepBytes(grid.shape, mostRuns(grid.shape, classes)) + planes,
     // The mask as it is stored and as sides; marks where it has to be split.
-    lungs ? lungs.pulling + 2 * maskBytes(grid.shape) + marksBytes(grid.shape, mostRuns(grid.shape, 2)) + planes : 0,
+    lungs
+      ? planOrient(lungs, axcodesOf(grid.affine)).pulling +
+          2 * maskBytes(grid.shape) +
+          marksBytes(grid.shape, mostRuns(grid.shape, 2)) +
+          planes
+      : 0,
     picture > 0 ? scanBytes(grid) + planes : 0,
     // Blocks of a mebibyte before and after the deflater, a few of each on their way.
     8 << 20,

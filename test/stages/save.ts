@@ -5,6 +5,7 @@ import dicomParser from 'dicom-parser'
 import { decode } from 'fast-png'
 import highland from 'highland'
 import t from 'tap'
+import { orient } from '../../imaging/orient.ts'
 import { lesionSegment, segmentationPieces } from '../../imaging/dicom/segmentation.ts'
 import { MaskBuilder, maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { openNifti } from '../../imaging/nifti-read.ts'
@@ -144,6 +145,11 @@ t.test('with a mask of the lungs sides are told', async t => {
   const options = { lungs: { right: [20, 21], left: [10] } }
   await saved(options, predictionOf({ case: lungCase, lungs: inSlabs(turned) }), { folder })
   t.match(json(folder, 'masks/ward/a/scan.json').lungs, { right: { lesionMl: 0.04 }, left: { lesionMl: 0.01 } })
+  // The same voxels in a file whose axes run otherwise.
+  const otherwise = orient(inSlabs(lungs), 'SLP').volume
+  t.not(otherwise.grid.shape.join(), grid.shape.join())
+  await saved({}, predictionOf({ case: lungCase, lungs: otherwise }), { folder })
+  t.match(json(folder, 'masks/ward/a/scan.json').lungs, { right: { lungMl: 0.72 }, left: { lesionMl: 0.01 } })
   const one = volumeOf(grid, x => (x === 4 ? 0 : 1))
   await saved({}, predictionOf({ case: lungCase, lungs: inSlabs(one) }), { folder })
   t.match(json(folder, 'masks/ward/a/scan.json').lungs, { right: { lungMl: 0.72 }, left: { lungMl: 0.96 } })
