@@ -22,11 +22,25 @@ export async function keep(kept: Kept): Promise<void> {
   await writeFile(join(folder, `${kept.name}.json`), JSON.stringify(kept))
 }
 
-/** Writes the page from what is kept of these benches, in this order, and gives its path. */
+/** Writes the page from what is kept of these benches, in this order; of others it keeps what it says. Gives its path. */
 export async function writeResults(names: readonly string[]): Promise<string> {
-  const kept = await Promise.all(names.map(async name => ({ name, kept: await read(name) })))
-  await writeFile(page, pageOf(kept))
+  const before = sectionsOf(await readFile(page, 'utf8').catch(() => ''))
+  const sections = await Promise.all(
+    names.map(async name => ({ name, kept: await read(name), before: before.get(name) })),
+  )
+  await writeFile(page, pageOf(sections))
   return page
+}
+
+/** What a page says of each bench, without the heading. */
+export function sectionsOf(text: string): Map<string, string> {
+  const parts = text.split(/^## /m).slice(1)
+  return new Map(
+    parts.map(part => {
+      const [name, ...lines] = part.split('\n')
+      return [name!.trim(), lines.join('\n').trim()]
+    }),
+  )
 }
 
 async function read(name: string): Promise<Kept | undefined> {
@@ -35,10 +49,12 @@ async function read(name: string): Promise<Kept | undefined> {
 }
 
 /** Every section says where and with what it was made: they need not be from one machine or commit. */
-export function pageOf(sections: readonly { readonly name: string; readonly kept: Kept | undefined }[]): string {
-  const parts = sections.map(({ name, kept }) => {
+export function pageOf(
+  sections: readonly { readonly name: string; readonly kept: Kept | undefined; readonly before?: string | undefined }[],
+): string {
+  const parts = sections.map(({ name, kept, before }) => {
     const command = `\`npm run --silent bench -- ${name}\``
-    if (!kept) return `## ${name}\n\nNot measured yet: ${command}.`
+    if (!kept) return `## ${name}\n\n${before ?? `Not measured yet: ${command}.`}`
     return `## ${name}\n\n${command} on ${describe(kept.machine)}.\n\n${table(kept.results)}`
   })
   return `${introduction}\n\n${parts.join('\n\n')}\n`
