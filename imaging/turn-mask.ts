@@ -6,9 +6,15 @@ import { axisMap } from './orient.ts'
 
 /**
  * The mask, which lies on `from`, on a grid that differs by flips and permutations of axes. Plane by plane where z stays z,
- * whichever way it runs; else its voxels are held meanwhile, a byte each (`turningBytes`).
+ * whichever way it runs; else its voxels are held meanwhile, a byte each (`turningBytes`). `pause` comes between planes: it
+ * lets others in, and rejects where the work is no longer wanted.
  */
-export function turnMask(mask: Mask, from: Grid, to: Grid, scratch?: string): OwnedMask {
+export async function turnMask(
+  mask: Mask,
+  from: Grid,
+  to: Grid,
+  { scratch, pause }: { readonly scratch?: string | undefined; readonly pause: () => Promise<void> },
+): Promise<OwnedMask> {
   const axes = axisMap(from, to)
   const strides = [1, from.shape[0], from.shape[0] * from.shape[1]]
   const [dx, dy, dz] = axes.from.map((axis, i) => (axes.flipped[i] ? -strides[axis]! : strides[axis]!))
@@ -31,6 +37,7 @@ export function turnMask(mask: Mask, from: Grid, to: Grid, scratch?: string): Ow
         for (let x = 0; x < nx; x++, voxel += dx!) turned[i++] = plane[voxel]!
       }
       builder.append(turned)
+      await pause()
     }
     return builder.finish()
   } catch (error) {

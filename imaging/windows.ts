@@ -23,7 +23,7 @@ function intervalOf(image: number, window: number, overlap: number): number {
   return window === image ? window : Math.max(1, Math.floor(window * (1 - overlap)))
 }
 
-/** How many places `windowsOf` gives, for images of any extent: a header may promise more than can be listed. */
+/** How many windows `windowRows` gives, for images of any extent: a header may promise more than can be listed. */
 export function windowCount(image: Shape3, window: Shape3, overlap: number | readonly number[]): number {
   return window.reduce((count, n, axis) => {
     const interval = intervalOf(image[axis]!, n, shareOf(overlap, axis))

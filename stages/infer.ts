@@ -7,7 +7,7 @@ import { paddedGrid } from '../imaging/pad.ts'
 import { readAhead } from '../imaging/read-ahead.ts'
 import { turningBytes, turnMask } from '../imaging/turn-mask.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
-import { planInvert, planPad, planStored, planStream } from '../imaging/volume-plan.ts'
+import { planInvert, planPad, planStored, planStream, wholeBytes } from '../imaging/volume-plan.ts'
 import { windowCount, windowFor, windowPadding } from '../imaging/windows.ts'
 import { mapsOf, type Means } from '../native/windows.ts'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -15,6 +15,8 @@ import type { Claim, Plan, Prediction, Sample, Shape3, SpatialStep, Stage } from
 import { windows } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
+import { expectOwnFolder } from './output-folders.ts'
+import { pauseOf } from './pause.ts'
 import { withBytes } from './plans.ts'
 import { probabilityFiles, probabilityFileBytes } from './probability-files.ts'
 import { SharedMemory } from './shared-memory.ts'
@@ -66,7 +68,8 @@ export const infer: Stage<Options> = {
   schema,
   takes: ['volume'],
   gives: 'prediction',
-  create(options, context) {
+  create(options, context, { stages }) {
+    expectOwnFolder(options, stages)
     const tools: SlideTools = { context, memory: new SharedMemory(), turns: new Turns() }
     return perItemAsync<Sample, Prediction>('infer', options.parallel, sample =>
       admitted(sample, context, async claimed => ({
@@ -96,16 +99,16 @@ async function predict(
     options.probabilities === undefined
       ? undefined
       : probabilityFiles(sample.case, options.probabilities, maps, header, context)
-  let mask = await gather(classPlanes(maps, files?.write), grid.shape, context.scratch).catch(
-    async (error: unknown) => {
-      await files?.abandon(error)
-      throw error
-    },
-  )
+  const pause = pauseOf(context)
+  const planes = classPlanes(maps, files?.write)
+  let mask = await gather(planes, grid.shape, context.scratch, pause).catch(async (error: unknown) => {
+    await files?.abandon(error)
+    throw error
+  })
   sample.claim.whenReleased(() => mask.close())
   const written = (await files?.finish()) ?? []
   for (const { from, to } of turns.toReversed()) {
-    const turned = turnMask(mask, to, from, context.scratch)
+    const turned = await turnMask(mask, to, from, { scratch: context.scratch, pause })
     mask.close()
     mask = turned
   }
@@ -145,10 +148,14 @@ async function gather(
   planes: AsyncIterable<Uint8Array>,
   shape: Shape3,
   scratch: string | undefined,
+  pause: () => Promise<void>,
 ): Promise<OwnedMask> {
   const builder = new MaskBuilder(shape, scratch)
   try {
-    for await (const plane of planes) builder.append(plane)
+    for await (const plane of planes) {
+      builder.append(plane)
+      await pause()
+    }
     return builder.finish()
   } catch (error) {
     builder.close()
@@ -167,8 +174,9 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
   const { turns, others } = split(options, options.invert ? plan.steps : [])
   const padStep: SpatialStep = { kind: 'pad', from: image.grid, before: padding.before, to: grid }
   const map = planInvert([...others, padStep], planStream(grid, image.isExact), 'linear')
-  // Each map is one slab ahead of its reader.
-  const maps = mapsOf(meansFor(options, { classes }), classes) * (map.pulling + map.slab)
+  // Each map is one slab ahead of its reader. Who turns one has all of it read first, and the others wait as a whole.
+  const waiting = others.some(({ kind }) => kind === 'orient') ? wholeBytes(grid) : 0
+  const maps = mapsOf(meansFor(options, { classes }), classes) * (map.pulling + map.slab + waiting)
   const turning = turns.map(({ from, to }) => turningBytes(to, from))
   const own = turns[0]?.from ?? map.grid
   const mask = maskBytes(own.shape) * (turns.length > 0 ? 2 : 1)

@@ -1,8 +1,13 @@
 /** Probabilities written while they are made: a few planes on their way, never a volume. */
 
-import { join, relative } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { rename, rm } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { writeNifti } from '../imaging/nifti-write.ts'
+import { makeFolder } from '../pipeline/make-folder.ts'
+import { notWritable } from '../pipeline/not-writable.ts'
 import type { Case, Context, Grid, Volume } from '../pipeline/stage.ts'
+import { Feed } from './feed.ts'
 
 export interface ProbabilityFiles {
   /** One plane (y, x) of each map; they are copied. */
@@ -22,83 +27,69 @@ export function probabilityFiles(
   folder: string,
   maps: readonly Volume[],
   geometryFrom: Uint8Array | undefined,
-  context: Pick<Context, 'folder'>,
+  context: Pick<Context, 'folder' | 'scratch'>,
 ): ProbabilityFiles {
   const ofTwo = maps.length === 2
   const writers = (ofTwo ? maps.slice(1) : maps).map(({ grid }, c) => {
     const name = ofTwo ? '' : `_class${c}`
     const path = join(context.folder, folder, `${id}${name}.nii.gz`)
+    const into = join(context.scratch ?? dirname(path), `.${randomUUID()}.part`)
     const feed = new Feed<Float32Array>()
-    const writing = writeNifti(path, { grid, voxels: feed, ...(geometryFrom && { geometryFrom }) }, { level: 1 })
+    makeFolderOf(path)
+    const content = { grid, voxels: feed, ...(geometryFrom && { geometryFrom }) }
+    const writing = writeNifti(path, content, { level: 1, into })
     writing.catch((error: unknown) => feed.fail(error))
-    return { path, feed, writing }
+    return { path, into, feed, writing }
   })
+  const remove = async (): Promise<void> => {
+    for (const { into } of writers) await rm(into, { force: true }).catch(() => undefined)
+  }
   return {
     async write(planes) {
       await Promise.all(writers.map(({ feed }, i) => feed.push(planes[ofTwo ? 1 : i]!.slice())))
     },
     async finish() {
       for (const { feed } of writers) feed.end()
-      await Promise.all(writers.map(({ writing }) => writing))
+      try {
+        await settled(writers.map(({ writing }) => writing))
+        for (const { into, path } of writers) await orNotWritable(path, () => rename(into, path))
+      } catch (error) {
+        await remove()
+        throw error
+      }
       return writers.map(({ path }) => relative(context.folder, path))
     },
     async abandon(error) {
       for (const { feed } of writers) feed.fail(error)
       await Promise.allSettled(writers.map(({ writing }) => writing))
+      await remove()
     },
   }
+}
+
+function makeFolderOf(path: string): void {
+  try {
+    makeFolder(dirname(path))
+  } catch (error) {
+    throw notWritable(path, error)
+  }
+}
+
+async function orNotWritable(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    throw notWritable(path, error)
+  }
+}
+
+/** Waits for all of them; then rejects with the first error. */
+async function settled(all: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(all)
+  await Promise.all(all)
 }
 
 /** Bytes of planes and blocks that are on their way to the files. */
 export function probabilityFileBytes({ shape }: Grid, classes: number): number {
   return classes * (8 * shape[0] * shape[1] + (8 << 20))
-}
-
-/** Items from who makes them to who takes them, one at a time; who makes them waits. */
-class Feed<T> implements AsyncIterable<T> {
-  #item: { readonly value: T } | undefined
-  #isEnded = false
-  #failure: { readonly error: unknown } | undefined
-  /** Wakes whoever waits for a change. */
-  #changed: (() => void)[] = []
-
-  /** Resolves when the item has been taken; rejects with what the taker failed of. */
-  async push(value: T): Promise<void> {
-    this.#item = { value }
-    this.#change()
-    while (this.#item && !this.#failure) await this.#nextChange()
-    if (this.#failure) throw this.#failure.error
-  }
-
-  end(): void {
-    this.#isEnded = true
-    this.#change()
-  }
-
-  /** Whoever waits, on either side, gets the error; the first one counts. */
-  fail(error: unknown): void {
-    this.#failure ??= { error }
-    this.#change()
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
-    for (;;) {
-      if (this.#failure) throw this.#failure.error
-      if (this.#item) {
-        const { value } = this.#item
-        this.#item = undefined
-        this.#change()
-        yield value
-      } else if (this.#isEnded) return
-      else await this.#nextChange()
-    }
-  }
-
-  #change(): void {
-    for (const wake of this.#changed.splice(0)) wake()
-  }
-
-  #nextChange(): Promise<void> {
-    return new Promise(resolve => this.#changed.push(resolve))
-  }
 }

@@ -23,6 +23,7 @@ import { describeLungs, lesionsByLung } from '../report/lung-lesions.ts'
 import { middleOf, preview, previewBytes } from '../report/preview.ts'
 import { writeTogether } from './case-files.ts'
 import { perItemAsync } from './lift.ts'
+import { expectOwnFolder } from './output-folders.ts'
 import { pauseOf } from './pause.ts'
 import { withBytes } from './plans.ts'
 
@@ -95,7 +96,8 @@ export const save: Stage<Options> = {
   schema,
   takes: ['prediction'],
   gives: 'prediction',
-  create(options, context) {
+  create(options, context, { stages }) {
+    expectOwnFolder(options, stages)
     const window = windowOf(options)
     if (window && !(window[0] < window[1])) {
       throw new PipelineError(

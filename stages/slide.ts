@@ -1,11 +1,12 @@
 /**
  * The network over a volume that streams by. Windows run in ascending z over the planes at hand; planes that no later window
- * touches leave as probabilities. Whatever the number of slices, a window's depth of planes is all that is held.
+ * touches leave as probabilities. Whatever the number of slices, a window's depth of planes is all that is held here.
  */
 
 import { PlaneRing } from '../imaging/plane-ring.ts'
 import { pad, paddedGrid } from '../imaging/pad.ts'
-import { channelVolumes, oneAhead, type ChannelSlab } from '../imaging/read-ahead.ts'
+import { channelVolumes, type ChannelSlab } from '../imaging/channels.ts'
+import { oneAhead } from '../imaging/read-ahead.ts'
 import { slabPlanes, SlabMemory } from '../imaging/volume.ts'
 import {
   importanceMap,
@@ -61,7 +62,7 @@ export interface Slid {
 }
 
 /** Windows that are with the engine or wait for it: one at work, and one so that it never waits. */
-export const callsInFlight = 2
+const callsInFlight = 2
 
 /** Views of each window: all combinations of the axes, the plain one first. Bits 0, 1, 2 mirror along x, y, z. */
 export function viewsOf(tta: SlideOptions['tta']): number[] {
@@ -232,7 +233,7 @@ class Pass {
     for (let z = from; z < end; z += step) {
       const planes = Math.min(step, end - z)
       const { voxels, release } = this.#slabs.slab(z, planes, planes * plane * channels)
-      if (!(await finishPlanes(this.#sums, z, planes, voxels, means))) throw notFinite()
+      if (!(await finishPlanes(this.#sums, z, planes, voxels, means))) throw await this.#notFinite()
       const of = (c: number): Float32Array => voxels.subarray(c * planes * plane, (c + 1) * planes * plane)
       yield { z, planes, channels: Array.from({ length: channels }, (_, c) => of(c)), release: release! }
     }
@@ -257,6 +258,23 @@ class Pass {
     this.#slots = []
   }
 
+  /** Weights that give no numbers for a window of zeros either are at fault, else the voxels. */
+  async #notFinite(): Promise<PipelineError> {
+    const { window } = this.#work
+    const zeros = new Float32Array(new SharedArrayBuffer(4 * this.#size))
+    const logits = await this.#tools.context.engine().infer(zeros, 1, window)
+    if (!logits.every(Number.isFinite)) {
+      return new PipelineError(
+        'ERR_WEIGHTS',
+        'the network gives values that are not finite: its weights are damaged, or belong to another network',
+      )
+    }
+    return new PipelineError(
+      'ERR_VOLUME',
+      'the network gives values that are not finite for this image, though not for one of zeros: its voxels are too large; limit them with "clip"',
+    )
+  }
+
   /** The definition is right for other images where a window is as large as this one: the case alone is at fault then. */
   #blamed(error: unknown): unknown {
     if (codeOf(error) !== 'ERR_DEFINITION' || !this.#work.options.window.includes(0)) return error
@@ -271,13 +289,6 @@ class Pass {
 
 function isCall(pending: Pending): pending is Extract<Pending, { slot: Slot }> {
   return 'slot' in pending
-}
-
-function notFinite(): PipelineError {
-  return new PipelineError(
-    'ERR_WEIGHTS',
-    'the network gives values that are not finite: its weights are damaged, or belong to another network',
-  )
 }
 
 /** Planes of the image at hand: those of a row of windows, and what the next row adds. */

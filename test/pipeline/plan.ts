@@ -225,6 +225,16 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
       2,
     ],
     [
+      'probabilities turned',
+      stagesOf(
+        { kind: 'load', keys: ['image'] },
+        { kind: 'orient', axcodes: 'SPR' },
+        { kind: 'infer', ...window, probabilities: 'probabilities' },
+      ),
+      straight,
+      2,
+    ],
+    [
       'validated',
       stagesOf(...prefix, { kind: 'cache' }, { kind: 'infer', ...window, invert: false }, { kind: 'dice' }),
       straight,

@@ -1,6 +1,6 @@
 /** From files of every order of axes to masks on disk: the lesion's mask lies on the lesion, in millimetres. */
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import t from 'tap'
@@ -140,6 +140,20 @@ for (const [name, base] of Object.entries(grids)) {
     t.equal(otherGeometry, 0, "every mask has the file's geometry, byte for byte")
   })
 }
+
+t.test('probabilities that cannot be written leave nothing', async t => {
+  const folder = t.testdir({ probabilities: 'a file' })
+  const image = join(folder, 'scan.nii.gz')
+  await writeNifti(image, { grid: grids['straight']!, voxels: scanOn(grids['straight']!) })
+  const stages = network.map(stage => ('window' in stage ? { ...stage, probabilities: 'probabilities' } : stage))
+  await t.rejects(maskOf(folder, image, stages), { code: 'ERR_OUTPUT', message: /probabilities/ })
+  t.same(readdirSync(folder).toSorted(), ['probabilities', 'scan.nii.gz'])
+})
+
+t.test('two stages with one folder are refused', async t => {
+  const twice = network.map(stage => ('window' in stage ? { ...stage, probabilities: 'masks' } : stage))
+  await t.rejects(maskOf(t.testdir({}), 'none', twice), { code: 'ERR_DEFINITION', message: /save.*own, found "masks"/ })
+})
 
 t.test("probabilities: the scan's geometry, the mask where they are above a half, also when turned", async t => {
   for (const stages of [network, [{ kind: 'orient', axcodes: 'LPI' }, ...network]]) {

@@ -157,6 +157,25 @@ t.test('damage behind the last plane that is needed is not missed', async t => {
   end()
 })
 
+t.test('where zeros give numbers the voxels are at fault, and the case alone', async t => {
+  const { engine } = engineOf(2)
+  const overflowing = {
+    ...engine,
+    infer: async (input: Float32Array, count: number, shape: Shape3, to?: Float32Array) => {
+      const logits = await engine.infer(input, count, shape, to ?? new Float32Array(2 * input.length))
+      return logits.map(value => (Math.abs(value) > 1e30 ? NaN : value))
+    },
+  }
+  const context = contextOf({ engine: () => overflowing as unknown as Engine })
+  const options = { window: [4, 4, 4], overlap: 0, blend: 'constant', sigma: 0.125, windowBatch: 1, tta: [] }
+  const voxels = new Float32Array(64).map((_, i) => i * 1e37)
+  const volume = streaming([4, 4, 4], voxels, rng(1, 0, 0, 'x'))
+  await t.rejects(
+    pulled(slide(volume, options, 'margin', { context, memory: new SharedMemory(), turns: new Turns() })),
+    { code: 'ERR_VOLUME', message: /clip/ },
+  )
+})
+
 t.test('values that are not finite are told of the weights', async t => {
   const { engine } = engineOf(2)
   const broken = { ...engine, infer: async (input: Float32Array) => new Float32Array(2 * input.length).fill(NaN) }
