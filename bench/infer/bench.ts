@@ -9,14 +9,15 @@ import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openNifti } from '../../imaging/nifti-read.ts'
 import { materialise } from '../../imaging/volume.ts'
+import { liveBench } from '../load/live-bench.ts'
 import { writeScan, scanShape, type Scan } from '../load/scan.ts'
 import { projectRoot } from '../machine.ts'
-import { startContender, type Command } from '../network/contender.ts'
+import type { Command } from '../network/contender.ts'
 import { entrantTrial } from '../network/network-trial.ts'
 import { publishedStep } from '../network/work.ts'
 import { findPeers } from '../peers/environment.ts'
 import { writeInputs } from '../peers/inputs.ts'
-import type { Bench, Trial } from '../trial.ts'
+import type { Bench } from '../trial.ts'
 import { inferWork, type InferWork } from './work.ts'
 
 const name = `infer/${scanShape.join('x')}`
@@ -50,7 +51,7 @@ function scanFiles(times = 1): Files {
 function ours(...flags: string[]): Command {
   const own = fileURLToPath(import.meta.url)
   const file = fileURLToPath(new URL(`./ours${extname(own)}`, import.meta.url))
-  return { file: process.execPath, args: [...flags, file], timeoutSeconds: 300 }
+  return { file: process.execPath, args: [...flags, file], timeoutSeconds: 900 }
 }
 
 /** Share of voxels in which two masks differ. */
@@ -124,43 +125,14 @@ function wholeScan(): Bench {
   }
 }
 
-/** Megabytes that live beside the engine's; each time in a fresh process. */
-function liveTrial(times: number): { trial: Trial; remove: () => Promise<void> } {
-  const files = scanFiles(times)
-  return {
-    remove: files.remove,
-    trial: {
-      name: `infer-live-bytes/${scanShape[0]}x${scanShape[1]}x${scanShape[2] * times}`,
-      unit: 'MB',
-      runs: 3,
-      prepare: async () => void (await files.work('scan', 'live')),
-      async run() {
-        const contender = startContender(ours('--expose-gc'))
-        try {
-          await contender.prepare(await files.work('scan', 'live'))
-          return (await contender.repeat()).outcome[0]! / 1e6
-        } finally {
-          await contender.close()
-        }
-      },
-      facts: () => ({ counted: 'most bytes of arrays, collected every 3 ms; the network computes nothing' }),
-    },
-  }
-}
+const live = liveBench({
+  name: 'infer-live-bytes',
+  command: ours('--expose-gc'),
+  files(times) {
+    const files = scanFiles(times)
+    return { work: () => files.work('scan', 'live'), remove: files.remove }
+  },
+  counted: 'most bytes of arrays, collected every 3 ms; the network computes nothing',
+})
 
-function liveBytes(): Bench {
-  const [short, long] = [liveTrial(1), liveTrial(4)]
-  return {
-    trials: [short.trial, long.trial],
-    comparisons: [
-      { name: 'infer-live-bytes/4-times-the-planes', unit: 'times', of: [long.trial.name], over: short.trial.name },
-    ],
-    interleaved: true,
-    async close() {
-      await short.remove()
-      await long.remove()
-    },
-  }
-}
-
-export const benches: readonly Bench[] = [wholeScan(), liveBytes()]
+export const benches: readonly Bench[] = [wholeScan(), live]

@@ -7,10 +7,11 @@
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { projectRoot } from '../machine.ts'
-import { startContender, type Command, type Repetition } from '../network/contender.ts'
+import type { Command, Repetition } from '../network/contender.ts'
 import { entrantTrial } from '../network/network-trial.ts'
 import { findPeers } from '../peers/environment.ts'
-import type { Bench, Trial } from '../trial.ts'
+import type { Bench } from '../trial.ts'
+import { liveBench } from './live-bench.ts'
 import { scanShape, writeScan, type Scan } from './scan.ts'
 import { loadWork, type LoadWork } from './work.ts'
 
@@ -101,47 +102,11 @@ function againstMonai(): Bench {
   }
 }
 
-/** Megabytes that live beside the result; each time in a fresh process. */
-function liveTrial(times: number): { trial: Trial; remove: () => Promise<void> } {
-  const files = scanFiles(times)
-  let peakBytes = 0
-  return {
-    remove: files.remove,
-    trial: {
-      name: `load-live-bytes/${scanShape[0]}x${scanShape[1]}x${scanShape[2] * times}`,
-      unit: 'MB',
-      runs: 3,
-      prepare: async () => void (await files.work()),
-      async run() {
-        const contender = startContender(ours('--expose-gc'))
-        try {
-          await contender.prepare(await files.work())
-          const { outcome } = await contender.repeat()
-          peakBytes = Math.max(peakBytes, (await contender.report()).peakBytes)
-          return outcome[0]! / 1e6
-        } finally {
-          await contender.close()
-        }
-      },
-      peakBytes: () => peakBytes,
-      facts: () => ({ counted: 'most bytes of arrays, collected every 3 ms, less the result' }),
-    },
-  }
-}
+const live = liveBench({
+  name: 'load-live-bytes',
+  command: ours('--expose-gc'),
+  files: scanFiles,
+  counted: 'most bytes of arrays, collected every 3 ms, less the result',
+})
 
-function liveBytes(): Bench {
-  const [short, long] = [liveTrial(1), liveTrial(4)]
-  return {
-    trials: [short.trial, long.trial],
-    comparisons: [
-      { name: 'load-live-bytes/4-times-the-planes', unit: 'times', of: [long.trial.name], over: short.trial.name },
-    ],
-    interleaved: true,
-    async close() {
-      await short.remove()
-      await long.remove()
-    },
-  }
-}
-
-export const benches: readonly Bench[] = [againstMonai(), liveBytes()]
+export const benches: readonly Bench[] = [againstMonai(), live]
