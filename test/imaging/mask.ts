@@ -87,11 +87,12 @@ t.test('a scratch folder that cannot be written is told with its path', async t 
   })
 })
 
+function readSync(): never {
+  throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
+}
+
 t.test('a file that cannot be read back is told with its folder', async t => {
   const fs = await import('node:fs')
-  const readSync = (): never => {
-    throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
-  }
   const { Spool } = await t.mockImport<typeof import('../../imaging/spool.ts')>('../../imaging/spool.js', {
     'node:fs': { ...fs, readSync },
   })
