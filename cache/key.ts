@@ -23,8 +23,7 @@ export interface KeyParts {
 
 /**
  * The key of a case. Files count by path, size and time of change in nanoseconds; of a pair .hdr/.img both do, of a folder
- * of slices all. A file that
- * cannot be seen has a key of its own: the stages will say what is wrong with it. Ask again after the voxels were pulled:
+ * of slices all that are not hidden. A file that cannot be seen has a key of its own: the stages will say what is wrong with it. Ask again after the voxels were pulled:
  * where the key is another, a file has changed meanwhile and nothing may be kept.
  */
 export async function caseKey({ files, stages, encoding, version }: KeyParts): Promise<string> {
@@ -65,7 +64,7 @@ async function fileFacts(path: string): Promise<Json> {
 async function filesIn(path: string): Promise<string[] | undefined> {
   const entries = await readdir(path, { withFileTypes: true }).catch(() => undefined)
   return entries
-    ?.filter(entry => !entry.isDirectory())
+    ?.filter(entry => !entry.isDirectory() && !entry.name.startsWith('.'))
     .map(({ name }) => join(path, name))
     .toSorted()
 }

@@ -55,6 +55,8 @@ function deflatedBlock(block: Uint8Array, level: number): Promise<Uint8Array> {
     // Few lengths come often.
     if (blanks.size > 64) blanks.clear()
     blanks.set(name, blank)
+    // What failed once may do so for want of memory alone.
+    blank.catch(() => blanks.delete(name))
   }
   return blank
 }

@@ -16,7 +16,7 @@ export interface LungValues {
 }
 
 /** As lungmask writes them. */
-export const usualLungValues: LungValues = { right: [1], left: [2] }
+const usualLungValues: LungValues = { right: [1], left: [2] }
 
 /** Classes of the masks that `lungSides` makes. */
 export const lungClass = { outside: 0, right: 1, left: 2 } as const

@@ -60,7 +60,7 @@ export class MaskBuilder {
       shape,
       plane(z) {
         const bytes = stored(z)
-        return isPacked[z] ? bytes : paint(decode(bytes), new Uint8Array(nx * ny))
+        return isPacked[z] ? bytes.slice() : paint(decode(bytes), new Uint8Array(nx * ny))
       },
       runs(z) {
         const bytes = stored(z)

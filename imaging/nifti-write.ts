@@ -2,10 +2,12 @@
 
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { messageOf, PipelineError } from '../pipeline/errors.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import { makeFolder } from '../pipeline/make-folder.ts'
+import { notWritable } from '../pipeline/not-writable.ts'
 import type { Grid } from '../pipeline/stage.ts'
 import { gzipped } from './gzip.ts'
 import { determinant, nearestRotation, spacingOf } from './affine.ts'
@@ -47,7 +49,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   const { pieces, datatype } = await firstOf(content.voxels, path)
   const header = encodeHeader(content, datatype, options.description ?? 'ctflow', path)
   const bytes = inBlocks(header, pieces, content.grid, path)
-  const temporary = options.into ?? join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
+  const temporary = options.into ?? join(dirname(path), `.${randomUUID()}.part`)
   let failedUpstream: unknown
   const source = async function* (): AsyncGenerator<Uint8Array> {
     try {
@@ -58,7 +60,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
     }
   }
   try {
-    if (options.into === undefined) await mkdir(dirname(path), { recursive: true })
+    if (options.into === undefined) makeFolder(dirname(path))
     const file = createWriteStream(temporary, { flush: true, flags: 'wx' })
     if (path.endsWith('.gz')) await pipeline(gzipped(source(), options.level ?? 4), file)
     else await pipeline(source, file)
@@ -67,12 +69,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
     // What stopped the writing is what the user must hear, even where the rest cannot be removed either.
     await rm(temporary, { force: true }).catch(() => undefined)
     if (failedUpstream !== undefined) throw failedUpstream
-    throw new PipelineError(
-      'ERR_OUTPUT',
-      `${path}: cannot be written: ${messageOf(error)}; check the folder's permissions and the space left`,
-      { path },
-      { cause: error },
-    )
+    throw notWritable(path, error)
   }
 }
 

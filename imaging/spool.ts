@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, PipelineError } from '../pipeline/errors.ts'
+import { notWritable } from '../pipeline/not-writable.ts'
 
 /** Bytes kept in memory before a file takes them. */
 export const residentSpoolBytes = 4 << 20
@@ -38,7 +39,7 @@ export class Spool {
     if (at >= this.#written) return this.#find(at).bytes
     const bytes = new Uint8Array(length)
     for (let done = 0; done < length;) {
-      const count = readSync(this.#file!, bytes, done, length - done, at + done)
+      const count = this.#readPart(bytes, done, at + done)
       if (count === 0) throw new PipelineError('ERR_OUTPUT', 'a temporary file has become shorter meanwhile')
       done += count
     }
@@ -50,6 +51,19 @@ export class Spool {
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined
     this.#parts = []
+  }
+
+  #readPart(bytes: Uint8Array, from: number, at: number): number {
+    try {
+      return readSync(this.#file!, bytes, from, bytes.length - from, at)
+    } catch (error) {
+      throw new PipelineError(
+        'ERR_OUTPUT',
+        `a temporary file in ${this.#scratch} cannot be read: ${messageOf(error)}; check the disk, or choose another "output"`,
+        { path: this.#scratch },
+        { cause: error },
+      )
+    }
   }
 
   #find(at: number): { readonly bytes: Uint8Array } {
@@ -77,12 +91,7 @@ export class Spool {
         this.#written += bytes.length
       }
     } catch (error) {
-      throw new PipelineError(
-        'ERR_OUTPUT',
-        `${path}: cannot be written: ${messageOf(error)}; check the folder's permissions and the space left`,
-        { path },
-        { cause: error },
-      )
+      throw notWritable(path, error)
     }
     this.#parts = []
     this.#kept = 0

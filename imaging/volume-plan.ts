@@ -107,7 +107,7 @@ export function planOrient(plan: VolumePlan, axcodes: string): VolumePlan {
 }
 
 /** As `reorient`: slab by slab where z stays z, else the volume and its turned copy. */
-export function planReorient(plan: VolumePlan, to: Grid): VolumePlan {
+function planReorient(plan: VolumePlan, to: Grid): VolumePlan {
   const map = indexMap(to, plan.grid)
   const isTurned = (axis: number): boolean => Math.abs(map[axis * 5]!) < 0.5 || map[axis * 5]! < 0
   if (![0, 1, 2].some(isTurned)) return plan

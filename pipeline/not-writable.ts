@@ -10,14 +10,20 @@ const reasons: Readonly<Record<string, string>> = {
   EEXIST: 'a file of that name is in the way',
   EISDIR: 'a folder of that name is in the way',
   EDQUOT: 'the disk quota is used up',
+  ENAMETOOLONG: 'the name is too long for the file system',
+}
+
+/** Why, in words, for what Node threw. */
+export function refusalOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return reasons[code ?? ''] ?? message
 }
 
 /** ERR_OUTPUT for what Node threw. */
 export function notWritable(path: string, error: unknown): PipelineError {
-  const { code, message } = error as NodeJS.ErrnoException
   return new PipelineError(
     'ERR_OUTPUT',
-    `${path}: cannot be written: ${reasons[code ?? ''] ?? message}; choose another "output" or mend its permissions`,
+    `${path}: cannot be written: ${refusalOf(error)}; check the folder's permissions and the space left, or choose another "output"`,
     { path },
     { cause: error },
   )

@@ -6,6 +6,7 @@ import type { TrainOptions } from './train.ts'
 
 interface Definition {
   readonly task: string
+  readonly dataset: { readonly list?: string; readonly lungs?: string }
   readonly network?: { readonly kind: string } & Readonly<Record<string, unknown>>
   readonly stages: readonly ({ readonly kind: string } & Readonly<Record<string, unknown>>)[]
 }
@@ -16,7 +17,7 @@ interface Problem {
 }
 
 /** Problems with their JSON paths; none when everything fits. */
-export function agreements({ network, stages }: Definition): Problem[] {
+export function agreements({ dataset, network, stages }: Definition): Problem[] {
   const problems: Problem[] = []
   if (network) {
     const options = network as unknown as SegresnetOptions
@@ -44,7 +45,31 @@ export function agreements({ network, stages }: Definition): Problem[] {
       message: `quarter turns swap x and y, so the crop must be as wide as high: found ${crop.join(' x ')}; choose a square crop or "rotate90": {"probability": 0}`,
     })
   }
-  return problems
+  return [...problems, ...cachedAway(dataset, stages)]
+}
+
+/** A cache keeps image, label and prediction; what `save` wants beside them would be missing without a word. */
+function cachedAway({ list, lungs }: Definition['dataset'], stages: Definition['stages']): Problem[] {
+  const kinds = stages.map(({ kind }) => kind)
+  const at = kinds.indexOf('cache')
+  const infer = kinds.indexOf('infer')
+  if (at < 0 || infer < at) return []
+  const problem = (what: string, cure: string): Problem => ({
+    path: `/stages/${at}`,
+    message: `"cache" does not keep ${what}; leave "cache" out${cure}`,
+  })
+  return stages
+    .filter(({ kind }) => kind === 'save')
+    .flatMap(save => {
+      const wanted = ['preview', 'dicomSeg'].filter(name => save[name] !== undefined && save[name] !== false)
+      const found = wanted.map(name => problem(`the scan that "${name}" of "save" needs`, `, or "${name}"`))
+      const keys = stages.find(({ kind }) => kind === 'load')?.['keys'] as readonly string[] | undefined
+      // Which entries of a list have lungs is not known yet.
+      const mayHaveLungs = (list !== undefined || lungs !== undefined) && (keys?.includes('lungs') ?? true)
+      if (mayHaveLungs)
+        found.push(problem('the masks of the lungs that "save" looks at', ', or say "keys": ["image"] for "load"'))
+      return found
+    })
 }
 
 /** Every size that the network will see, as far as it is known: a window's 0 becomes each image's extent. */

@@ -125,7 +125,7 @@ async function openKey(scan: Case, key: Key): Promise<ScanFile> {
 }
 
 function checkGrids(images: OpenedFiles, toleranceMm: number): void {
-  // Lungs only tell left from right: whoever looks at them goes through the world.
+  // Lungs may have axes of another order: `save`, which looks at them, turns them to the mask's and compares there.
   const [first, ...others] = images.filter(([key]) => key !== 'lungs').map(([, image]) => image)
   for (const image of others)
     expectSameGrid(first!.grid, image.grid, { expected: first!.path, found: image.path }, toleranceMm)

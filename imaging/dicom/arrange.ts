@@ -5,6 +5,7 @@ import { basename } from 'node:path'
 import { PipelineError } from '../../pipeline/errors.ts'
 import type { Grid } from '../../pipeline/stage.ts'
 import type { Point3 } from '../affine.ts'
+import { unreadable } from '../stored-bytes.ts'
 import type { Identity, Slice } from './slice.ts'
 
 /** Slices in the order of the grid's planes. */
@@ -124,8 +125,14 @@ async function withoutCopies(
 
 async function isSameFile(a: Slice, b: Slice): Promise<boolean> {
   if (a.fingerprint.size !== b.fingerprint.size) return false
-  const [one, other] = await Promise.all([readFile(a.path), readFile(b.path)])
+  const [one, other] = await Promise.all([bytesOf(a.path), bytesOf(b.path)])
   return one.equals(other)
+}
+
+function bytesOf(path: string): Promise<Buffer> {
+  return readFile(path).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
 }
 
 /** ERR_VOLUME where slices are missing, or where distances of neighbours differ. */

@@ -42,7 +42,7 @@ export async function decodeFrame(codec: Codec, encoded: Uint8Array, shape: Fram
 type DecoderName = 'J2KDecoder' | 'JpegLSDecoder' | 'JPEGDecoder'
 
 /** One library, made when it is first needed, and anew after it has failed: nobody knows in which state it then is. */
-class Library {
+export class Library {
   readonly #create: (options: CodecOptions) => Promise<Codecs>
   readonly #name: DecoderName
   #codecs: Promise<Codecs> | undefined
@@ -55,7 +55,7 @@ class Library {
   }
 
   async decode(encoded: Uint8Array): Promise<Uint8Array> {
-    const codecs = await (this.#codecs ??= this.#create({ print: this.#listen, printErr: this.#listen }))
+    const codecs = await this.#library()
     this.#errors = []
     let decoder: FrameDecoder | undefined
     try {
@@ -74,6 +74,16 @@ class Library {
         // It has failed already, and its memory goes with it.
       }
     }
+  }
+
+  #library(): Promise<Codecs> {
+    if (this.#codecs) return this.#codecs
+    const made = this.#create({ print: this.#listen, printErr: this.#listen })
+    made.catch(() => {
+      if (this.#codecs === made) this.#codecs = undefined
+    })
+    this.#codecs = made
+    return made
   }
 
   /** OpenJPEG does not throw: it says so, and leaves the voxels as they were. */

@@ -1,6 +1,6 @@
 /** Which files of a folder are DICOM slices. */
 
-import { open, readdir } from 'node:fs/promises'
+import { open, readdir, stat } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { unreadable } from '../stored-bytes.ts'
 
@@ -14,9 +14,14 @@ function mayBeDicom(name: string): boolean {
   return /^(\.\d*)?$/.test(extname(name)) && basename(name).toUpperCase() !== 'DICOMDIR'
 }
 
-/** Whether a file has DICOM's magic behind its preamble; false where it cannot be read. */
+/** Whether a file has DICOM's magic behind its preamble; false where it cannot be read, or is a pipe or a device. */
 export async function isDicomFile(path: string): Promise<boolean> {
-  const file = await open(path).catch(() => undefined)
+  // Opening a pipe waits for whoever writes into it, and may wait for ever.
+  const isFile = await stat(path).then(
+    found => found.isFile(),
+    () => false,
+  )
+  const file = isFile ? await open(path).catch(() => undefined) : undefined
   if (!file) return false
   try {
     const magic = new Uint8Array(4)
@@ -56,7 +61,7 @@ async function namesIn(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
     return entries
-      .filter(entry => !entry.isDirectory())
+      .filter(entry => entry.isFile() || entry.isSymbolicLink())
       .map(({ name }) => name)
       .toSorted()
   } catch (error) {

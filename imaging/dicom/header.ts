@@ -18,14 +18,14 @@ export interface DicomHeader {
 }
 
 export const pixelData = 'x7fe00010'
-export const deflatedSyntax = '1.2.840.10008.1.2.1.99'
+const deflatedSyntax = '1.2.840.10008.1.2.1.99'
 
 /** Enough for nearly every header; what is longer is read in larger steps. */
 const firstStep = 1 << 16
 /** Of a header: what is longer is no slice of a scan. */
 const mostHeaderBytes = 1 << 28
 /** Of a deflated file: one slice, and not an archive in disguise. */
-export const mostInflatedBytes = 1 << 28
+const mostInflatedBytes = 1 << 28
 
 /** Reads a header. ERR_FILE: cannot be read, is no DICOM file (PS3.10), or damaged before its pixels. */
 export async function readHeader(path: string): Promise<DicomHeader> {

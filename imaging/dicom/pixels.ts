@@ -1,13 +1,12 @@
 /** The voxels of a slice: read, decoded, and brought to whole numbers as the processor knows them. */
 
 import { endianness } from 'node:os'
-import { inflateRawSync } from 'node:zlib'
 import dicomParser from 'dicom-parser'
 import type { StoredType } from '../../native/voxels.ts'
 import { messageOf, PipelineError } from '../../pipeline/errors.ts'
 import { withFile } from '../stored-bytes.ts'
 import { codecBytes, decodeFrame } from './codecs.ts'
-import { mostInflatedBytes } from './header.ts'
+import { inflated } from './header.ts'
 import { frameBytes, type Slice, type StoredBits } from './slice.ts'
 
 /** Stored voxels of a frame (y, x), with all their bits in place; multiplied and shifted by nobody yet. */
@@ -83,11 +82,7 @@ function inflatedFrom(file: Uint8Array, path: string): Uint8Array {
     const meta = dicomParser.readPart10Header(file) as { readonly position?: number } & ReturnType<
       typeof dicomParser.readPart10Header
     >
-    const start = meta.position ?? 0
-    return Buffer.concat([
-      file.subarray(0, start),
-      inflateRawSync(file.subarray(start), { maxOutputLength: mostInflatedBytes }),
-    ])
+    return inflated(file, meta.position ?? 0)
   } catch (error) {
     throw new PipelineError(
       'ERR_FILE',

@@ -6,6 +6,7 @@ import { PipelineError } from '../../pipeline/errors.ts'
 import type { Shape3, Slab } from '../../pipeline/stage.ts'
 import { croppedGrid, cropVoxels } from '../crop.ts'
 import type { ScanFile } from '../scan-file.ts'
+import { unreadable } from '../stored-bytes.ts'
 import { SlabMemory, slabPlanes, type LoadedVolume } from '../volume.ts'
 import { arrange, expectOneSeries, type Arranged } from './arrange.ts'
 import { dicomFilesOf } from './folder.ts'
@@ -14,7 +15,7 @@ import { libraryBytesOf, readingBytesOf, readRows } from './pixels.ts'
 import { seriesFactsOf } from './series-facts.ts'
 import { frameBytes, identityOf, sliceOf, type Identity, type Slice } from './slice.ts'
 
-/** Headers being read at a time: enough to hide a slow disk, and far from a limit on open files. */
+/** Files being read at a time: enough to hide a slow disk, and far from a limit on open files. */
 const parallel = 16
 
 /**
@@ -25,7 +26,10 @@ const parallel = 16
  * PixelPaddingValue is a value like any other. What is not compressed can be had by region.
  */
 export async function openSeries(path: string): Promise<ScanFile> {
-  const isFolder = (await stat(path)).isDirectory()
+  const found = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+  const isFolder = found.isDirectory()
   const files = isFolder ? await dicomFilesOf(path) : [path]
   if (files.length === 0) {
     throw new PipelineError(
@@ -78,7 +82,7 @@ async function readSlice(path: string): Promise<{ identity: Identity; slice: Sli
   }
 }
 
-/** The slices of a slab are read side by side. */
+/** The slices of a slab are read side by side, some at a time. */
 async function* pull({ slices, grid }: Arranged): AsyncGenerator<Slab> {
   const plane = grid.shape[0] * grid.shape[1]
   const step = slabPlanes(grid)
@@ -86,8 +90,8 @@ async function* pull({ slices, grid }: Arranged): AsyncGenerator<Slab> {
   for (let z = 0; z < slices.length; z += step) {
     const part = slices.slice(z, z + step)
     const slab = memory.slab(z, part.length, part.length * plane)
-    await Promise.all(
-      part.map((slice, k) => decodeRows(slice, 0, slice.rows, slab.voxels.subarray(k * plane, (k + 1) * plane))),
+    await inParallel(part, (slice, k) =>
+      decodeRows(slice, 0, slice.rows, slab.voxels.subarray(k * plane, (k + 1) * plane)),
     )
     yield slab
   }
@@ -118,12 +122,12 @@ function pullingBytesOf({ slices, grid }: Arranged): number {
   return slabPlanes(grid) * most + Math.max(...slices.map(libraryBytesOf))
 }
 
-async function inParallel<Out>(paths: readonly string[], work: (path: string) => Promise<Out>): Promise<Out[]> {
+async function inParallel<In, Out>(items: readonly In[], work: (item: In, i: number) => Promise<Out>): Promise<Out[]> {
   const results: Out[] = []
   let next = 0
   const worker = async (): Promise<void> => {
-    for (let i = next++; i < paths.length; i = next++) results[i] = await work(paths[i]!)
+    for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i]!, i)
   }
-  await Promise.all(Array.from({ length: Math.min(parallel, paths.length) }, worker))
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker))
   return results
 }

@@ -66,6 +66,8 @@ t.test('a key changes with files, stages, encoding and version; with nothing els
   renameSync(join(slices, 'ct', '1.dcm'), join(slices, 'ct', '0.dcm'))
   keysOfSeries.push(await caseKey(series))
   t.equal(new Set(keysOfSeries).size, 3, 'a series is all files of its folder')
+  writeFileSync(join(slices, 'ct', '.DS_Store'), 'of no slice')
+  t.equal(await caseKey(series), keysOfSeries[2], 'hidden files are none of it')
 })
 
 t.test('text keeps what JSON loses', async t => {

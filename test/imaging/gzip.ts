@@ -1,6 +1,6 @@
 import { createReadStream, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createGunzip, crc32, gunzipSync, gzipSync } from 'node:zlib'
+import { createGunzip, crc32, gunzipSync, gzipSync, type ZlibOptions } from 'node:zlib'
 import t from 'tap'
 import { gzipped } from '../../imaging/gzip.ts'
 import { rng } from '../../pipeline/random.ts'
@@ -57,4 +57,22 @@ for (const [name, bytes] of Object.entries({ noise, blank, mixed, nothing: new U
 
 t.test('what stops the source stops the file', async t => {
   await t.rejects(whole(gzipped(failing(), 4)), /no more/)
+})
+
+t.test('a blank block that failed once is tried again', async t => {
+  const zlib = await import('node:zlib')
+  let failures = 1
+  const deflateRaw = (
+    bytes: Uint8Array,
+    options: ZlibOptions,
+    done: (error: Error | null, made: Buffer) => void,
+  ): void => {
+    if (failures-- > 0) done(new Error('no memory'), Buffer.alloc(0))
+    else zlib.deflateRaw(bytes, options, done)
+  }
+  const { gzipped: sometimes } = await t.mockImport<typeof import('../../imaging/gzip.ts')>('../../imaging/gzip.js', {
+    'node:zlib': { ...zlib, deflateRaw },
+  })
+  await t.rejects(whole(sometimes(cut(blank, []), 4)), /no memory/)
+  t.ok(gunzipSync(await whole(sometimes(cut(blank, []), 4))).equals(blank))
 })

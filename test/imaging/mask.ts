@@ -51,6 +51,17 @@ t.test('what goes in comes out, by planes and by runs, from nothing to noise', a
   }
 })
 
+t.test('a plane is a new array: who writes into it changes nothing', async t => {
+  const shape: Shape3 = [8, 8, 2]
+  for (const share of [0.02, 1]) {
+    const all = voxels(shape, share, 3)
+    const mask = maskOf(shape, all)
+    mask.plane(1).fill(7)
+    t.same(maskVoxels(mask), all, `at ${share}`)
+    t.same(mask.plane(1), all.subarray(64))
+  }
+})
+
 t.test('what is too much for memory goes to a file that nobody sees', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'mask-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
@@ -74,6 +85,25 @@ t.test('a scratch folder that cannot be written is told with its path', async t 
     code: 'ERR_OUTPUT',
     message: /no-such-folder.*cannot be written/,
   })
+})
+
+function readSync(): never {
+  throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
+}
+
+t.test('a file that cannot be read back is told with its folder', async t => {
+  const fs = await import('node:fs')
+  const { Spool } = await t.mockImport<typeof import('../../imaging/spool.ts')>('../../imaging/spool.js', {
+    'node:fs': { ...fs, readSync },
+  })
+  const folder = t.testdir({})
+  const spool = new Spool(folder)
+  spool.append(new Uint8Array(residentSpoolBytes + 1))
+  t.throws(() => spool.read(0, 10), {
+    code: 'ERR_OUTPUT',
+    message: new RegExp(`temporary file in ${folder} cannot be read: EIO`),
+  })
+  spool.close()
 })
 
 t.test('planes that do not fit are a bug', async t => {

@@ -166,6 +166,13 @@ t.test('a failure leaves neither the file nor a part of it, and an older file as
   t.same(readdirSync(folder), ['mask.nii.gz', 'taken.nii'])
 })
 
+t.test('any name that a file system takes is written', async t => {
+  const folder = t.testdir()
+  const name = `${'n'.repeat(248)}.nii.gz`
+  await writeNifti(join(folder, 'a', 'b', name), { grid, voxels: Uint8Array.from(numbers) })
+  t.same(readdirSync(join(folder, 'a', 'b')), [name])
+})
+
 async function* failing(): AsyncGenerator<Uint8Array> {
   yield Uint8Array.from([1, 2])
   throw new PipelineError('ERR_VOLUME', 'the scan is damaged')

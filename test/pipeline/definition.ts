@@ -113,6 +113,41 @@ t.test('stages in an order that makes no sense are refused with the cure', async
   })
 })
 
+t.test('a cache in front of what it does not keep is refused', async t => {
+  const whole = JSON.parse(readFileSync(join(pipelines, 'infer.json'), 'utf8'))
+  const [load, ...others] = whole.stages.slice(0, -2)
+  const [infer] = whole.stages.slice(-2)
+  const judged = (dataset: object, save: object, keys?: readonly string[], cached = true): object =>
+    validateDefinition(
+      {
+        ...whole,
+        dataset,
+        stages: [
+          keys ? { ...load, keys } : { kind: 'load' },
+          ...others,
+          ...(cached ? [{ kind: 'cache', policy: 'disk' }] : []),
+          infer,
+          { kind: 'save', ...save },
+        ],
+      },
+      '/',
+    )
+  const [scans, list] = [{ directory: 'scans' }, { list: 'list.json' }]
+  for (const [dataset, save, keys, message] of [
+    [scans, { preview: true }, undefined, /\/stages\/5: .*"preview".*leave "cache" out/],
+    [scans, { dicomSeg: true }, ['image'], /\/stages\/5: .*"dicomSeg"/],
+    [{ ...scans, lungs: 'lungs' }, {}, undefined, /\/stages\/5: .*lungs.*"keys": \["image"\]/],
+    [list, {}, undefined, /\/stages\/5: .*lungs/],
+    [list, {}, ['image', 'lungs'], /\/stages\/5: .*lungs/],
+  ] as const) {
+    t.throws(() => judged(dataset, save, keys), { code: 'ERR_DEFINITION', message }, String(message))
+    t.doesNotThrow(() => judged(dataset, save, keys, false))
+  }
+  t.doesNotThrow(() => judged(scans, {}))
+  t.doesNotThrow(() => judged(list, {}, ['image']))
+  t.doesNotThrow(() => judged({ ...scans, lungs: 'lungs' }, {}, ['image']))
+})
+
 t.test('a network of more blocks than memory could name is refused', async t => {
   const whole = JSON.parse(readFileSync(train, 'utf8'))
   const network = { kind: 'segresnet', blocksDown: [1, 1e9], blocksUp: [1] }

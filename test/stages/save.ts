@@ -228,6 +228,31 @@ t.test('a folder that cannot be written is told with the path of the mask', asyn
   await t.rejects(saved({}, predictionOf(), { folder }), { code: 'ERR_OUTPUT', message: /masks/ })
 })
 
+t.test('any name that a file system takes is written, with scratch and without', async t => {
+  const name = 'n'.repeat(255 - '.nii.gz'.length)
+  const folder = t.testdir({ scratch: {} })
+  for (const scratch of [join(folder, 'scratch'), undefined]) {
+    const made = await saved({}, predictionOf({}, name), { folder, ...(scratch && { scratch }) })
+    t.same(made.files, [`masks/${name}.nii.gz`, `masks/${name}.json`])
+    t.same(filesIn(folder), made.files.toSorted())
+  }
+})
+
+t.test("a name that cannot be is its case's own failure", async t => {
+  const folder = t.testdir({ masks: { 'a.nii.gz': {}, 'b.json': {}, c: 'a file' } })
+  const before = filesIn(folder)
+  for (const [id, why] of [
+    ['n'.repeat(250), /n\.nii\.gz: cannot be written: the name is too long.*; rename the scan/],
+    ['a', /masks\/a\.nii\.gz: cannot be written: a folder of that name is in the way/],
+    ['b', /masks\/b\.json: cannot be written: a folder of that name is in the way/],
+    ['c/scan', /masks\/c\/scan\.nii\.gz: cannot be written: a part of the path is a file/],
+  ] as const) {
+    await t.rejects(saved({}, predictionOf({}, id), { folder }), { code: 'ERR_DATASET', message: why }, id.slice(-9))
+    t.same(filesIn(folder), before, 'nothing is left of it')
+  }
+  t.same((await saved({}, predictionOf({}, 'd'), { folder })).files, ['masks/d.nii.gz', 'masks/d.json'])
+})
+
 t.test('an error of what is written passes, and takes the others along', async t => {
   const folder = t.testdir({ scratch: {} })
   const mask: Mask = {
@@ -266,7 +291,7 @@ t.test('a disk that fills up leaves what was there, and says for which file', { 
     for (const where of [scratch, undefined]) {
       await t.rejects(saved({}, noise([256, 256, 160]), { folder, ...(where && { scratch: where }) }), {
         code: 'ERR_OUTPUT',
-        message: /masks\/noise.nii.gz: cannot be written: ENOSPC/,
+        message: /masks\/noise.nii.gz: cannot be written: the disk is full/,
       })
       t.same(filesIn(folder), before)
     }
@@ -279,7 +304,7 @@ t.test('a disk that fills up leaves what was there, and says for which file', { 
     const prediction = predictionOf({ grid: scan.grid, mask, scan }, 'pictured')
     await t.rejects(saved({ preview: true }, prediction, { folder, scratch }), {
       code: 'ERR_OUTPUT',
-      message: /masks\/pictured.(png|json): cannot be written: ENOSPC/,
+      message: /masks\/pictured.(png|json): cannot be written: the disk is full/,
     })
     t.same(filesIn(folder), ['ballast', ...before])
   } finally {

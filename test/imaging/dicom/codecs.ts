@@ -1,11 +1,12 @@
 import { join } from 'node:path'
 import { readFileSync } from 'node:fs'
+import createDecoder from '@cornerstonejs/codec-charls/decodewasmjs'
 import createJpegLs from '@cornerstonejs/codec-charls/wasmjs'
 import createJpeg2000 from '@cornerstonejs/codec-openjpeg/wasmjs'
 import type { CodecOptions } from '@cornerstonejs/codec-openjpeg/decodewasmjs'
 import createJpeg from '@cornerstonejs/codec-libjpeg-turbo-8bit/wasmjs'
 import t from 'tap'
-import { decodeFrame, type FrameShape } from '../../../imaging/dicom/codecs.ts'
+import { decodeFrame, Library, type FrameShape } from '../../../imaging/dicom/codecs.ts'
 import type { Codec } from '../../../imaging/dicom/syntax.ts'
 import { fragmentsOf } from '../../../imaging/dicom/pixels.ts'
 import { readHeader } from '../../../imaging/dicom/header.ts'
@@ -166,6 +167,19 @@ t.test('a damaged frame is an error, and the next one is decoded', async t => {
     t.ok(Buffer.from(await decodeFrame(codec, frame, shape)).equals(whole), name)
     await t.rejects(decodeFrame(codec, frame, { ...shape, rows: rows + 1 }), Error, `${name}: other extents`)
   }
+})
+
+t.test('a library that could not be made once is made when it is needed again', async t => {
+  let made = 0
+  const create: typeof createDecoder = options =>
+    ++made === 1 ? Promise.reject(new Error('no memory')) : createDecoder(options)
+  const library = new Library(create, 'JpegLSDecoder')
+  const pixels = Uint8Array.from({ length: rows * columns }, (_, i) => i % 251)
+  const frame = await jpegLs(pixels, 8)
+  await t.rejects(library.decode(frame), /no memory/)
+  t.same(await library.decode(frame), pixels)
+  t.same(await library.decode(frame), pixels)
+  t.equal(made, 2)
 })
 
 t.test('a damaged frame names its file', async t => {

@@ -1,7 +1,21 @@
-import { copyFileSync, mkdirSync, readdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { apply, invert } from '../../../imaging/affine.ts'
+import { arrange } from '../../../imaging/dicom/arrange.ts'
+import { readHeader } from '../../../imaging/dicom/header.ts'
+import { openSeries } from '../../../imaging/dicom/series.ts'
+import { sliceOf } from '../../../imaging/dicom/slice.ts'
 import { resample } from '../../../imaging/resample.ts'
 import { openScan } from '../../../imaging/scan-file.ts'
 import { spacedGrid } from '../../../imaging/spacing.ts'
@@ -189,6 +203,36 @@ t.test('copies of a slice are dropped where they are equal, byte for byte', asyn
   t.match(scan.notes, [/1 slices were there twice, .*IM2/])
   writeFileSync(join(folder, 'IM2 copy.dcm'), sliceFile({ position: [-10, -20, 34], uid: '1.2.3.4.2' }))
   await t.rejects(openScan(folder), { code: 'ERR_VOLUME', message: /found 1 that lie upon others \(IM2/ })
+})
+
+t.test('files that go while they are looked at are an error with their path', async t => {
+  await t.rejects(openSeries(join(t.testdir(), 'gone')), { code: 'ERR_FILE', message: /gone: .*nothing there/ })
+  const folder = writeSeries(join(t.testdir(), 'ct'), 2)
+  copyFileSync(join(folder, 'IM1.dcm'), join(folder, 'IM1 copy.dcm'))
+  const paths = readdirSync(folder).map(name => join(folder, name))
+  const slices = await Promise.all(paths.map(async path => sliceOf(await readHeader(path))))
+  rmSync(join(folder, 'IM1 copy.dcm'))
+  await t.rejects(arrange(slices, folder), { code: 'ERR_FILE', message: /IM1 copy\.dcm: .*nothing there/ })
+})
+
+t.test('however many slices lie in a slab, few files are open at a time', async t => {
+  const folder = writeSeries(join(t.testdir(), 'ct'), 300)
+  const series = new URL('../../../imaging/dicom/series.js', import.meta.url).href
+  const code = `
+    import { openSeries } from ${JSON.stringify(series)}
+    const { volume } = await openSeries(${JSON.stringify(folder)})
+    let planes = 0
+    for await (const slab of volume.slabs()) planes += slab.planes
+    console.log(planes)`
+  const limited = ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', code]
+  const { stdout, stderr } = spawnSync('sh', limited, { encoding: 'utf8' })
+  t.equal(stdout.trim(), '300', stderr)
+})
+
+t.test('a pipe in the folder is no slice, and nobody waits for it', { timeout: 20_000 }, async t => {
+  const folder = writeSeries(join(t.testdir(), 'ct'), 2)
+  execFileSync('mkfifo', [join(folder, 'pipe'), join(folder, 'pipe.dcm')])
+  t.same((await openScan(folder)).grid.shape, [4, 3, 2])
 })
 
 t.test('MONOCHROME1 is about display: its HU are taken as they are', async t => {
