@@ -68,6 +68,15 @@ const hashOf = (change: object, backend?: string): string =>
     backend,
   )
 
+const stagesWith = (cache?: object): object => ({
+  stages: [
+    { kind: 'load', keys: ['image'] },
+    ...(cache ? [{ kind: 'cache', ...cache }] : []),
+    { kind: 'infer' },
+    { kind: 'save' },
+  ],
+})
+
 t.test('the definition counts as far as it decides a mask', async t => {
   const first = hashOf({})
   for (const change of [
@@ -85,14 +94,6 @@ t.test('the definition counts as far as it decides a mask', async t => {
     { stages: [{ kind: 'load', keys: ['image'] }, { kind: 'clip' }, { kind: 'infer' }, { kind: 'save' }] },
   ])
     t.not(hashOf(change), first, JSON.stringify(change))
-  const stagesWith = (cache?: object): object => ({
-    stages: [
-      { kind: 'load', keys: ['image'] },
-      ...(cache ? [{ kind: 'cache', ...cache }] : []),
-      { kind: 'infer' },
-      { kind: 'save' },
-    ],
-  })
   for (const cache of [{}, { policy: 'disk', disk: { folder: 'x' } }, { bytes: '1GiB' }, { policy: 'none' }])
     t.equal(hashOf(stagesWith(cache)), first, `a cache that changes no voxel: ${JSON.stringify(cache)}`)
   const rounded = hashOf(stagesWith({ encoding: 'uint16' }))

@@ -61,12 +61,14 @@ t.test("a whole run's manifest is kept beside", async t => {
   t.ok(existsSync(join(output, 'manifest.previous.jsonl')))
 })
 
+/** The manifest of a whole run that began at noon. */
+const whole = (day: number, ...lines: CaseLine[]): string =>
+  [headOf({ started: `2026-01-0${day}T12:00:00.000Z` }), ...lines].map(line => `${JSON.stringify(line)}\n`).join('')
+
 t.test('what a whole run did after the shards is not replaced by what they did before', async t => {
   const output = t.testdir()
   shardsIn(output, 2, index => ({ started: `2026-01-0${index}T00:00:00.000Z` }))
   const path = join(output, 'manifest.jsonl')
-  const whole = (day: number, ...lines: CaseLine[]): string =>
-    [headOf({ started: `2026-01-0${day}T12:00:00.000Z` }), ...lines].map(line => `${JSON.stringify(line)}\n`).join('')
   const refuses = (text: string): void => {
     writeFileSync(path, text)
     t.throws(() => mergeShards(output), { code: 'ERR_DATASET', message: /a whole run began at 2026-01-0\dT12/ })
