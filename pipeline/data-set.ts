@@ -1,6 +1,6 @@
 /** Which cases there are: a Decathlon list, a folder of scans, single files, or phantoms. */
 
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import picomatch from 'picomatch'
 import { holdsDicom, phantomDataSet } from '../stages/index.ts'
@@ -145,8 +145,10 @@ async function directoryOf(
   let names: string[]
   try {
     if (!statSync(directory).isDirectory()) throw new Error('it is a file')
+    refuseOwnOutput(directory, output)
     names = (await scansBelow(directory, '', output)).filter(isWanted)
   } catch (error) {
+    if (error instanceof PipelineError) throw error
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such folder' : (error as Error).message
     throw new PipelineError('ERR_DATASET', `/dataset/directory: ${directory}: expected a folder of scans: ${why}`, {
@@ -161,6 +163,28 @@ async function directoryOf(
   return { name: directory, section: () => cases }
 }
 
+/** Masks of the run would be scans of the next one. */
+function refuseOwnOutput(directory: string, output: string): void {
+  if (isSame(directory, output))
+    throw new PipelineError(
+      'ERR_DATASET',
+      `/dataset/directory: ${directory}: this is "output" too, and masks would be taken for scans; choose another "output", be it a folder in this one`,
+      { directory },
+    )
+}
+
+/** Whether two paths lead to one folder, by whatever links; a folder that is not there is none. */
+function isSame(one: string, other: string): boolean {
+  const [a, b] = [one, other].map(path => {
+    try {
+      return realpathSync(path)
+    } catch {
+      return path
+    }
+  })
+  return a === b
+}
+
 /**
  * Paths of scans below a folder, in no order: files by their names, and folders that hold DICOM slices. Links to folders,
  * hidden files and folders and the run's own output are left out.
@@ -173,7 +197,7 @@ async function scansBelow(directory: string, below: string, output: string): Pro
   if (await holdsDicom(folder, files)) found.push(below)
   for (const entry of entries) {
     const name = join(below, entry.name)
-    if (entry.isDirectory() && join(directory, name) !== output)
+    if (entry.isDirectory() && !isSame(join(directory, name), output))
       found.push(...(await scansBelow(directory, name, output)))
   }
   return found
@@ -183,9 +207,10 @@ async function scansBelow(directory: string, below: string, output: string): Pro
 function chosenBy(include: Patterns = '**', exclude: Patterns = []): (name: string) => boolean {
   const [isIn, isOut] = [include, exclude].map(patterns => picomatch([patterns].flat()))
   return name => {
+    // The directory itself, where slices lie in it: no pattern that tells its files apart is meant for it.
+    if (name === '') return !isOut!('.')
     const path = name.replaceAll('\\', '/')
-    // The directory itself, where slices lie in it.
-    return path === '' || (isIn!(path) && !isOut!(path))
+    return isIn!(path) && !isOut!(path)
   }
 }
 

@@ -103,13 +103,26 @@ export async function modelHash(path: string): Promise<string> {
   }
 }
 
-/** Of what decides a mask beside scan and weights: the network, the stages, the precision of products. */
-export function definitionHash({ network, stages, engine }: Definition): string {
+/**
+ * Of what decides a mask beside scan and weights: the network, the stages, and the engine's precision and backend, as it was
+ * chosen. Places of files are no part of it.
+ */
+export function definitionHash({ network, stages, engine }: Definition, backend = engine.backend): string {
   const { weights: _, ...shape } = network ?? { kind: '' }
-  // How many are made or kept at a time decides when, not what.
-  const made = stages.map(stage => ({ ...stage, parallel: undefined, keep: undefined, windowBatch: undefined }))
-  const text = canonicalJson({ network: shape, stages: made, precision: engine.precision })
+  const made = stages.flatMap(stage => madeBy(stage) ?? [])
+  const text = canonicalJson({ network: shape, stages: made, precision: engine.precision, backend })
   return createHash('sha256').update(text).digest('hex')
+}
+
+/** What a stage's options say of its result; undefined of a stage that changes nothing. */
+function madeBy(stage: Definition['stages'][number]): object | undefined {
+  if (stage.kind === 'cache') {
+    // Cases pass through the encoding whatever is kept; an exact one changes no voxel.
+    const { kind, encoding } = stage as { kind: string; encoding?: string }
+    return encoding === 'uint16' ? { kind, encoding } : undefined
+  }
+  // How many are made or kept at a time decides when, not what.
+  return { ...stage, parallel: undefined, keep: undefined, windowBatch: undefined }
 }
 
 /** JSON without spaces whose keys are sorted: equal values, equal text. */

@@ -1,6 +1,7 @@
 /** One run per output folder, or the shards of one: lock files that a dead process does not hold forever. */
 
-import { linkSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { linkSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PipelineError } from './errors.ts'
@@ -13,6 +14,8 @@ interface Holder {
   readonly boot: string
   /** When the process began, in the kernel's ticks: the first process of a container has the same id after each restart. */
   readonly began?: string
+  /** The namespace in which `pid` counts: a container's numbers are its own. */
+  readonly space?: string
   /** The job of a scheduler, which restarts it elsewhere only when it is over where it was. */
   readonly job?: { readonly id: string; readonly restart: number }
   readonly since: string
@@ -91,7 +94,8 @@ function who({ pid, host, since }: Holder): string {
 /** Takes the lock or throws ERR_LOCKED naming who holds it. Returns how to give it back. */
 export function takeLock(path: string, making?: string): () => void {
   for (let attempt = 0; attempt < 3; attempt++) {
-    if (create(path, making)) return () => rmSync(path, { force: true })
+    const own = create(path, making)
+    if (own !== undefined) return () => giveBack(path, own)
     const holder = read(path)
     if (holder && isAlive(holder)) throw locked(path, holder, 'another run works on this output folder')
     takeAway(path, holder)
@@ -101,36 +105,57 @@ export function takeLock(path: string, making?: string): () => void {
 
 /** Moves a stale lock away; what turns out to be somebody's fresh one is put back. */
 function takeAway(path: string, stale: Holder | undefined): void {
-  const aside = `${path}.stale-${process.pid}`
+  const aside = `${path}.${randomUUID()}`
   try {
     renameSync(path, aside)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
-  if (JSON.stringify(read(aside)) !== JSON.stringify(stale)) linkSync(aside, path)
-  rmSync(aside, { force: true })
+  try {
+    if (JSON.stringify(read(aside)) !== JSON.stringify(stale)) linkSync(aside, path)
+  } catch (error) {
+    // A third one has taken the folder in between: its lock is the one that stands.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(aside, { force: true })
+  }
 }
 
-/** The lock file appears with its content, or not at all: nobody reads it half written. */
-function create(path: string, making: string | undefined): boolean {
+/** Removes the lock where it is still the one that was taken: somebody may have deleted it, and another taken the folder since. */
+function giveBack(path: string, own: string): void {
+  let found: string | undefined
+  try {
+    found = readFileSync(path, 'utf8')
+  } catch {
+    // Gone: there is nothing to give back.
+  }
+  if (found === own) rmSync(path, { force: true })
+}
+
+/** The lock file appears with its content, or not at all: nobody reads it half written. Returns the content; undefined where there is a lock. */
+function create(path: string, making: string | undefined): string | undefined {
   const job = jobOf(process.env)
   const me: Holder = {
     pid: process.pid,
     host: hostname(),
     boot: bootId(),
     began: beginOf(process.pid),
+    space: pidSpace(),
     ...(job && { job }),
     since: new Date().toISOString(),
     ...(making !== undefined && { making }),
   }
-  const whole = `${path}.${process.pid}`
-  writeFileSync(whole, `${JSON.stringify(me)}\n`)
+  // Two containers may have one process id, so the name is nobody else's.
+  const id = randomUUID()
+  const whole = `${path}.${id}`
+  const content = `${JSON.stringify({ ...me, id })}\n`
   try {
+    writeFileSync(whole, content)
     linkSync(whole, path)
-    return true
+    return content
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
     throw error
   } finally {
     rmSync(whole, { force: true })
@@ -152,6 +177,8 @@ function isAlive(holder: Holder): boolean {
   // Another machine's processes cannot be seen from here: believe the lock.
   if (holder.host !== hostname()) return true
   if (holder.boot !== bootId()) return false
+  // Nor can those of another container on this one, unless it was this container or pod before it was started again.
+  if (holder.space && holder.space !== pidSpace()) return !isOwnHostName(hostname(), process.env)
   try {
     process.kill(holder.pid, 0)
   } catch (error) {
@@ -175,6 +202,23 @@ function beginOf(pid: number): string {
 function jobOf(env: NodeJS.ProcessEnv): Holder['job'] {
   const { SLURM_JOB_ID: id, SLURM_CLUSTER_NAME: cluster = '', SLURM_RESTART_COUNT: restart = '0' } = env
   return id === undefined ? undefined : { id: `slurm ${cluster} ${id}`, restart: Number(restart) }
+}
+
+/** Which process ids can be seen; "" where it cannot be had. */
+function pidSpace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * Whether no other container has this one's host name: Docker's own, the container's id, or that of an indexed Job's pod, which
+ * its successor has too and two never have at once. Any other may be the machine's, which containers can share.
+ */
+function isOwnHostName(host: string, { JOB_COMPLETION_INDEX: index }: NodeJS.ProcessEnv): boolean {
+  return /^[0-9a-f]{12}$/.test(host) || (index !== undefined && host.endsWith(`-${index}`))
 }
 
 function bootId(): string {

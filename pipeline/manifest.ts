@@ -3,8 +3,9 @@
  * are only ever appended, so a run that is killed leaves a ledger that tells all it did.
  */
 
-import { readFileSync, renameSync } from 'node:fs'
+import { linkSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
 import { messageOf, PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
 import { notWritable } from './not-writable.ts'
@@ -125,12 +126,32 @@ export function lastLines({ runs }: Manifest): Map<string, { head: ManifestHead;
   return new Map(runs.flatMap(({ head, lines }) => lines.map(line => [line.case, { head, line }] as const)))
 }
 
-/** Puts a manifest aside as the previous one. */
+/** All manifests in an output folder: of whole runs and of shards, however many, and the previous ones of both. ERR_OUTPUT. */
+export function manifestsIn(output: string): Manifest[] {
+  const names = readdirSync(output).filter(name => /^manifest(-\d+-of-\d+)?(\.previous(-\d+)?)?\.jsonl$/.test(name))
+  return names.flatMap(name => readManifest(join(output, name)) ?? [])
+}
+
+/** Gives a manifest a second name, the next free one of `.previous.jsonl`, `.previous-2.jsonl`, ... Nothing where it is not there. */
+export function keepManifest(path: string): void {
+  for (let i = 1; ; i++) {
+    try {
+      return linkSync(path, path.replace(/\.jsonl$/, `.previous${i > 1 ? `-${i}` : ''}.jsonl`))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT') return
+      if (code !== 'EEXIST') throw notWritable(path, error)
+    }
+  }
+}
+
+/** Puts a manifest aside as the previous one, beside those before it. */
 export function setManifestAside(path: string): void {
+  keepManifest(path)
   try {
-    renameSync(path, path.replace(/\.jsonl$/, '.previous.jsonl'))
+    rmSync(path, { force: true })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw notWritable(path, error)
+    throw notWritable(path, error)
   }
 }
 

@@ -1,11 +1,18 @@
 /** Shards' manifests become one, and one summary. Nothing is written before all of them are found whole and of one batch. */
 
-import { readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
 import { holderOf, lockOutput } from './lock.ts'
-import { readManifest, setManifestAside, type CaseLine, type ManifestHead, type ManifestRun } from './manifest.ts'
+import {
+  keepManifest,
+  readManifest,
+  type CaseLine,
+  type Manifest,
+  type ManifestHead,
+  type ManifestRun,
+} from './manifest.ts'
 import { notWritable } from './not-writable.ts'
 import { listDigest, shardName, shardText, shareOf, type Shard } from './shard.ts'
 import { distribution, exitCodes, type CaseCounts, type Failure, type Status } from './summary.ts'
@@ -28,14 +35,14 @@ export interface MergedSummary {
 
 /**
  * Joins `manifest-i-of-n.jsonl` to `manifest.jsonl` and writes `summary.json`. A manifest of a whole run that was there is
- * kept as the previous one. ERR_LOCKED where a shard is still running; ERR_DATASET where one is missing or unfinished, or
- * they are not of one batch; ERR_OUTPUT where the folder cannot be read or written.
+ * kept as the previous one. ERR_LOCKED where a shard is still running; ERR_DATASET where one is missing or unfinished, they
+ * are not of one batch, or a whole run came after them; ERR_OUTPUT where the folder cannot be read or written.
  */
 export function mergeShards(output: string): MergedSummary {
   const count = shardsIn(output)
   const shards = Array.from({ length: count }, (_, i): Shard => ({ index: i + 1, count }))
   refuseRunning(output, shards)
-  const unlock = lockOutput(output)
+  const unlock = lock(output)
   try {
     const runs = shards.map(shard => lastRun(output, shard))
     refuseStrangers(runs, shards)
@@ -45,12 +52,24 @@ export function mergeShards(output: string): MergedSummary {
     const summary = summaryOf(output, head, lines)
     const path = join(output, 'manifest.jsonl')
     const before = readManifest(path)
-    if (before && before.runs.at(-1)?.head.merged === undefined) setManifestAside(path)
-    writeWhole(path, [head, ...lines].map(line => `${toJson(line)}\n`).join(''))
+    if (before) refuseOlder(path, before, head.started)
+    writeWhole(
+      path,
+      [head, ...lines].map(line => `${toJson(line)}\n`).join(''),
+      () => before && before.runs.at(-1)?.head.merged === undefined && keepManifest(path),
+    )
     writeWhole(join(output, 'summary.json'), `${toJson(summary, 2)}\n`)
     return summary
   } finally {
     unlock()
+  }
+}
+
+function lock(output: string): () => void {
+  try {
+    return lockOutput(output)
+  } catch (error) {
+    throw error instanceof PipelineError ? error : notWritable(output, error)
   }
 }
 
@@ -130,6 +149,15 @@ function refuseUnfinished(runs: readonly ManifestRun[], shards: readonly Shard[]
     )
 }
 
+/** A whole run that came after a shard may have made the shard's cases anew; one that ended before its first case has not. */
+function refuseOlder(path: string, { runs }: Manifest, started: string): void {
+  const newer = runs.find(({ head, lines }) => head.merged === undefined && lines.length > 0 && head.started > started)
+  if (newer)
+    throw refused(
+      `${path}: a whole run began at ${newer.head.started}, after the first of the shards (${started}), so its manifest is the newer one; keep that (nothing is to be merged), or run all shards again with --resume, then merge again`,
+    )
+}
+
 /** One line per case, in the order of their ids. */
 function joined(runs: readonly ManifestRun[]): CaseLine[] {
   const lines = new Map(runs.flatMap(run => run.lines.map(line => [line.case, line] as const)))
@@ -173,14 +201,16 @@ function summaryOf(
   }
 }
 
-/** The file appears whole or not at all. */
-function writeWhole(path: string, text: string): void {
+/** The file appears whole or not at all; `before` is done when all is written and nothing yet replaced. */
+function writeWhole(path: string, text: string, before: () => unknown = () => {}): void {
   const part = `${path}.part`
   try {
     writeFileSync(part, text, { flush: true })
+    before()
     renameSync(part, path)
   } catch (error) {
-    throw notWritable(path, error)
+    rmSync(part, { force: true })
+    throw error instanceof PipelineError ? error : notWritable(path, error)
   }
 }
 

@@ -1,10 +1,9 @@
 /** Which cases of a batch are done: an earlier run says so in a manifest, and inputs and outputs are as they were then. */
 
-import { readdirSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { contentHash, fileHash, inputHash } from './hashes.ts'
-import { lastLines, readManifest, type CaseLine, type Manifest, type OutputFile } from './manifest.ts'
+import { lastLines, manifestsIn, type CaseLine, type OutputFile } from './manifest.ts'
 import type { Case } from './stage.ts'
 
 /** What an earlier run must have had in common with this one. */
@@ -23,7 +22,7 @@ export interface Earlier {
   readonly unreadable: number
 }
 
-/** Reads the manifest of a whole run and those of shards, however many there were: what is done is done, whoever did it. */
+/** Reads the manifests of whole runs and of shards, previous ones too: what is done is done, whoever did it, whenever. */
 export function readEarlier(output: string, making: Making): Earlier {
   const done = new Map<string, CaseLine[]>()
   const otherwise = new Set<string>()
@@ -39,11 +38,6 @@ export function readEarlier(output: string, making: Making): Earlier {
   }
   for (const id of done.keys()) otherwise.delete(id)
   return { done, otherwise, unreadable }
-}
-
-function manifestsIn(output: string): Manifest[] {
-  const names = readdirSync(output).filter(name => /^manifest(-\d+-of-\d+)?\.jsonl$/.test(name))
-  return names.flatMap(name => readManifest(join(output, name)) ?? [])
 }
 
 /** The line that is true of the case as it lies there now; undefined where it has to be computed. */

@@ -68,7 +68,7 @@ export function openRunFolder(output: string, { direct = false, shard, making }:
   }
   try {
     // Left behind by a run that was killed: its checkpoints and masks were written whole, so they are kept aside.
-    for (const left of shard ? [staging] : stagingsIn(output)) setAside(left, output)
+    for (const left of stagingsIn(output, shard)) setAside(left, output)
     mkdirSync(scratch, { recursive: true })
   } catch (error) {
     unlock()
@@ -114,9 +114,12 @@ export function openRunFolder(output: string, { direct = false, shard, making }:
   }
 }
 
-/** Of this run and, once no shard lives, of shards. */
-function stagingsIn(output: string): string[] {
-  const names = readdirSync(output).filter(name => /^\.running(-\d+-of-\d+)?$/.test(name))
+/** Of who holds the lock: all but those of the other shards of its batch. A whole run, and shards of another number, live no more. */
+function stagingsIn(output: string, own: Shard | undefined): string[] {
+  const names = readdirSync(output).filter(name => {
+    const [found, , count] = /^\.running(?:-(\d+)-of-(\d+))?$/.exec(name) ?? []
+    return found !== undefined && (found === shardName('.running', own) || !own || Number(count) !== own.count)
+  })
   return names.map(name => join(output, name))
 }
 

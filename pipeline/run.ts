@@ -78,7 +78,7 @@ export async function run(
     signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
     const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
-    const making = await makingOf(definition)
+    const making = await makingOf(definition, engine?.info.backend)
     const isBatch = definition.task === 'infer'
     folder = openRunFolder(definition.output, {
       direct: isBatch,
@@ -177,9 +177,12 @@ function resumeLine({ task, output }: Definition, { counts: { ok, skipped } }: C
   return [`done so far: ${ok + skipped}, in ${output}; --resume goes on from there`]
 }
 
-async function makingOf(definition: Definition): Promise<Making> {
+async function makingOf(definition: Definition, backend: string | undefined): Promise<Making> {
   const weights = definition.network?.weights
-  return { definition: definitionHash(definition), model: weights === undefined ? null : await modelHash(weights) }
+  return {
+    definition: definitionHash(definition, backend),
+    model: weights === undefined ? null : await modelHash(weights),
+  }
 }
 
 function contextOf(

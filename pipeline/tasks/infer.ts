@@ -15,6 +15,7 @@ import { findDone, readEarlier, toCompute, type Earlier } from '../resume.ts'
 import { casesOf, listDigest, shardName, shardText } from '../shard.ts'
 import type { Case, Item, Prediction, Sample } from '../stage.ts'
 import { distribution } from '../summary.ts'
+import { Superseded } from '../superseded.ts'
 import { version } from '../version.ts'
 import { sampleOf, type BatchOptions, type Job, type TaskResult } from './task.ts'
 
@@ -25,11 +26,12 @@ export async function infer(job: Job): Promise<TaskResult> {
   const mine = casesOf(listed, shard)
   const path = join(folder.output, shardName('manifest.jsonl', shard))
   const earlier = openEarlier(job, path, listed)
+  const superseded = new Superseded(folder.output)
   const manifest = await ManifestWriter.open(path, headOf(job.batch!, listed))
   const linesOf = (found: Case): readonly CaseLine[] => earlier?.done.get(found.id) ?? []
   const fresh = mine.filter(found => linesOf(found).length === 0)
   const doubtful = mine.filter(found => linesOf(found).length > 0)
-  const batch = new Batch(job, manifest, mine.length, doubtful.length)
+  const batch = new Batch(job, manifest, superseded, mine.length, doubtful.length)
   const ending = new AbortController()
   signal.addEventListener('abort', () => ending.abort(), { once: true })
   const { cases, checked } = toCompute(
@@ -62,10 +64,11 @@ function openEarlier({ folder, progress, batch }: Job, path: string, listed: rea
   const { making, resume } = batch!
   if (!resume) {
     const before = readManifest(path)
-    if (before && lastLines(before).size > 0)
-      progress.note(
-        `all cases are computed: an earlier run is not gone on with (--resume does that); its manifest is kept`,
-      )
+    // A run that ended before its first case is none to keep.
+    if (!before || lastLines(before).size === 0) return undefined
+    progress.note(
+      `all cases are computed: an earlier run is not gone on with (--resume does that); its manifest is kept`,
+    )
     setManifestAside(path)
     return undefined
   }
@@ -112,6 +115,7 @@ function headOf({ making, shard }: BatchOptions, listed: readonly Case[]): Manif
 class Batch {
   readonly #job: Job
   readonly #manifest: ManifestWriter
+  readonly #superseded: Superseded
   readonly #total: number
   readonly #eta = new Eta()
   /** Cases at work: when they began, and the hash of what they are made from. */
@@ -120,9 +124,10 @@ class Batch {
   /** How many may turn out to be done: until then they are taken for it. */
   #unchecked: number
 
-  constructor(job: Job, manifest: ManifestWriter, total: number, unchecked: number) {
+  constructor(job: Job, manifest: ManifestWriter, superseded: Superseded, total: number, unchecked: number) {
     this.#job = job
     this.#manifest = manifest
+    this.#superseded = superseded
     this.#total = total
     this.#unchecked = unchecked
     job.progress.begin('infer', total)
@@ -143,17 +148,17 @@ class Batch {
 
   /** Whether one of the lines is true of the case; then it is skipped. */
   async isDone(found: Case, lines: readonly CaseLine[], signal: AbortSignal): Promise<boolean> {
-    const { folder, cases, progress } = this.#job
+    const { folder, cases } = this.#job
     const line = await findDone(found, lines, folder.output, signal)
     // Who was interrupted knows nothing of the case.
     if (signal.aborted) return true
     this.#unchecked -= 1
     if (!line) return false
+    this.#moveAside(found.id, line.outputs)
     // Not flushed: what it says stands above it.
     await this.#manifest.append({ ...line, status: 'skipped', reason: 'done before' }, false)
     cases.skip()
-    progress.event('skipped', { case: found.id }, '')
-    this.#advance()
+    this.#tell({ case: found.id, status: 'skipped' })
     return true
   }
 
@@ -162,49 +167,36 @@ class Batch {
     const { case: found, windows, seconds } = prediction
     // What is left to do takes none of the case's voxels.
     prediction.claim?.release()
-    const { folder, cases, progress } = this.#job
+    const { folder, cases } = this.#job
     const outputs = await outputsOf(prediction.files, folder.output)
     const content = await this.#contentOf(found.id)
+    this.#moveAside(found.id, outputs)
     await this.#manifest.append({ case: found.id, status: 'ok', windows, seconds, content, outputs }, true)
     cases.succeed(found.id)
     this.#end(found.id)
     this.#seconds.push(seconds)
     const facts = { case: found.id, windows, seconds }
     folder.appendLine('metrics.jsonl', facts)
-    const left = this.#secondsLeft()
-    progress.event(
-      'case',
-      { ...facts, done: this.#done, total: this.#total, ...(left !== undefined && { secondsLeft: left }) },
-      [
-        `${this.#done}/${this.#total}`,
-        found.id,
-        `${windows} windows`,
-        `${seconds.toFixed(1)} s`,
-        ...(left ? [leftText(left)] : []),
-      ].join('  '),
-    )
-    this.#advance()
+    this.#tell({ ...facts, status: 'ok' }, [`${windows} windows`, `${seconds.toFixed(1)} s`])
   }
 
   async caseFailed(error: PipelineError): Promise<void> {
     const id = String(error.facts['case'] ?? 'unknown')
     const began = this.#atWork.get(id)?.began
-    await this.#manifest.append(
-      {
-        case: id,
-        status: 'failed',
-        reason: error.message,
-        stage: String(error.facts['stage'] ?? ''),
-        code: error.code,
-        seconds: began === undefined ? 0 : (performance.now() - began) / 1000,
-        content: await this.#contentOf(id),
-        outputs: [],
-      },
-      true,
-    )
+    const facts = {
+      case: id,
+      status: 'failed' as const,
+      reason: error.message,
+      stage: String(error.facts['stage'] ?? ''),
+      code: error.code,
+      seconds: began === undefined ? 0 : (performance.now() - began) / 1000,
+    }
+    // What an earlier run made of another scan, or with another model, is not this case's result.
+    this.#moveAside(id, [])
+    await this.#manifest.append({ ...facts, content: await this.#contentOf(id), outputs: [] }, true)
     this.#end(id)
     this.#job.cases.fail(error)
-    this.#advance()
+    this.#tell(facts)
   }
 
   result(): TaskResult {
@@ -221,6 +213,12 @@ class Batch {
     return content ? content() : null
   }
 
+  #moveAside(id: string, kept: readonly OutputFile[]): void {
+    const moved = this.#superseded.moveAside(id, kept)
+    if (moved > 0)
+      this.#job.progress.note(`${id}: ${counted(moved, 'file')} of an earlier run moved aside, into superseded/`)
+  }
+
   #end(id: string): void {
     if (this.#atWork.delete(id)) this.#eta.ended()
   }
@@ -234,8 +232,17 @@ class Batch {
     return this.#eta.left(this.#total - this.#done - this.#unchecked)
   }
 
-  #advance(): void {
-    this.#job.progress.advance(this.#done, undefined, this.#secondsLeft())
+  /** Of a case that has ended, however it did; the line is for people and needs `words`. */
+  #tell(facts: Readonly<Record<string, unknown>> & { readonly case: string }, words: readonly string[] = []): void {
+    const { progress } = this.#job
+    const left = this.#secondsLeft()
+    const text = [`${this.#done}/${this.#total}`, facts.case, ...words, ...(left ? [leftText(left)] : [])].join('  ')
+    progress.event(
+      'case',
+      { ...facts, done: this.#done, total: this.#total, ...(left !== undefined && { secondsLeft: left }) },
+      words.length > 0 ? text : '',
+    )
+    progress.advance(this.#done, undefined, left)
   }
 }
 

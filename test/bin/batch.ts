@@ -121,6 +121,51 @@ t.test('--resume does again what has changed, and only that', async t => {
   t.ok(linesIn(join(dir, 'out/manifest.previous.jsonl')).length > 20, 'beside the old one')
 })
 
+t.test('what lies in a place is what the last line says: files of an earlier run move aside', async t => {
+  const dir = t.testdir()
+  const file = await batchIn(dir, { good: 3 })
+  const out = join(dir, 'out')
+  await runPipeline([file, ...plain, '--set', 'stages.save.preview=true'])
+  const [mask, picture] = ['masks/scan-001.nii.gz', 'masks/scan-001.png']
+  const bytes = readFileSync(join(out, mask))
+  t.ok(existsSync(join(out, picture)))
+
+  const fewer = await runPipeline([file, ...plain, '--resume'])
+  t.equal(fewer.code, 0, fewer.stderr)
+  t.notOk(existsSync(join(out, picture)), 'no picture of another run beside a mask of this one')
+  t.ok(existsSync(join(out, 'superseded', picture)))
+  t.match(fewer.stderr, 'scan-001: 1 file of an earlier run moved aside')
+
+  for (const flags of [['--resume'], []]) {
+    writeFileSync(scanPath(dir, 1), 'no scan')
+    rmSync(join(out, 'superseded'), { recursive: true })
+    const failed = await runPipeline([file, ...plain, ...flags])
+    t.equal(failed.code, 3, failed.stderr)
+    t.same([...masksIn(out).keys()], ['deep/scan-000.nii.gz', 'scan-002.nii.gz'])
+    t.ok(readFileSync(join(out, 'superseded', mask)).equals(bytes), 'it is not lost')
+    await writeScan(scanPath(dir, 1), 1)
+    await runPipeline([file, ...plain, '--resume'])
+    t.ok(readFileSync(join(out, mask)).equals(bytes))
+  }
+})
+
+t.test('who forgets --resume, even twice, loses no ledger', async t => {
+  const dir = t.testdir()
+  const file = await batchIn(dir, { good: 4 })
+  await runPipeline([file, ...plain])
+  for (let i = 0; i < 2; i++) {
+    const stopped = await runPipeline([file, ...plain], {
+      during: (child, stderr) => void (/^infer: /m.test(stderr) && child.kill('SIGKILL')),
+    })
+    t.equal(stopped.code, null)
+  }
+  const names = readdirSync(join(dir, 'out')).filter(name => name.startsWith('manifest'))
+  const known = names.flatMap(name => linesIn(join(dir, 'out', name))).filter(({ status }) => status === 'ok')
+  t.equal(new Set(known.map(({ case: id }) => id)).size, 4, names.join())
+  const on = await runPipeline([file, ...plain, '--resume'])
+  t.same(JSON.parse(on.stdout).cases, { ok: 0, failed: 0, skipped: 4 })
+})
+
 t.test('a signal ends a batch in order; onError: stop ends it at the first bad scan', async t => {
   const dir = t.testdir()
   const file = await batchIn(dir, { good: 12, damaged: 1 })
@@ -149,12 +194,19 @@ t.test('progress tells how far the batch is and how long it will take', async t 
   t.match(stderr, /^1\/3 {2}deep\/scan-000 {2}\d+ windows {2}\d+\.\d s {2}about \d+ s left$/m)
   const lines = (await runPipeline([file, '--progress', 'json', '--resume'])).stderr.trim().split('\n')
   const events = lines.map(line => JSON.parse(line) as Record<string, unknown>)
-  t.equal(events.filter(({ type }) => type === 'skipped').length, 3)
+  t.match(
+    events.filter(({ type }) => type === 'case'),
+    [1, 2, 3].map(done => ({ status: 'skipped', done, total: 3 })),
+  )
   rmSync(join(dir, 'out/masks/scan-001.json'))
   rmSync(join(dir, 'out/masks/scan-002.json'))
   const again = (await runPipeline([file, '--progress', 'json', '--resume'])).stderr.trim().split('\n')
   const cases = again.map(line => JSON.parse(line) as Record<string, unknown>).filter(({ type }) => type === 'case')
-  t.match(cases.at(-1), { done: 3, total: 3, secondsLeft: 0 })
+  t.match(cases.at(-1), { status: 'ok', windows: /\d/, done: 3, total: 3, secondsLeft: 0 })
+  writeFileSync(scanPath(dir, 1), 'no scan')
+  const bad = (await runPipeline([file, '--progress', 'json', '--resume'])).stderr.trim().split('\n')
+  const failed = bad.map(line => JSON.parse(line) as Record<string, unknown>).find(({ status }) => status === 'failed')
+  t.match(failed, { type: 'case', case: 'scan-001', code: 'ERR_FILE', stage: 'load', done: /[123]/, total: 3 })
 })
 
 t.test(

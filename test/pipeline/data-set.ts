@@ -69,9 +69,30 @@ t.test('patterns choose', async t => {
   await t.rejects(idsOf({ directory, include: '*.mha' }), { code: 'ERR_DATASET', message: /no cases.*"include"/ })
 })
 
+t.test("a run's own masks are no scans, by whatever links the folders are reached", async t => {
+  const dir = t.testdir()
+  const scans = write(join(dir, 'scans'), 'a.nii.gz', 'out/masks/a.nii.gz')
+  symlinkSync(scans, join(dir, 'linked'))
+  for (const [directory, output] of [
+    ['scans', 'linked/out'],
+    ['linked', 'scans/out'],
+    ['linked', 'linked/out'],
+  ] as const)
+    t.same(await idsOf({ directory: join(dir, directory) }, join(dir, output)), ['a'], `${directory}, ${output}`)
+  for (const output of ['scans', 'linked'])
+    await t.rejects(idsOf({ directory: scans }, join(dir, output)), {
+      code: 'ERR_DATASET',
+      message: /this is "output" too.*choose another "output"/,
+    })
+})
+
 t.test('a directory may itself be a series', async t => {
   const directory = writeSeries(join(t.testdir(), 'ct7'), 2)
   t.match(await casesOf({ directory }), [{ id: 'ct7', image: directory }])
+  write(directory, 'x/a.nii.gz')
+  t.same(await idsOf({ directory, include: '**/*.nii.gz' }), ['ct7', 'x/a'])
+  t.same(await idsOf({ directory, exclude: ['x/**', '**/*.dcm'] }), ['ct7'])
+  t.same(await idsOf({ directory, exclude: '.' }), ['x/a'])
 })
 
 t.test('single files are named by their place below the root', async t => {

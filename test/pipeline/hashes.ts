@@ -52,7 +52,7 @@ t.test('a scan that changes while it is at work has no content to rely on', asyn
   mkdirSync(join(dir, 'empty'))
 })
 
-const hashOf = (change: object): string =>
+const hashOf = (change: object, backend?: string): string =>
   definitionHash(
     validateDefinition(
       {
@@ -65,7 +65,17 @@ const hashOf = (change: object): string =>
       },
       '/somewhere',
     ),
+    backend,
   )
+
+const stagesWith = (cache?: object): object => ({
+  stages: [
+    { kind: 'load', keys: ['image'] },
+    ...(cache ? [{ kind: 'cache', ...cache }] : []),
+    { kind: 'infer' },
+    { kind: 'save' },
+  ],
+})
 
 t.test('the definition counts as far as it decides a mask', async t => {
   const first = hashOf({})
@@ -84,5 +94,13 @@ t.test('the definition counts as far as it decides a mask', async t => {
     { stages: [{ kind: 'load', keys: ['image'] }, { kind: 'clip' }, { kind: 'infer' }, { kind: 'save' }] },
   ])
     t.not(hashOf(change), first, JSON.stringify(change))
+  for (const cache of [{}, { policy: 'disk', disk: { folder: 'x' } }, { bytes: '1GiB' }, { policy: 'none' }])
+    t.equal(hashOf(stagesWith(cache)), first, `a cache that changes no voxel: ${JSON.stringify(cache)}`)
+  const rounded = hashOf(stagesWith({ encoding: 'uint16' }))
+  t.not(rounded, first)
+  t.equal(hashOf(stagesWith({ encoding: 'uint16', policy: 'none' })), rounded)
+  t.equal(hashOf(stagesWith({ encoding: 'uint16', policy: 'disk', disk: { folder: 'x' } })), rounded)
+  t.not(hashOf({}, 'cpu'), hashOf({}, 'native'), 'what "auto" has chosen counts')
+  t.equal(hashOf({ engine: { backend: 'cpu' } }, 'cpu'), hashOf({}, 'cpu'))
   t.equal(canonicalJson({ b: [{ d: 1, c: undefined }], a: null }), '{"a":null,"b":[{"d":1}]}')
 })

@@ -1,8 +1,11 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { holderOf, lockOutput } from '../../pipeline/lock.ts'
+import { projectRoot } from '../support/shared.ts'
 
 const of = (index: number, count: number): { index: number; count: number } => ({ index, count })
 
@@ -67,3 +70,57 @@ t.test('a job that Slurm puts back into the queue holds nothing where it was', a
   t.throws(() => attempt({ SLURM_JOB_ID: '7' }), { code: 'ERR_LOCKED' }, 'the same job beside itself')
   attempt({ SLURM_JOB_ID: '7', SLURM_RESTART_COUNT: '1' })()
 })
+
+t.test("only what is still one's own is given back, and no name is one that another container has", async t => {
+  const output = t.testdir()
+  mkdirSync(join(output, `.lock.${process.pid}`))
+  const unlock = lockOutput(output)
+  const theirs = JSON.stringify({ pid: 1, host: `not-${hostname()}`, boot: '', since: '' })
+  writeFileSync(join(output, '.lock'), theirs)
+  unlock()
+  t.equal(readFileSync(join(output, '.lock'), 'utf8'), theirs)
+})
+
+const inside = ['--pid', '--fork', '--mount-proc', '--uts'] as const
+
+function noNamespaces(): string | false {
+  try {
+    execFileSync('unshare', [...inside, 'true'], { stdio: 'ignore' })
+    return false
+  } catch {
+    return 'no right to make namespaces'
+  }
+}
+
+t.test(
+  'a container cannot see whether another one lives, but knows itself after a restart',
+  { skip: noNamespaces() },
+  async t => {
+    const output = t.testdir()
+    const module = join(projectRoot, 'dist/pipeline/lock.js')
+    // It stays until nobody listens: the number of a namespace that has ended is given to the next.
+    const script = `const { lockOutput } = await import(process.argv[1])
+      try { lockOutput(process.argv[2]); console.log('taken') } catch (error) { console.log(error.code) }
+      process.stdin.resume()`
+    const attempt = async (host: string, env: Record<string, string> = {}): Promise<string> => {
+      const node = [process.execPath, '--input-type=module', '-e', script, module, output]
+      const child = spawn('unshare', [...inside, 'sh', '-c', 'hostname "$0" && exec "$@"', host, ...node], {
+        env: { PATH: process.env['PATH'], ...env },
+      })
+      t.teardown(() => child.stdin.end())
+      const [said] = (await once(child.stdout, 'data')) as [Buffer]
+      return said.toString().trim()
+    }
+    const first = async (host: string): Promise<void> => {
+      rmSync(join(output, '.lock'), { force: true })
+      t.equal(await attempt(host), 'taken')
+    }
+    await first('node7')
+    t.equal(await attempt('node7'), 'ERR_LOCKED', 'containers may share the name of the machine')
+    t.equal(await attempt('node7', { JOB_COMPLETION_INDEX: '1' }), 'ERR_LOCKED')
+    await first('ctflow-infer-0')
+    t.equal(await attempt('ctflow-infer-0', { JOB_COMPLETION_INDEX: '0' }), 'taken', 'the pod of an indexed job')
+    await first('3f4e0a91bc5d')
+    t.equal(await attempt('3f4e0a91bc5d'), 'taken', "Docker's own name")
+  },
+)

@@ -61,6 +61,19 @@ t.test('what is no manifest is refused, what is none yet is none', async t => {
   t.ok(existsSync(join(dir, 'other.previous.jsonl')))
 })
 
+t.test('what is set aside is set aside beside what was before', async t => {
+  const dir = t.testdir()
+  for (const text of ['one', 'two', 'three']) {
+    writeFileSync(join(dir, 'manifest-1-of-2.jsonl'), text)
+    setManifestAside(join(dir, 'manifest-1-of-2.jsonl'))
+  }
+  t.same(
+    ['', '-2', '-3'].map(n => readFileSync(join(dir, `manifest-1-of-2.previous${n}.jsonl`), 'utf8')),
+    ['one', 'two', 'three'],
+  )
+  t.notOk(existsSync(join(dir, 'manifest-1-of-2.jsonl')))
+})
+
 t.test('lines by chance, one after the other, however they are asked for', async t => {
   const path = join(t.testdir(), 'manifest.jsonl')
   const writer = await ManifestWriter.open(path, headOf({}))

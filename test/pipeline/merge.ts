@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { takeLock } from '../../pipeline/lock.ts'
@@ -6,6 +16,7 @@ import { readManifest, type CaseLine, type ManifestHead } from '../../pipeline/m
 import { mergeShards } from '../../pipeline/merge.ts'
 import { listDigest } from '../../pipeline/shard.ts'
 import { headOf, lineOf } from '../support/manifest.ts'
+import { noMount } from '../support/small-disk.ts'
 
 const ids = ['a', 'b', 'c', 'd', 'e']
 const list = listDigest(ids.map(id => ({ id })))
@@ -48,6 +59,62 @@ t.test("a whole run's manifest is kept beside", async t => {
   shardsIn(output, 2)
   mergeShards(output)
   t.ok(existsSync(join(output, 'manifest.previous.jsonl')))
+})
+
+/** The manifest of a whole run that began at noon. */
+const whole = (day: number, ...lines: CaseLine[]): string =>
+  [headOf({ started: `2026-01-0${day}T12:00:00.000Z` }), ...lines].map(line => `${JSON.stringify(line)}\n`).join('')
+
+t.test('what a whole run did after the shards is not replaced by what they did before', async t => {
+  const output = t.testdir()
+  shardsIn(output, 2, index => ({ started: `2026-01-0${index}T00:00:00.000Z` }))
+  const path = join(output, 'manifest.jsonl')
+  const refuses = (text: string): void => {
+    writeFileSync(path, text)
+    t.throws(() => mergeShards(output), { code: 'ERR_DATASET', message: /a whole run began at 2026-01-0\dT12/ })
+    t.equal(readFileSync(path, 'utf8'), text)
+    t.notOk(existsSync(join(output, 'summary.json')))
+  }
+  refuses(whole(5, lineOf('a', 'ok')))
+  refuses(whole(1, lineOf('a', 'ok')))
+  const merged = `${JSON.stringify(headOf({ merged: 2 }))}\n`
+  refuses(`${merged}${whole(5, lineOf('a', 'ok'))}`)
+  writeFileSync(path, whole(5))
+  mergeShards(output)
+  shardsIn(output, 2, () => ({ started: '2026-01-07T00:00:00.000Z' }))
+  writeFileSync(path, whole(5, lineOf('a', 'ok')))
+  mergeShards(output)
+  t.equal(readManifest(path)!.runs[0]!.lines.length, ids.length)
+})
+
+t.test('what cannot be written leaves all as it was', { skip: noMount() }, async t => {
+  const output = t.testdir()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', output])
+  try {
+    shardsIn(output, 2)
+    const [path, ballast] = [join(output, 'manifest.jsonl'), join(output, 'ballast')]
+    writeFileSync(path, `${JSON.stringify(headOf({}))}\n${' '.repeat(10)}`)
+    const before = readFileSync(path, 'utf8')
+    // Room for the lock, which is gone when the manifest is written, but for no manifest beside it.
+    for (let pages = 1; pages < 16; pages++) {
+      try {
+        writeFileSync(ballast, Buffer.alloc(4096), { flag: 'a' })
+      } catch {
+        break
+      }
+    }
+    truncateSync(ballast, statSync(ballast).size - 4096)
+    t.throws(() => mergeShards(output), { code: 'ERR_OUTPUT', message: /the disk is full/ })
+    t.equal(readFileSync(path, 'utf8'), before)
+    t.same(readdirSync(output).toSorted(), [
+      'ballast',
+      'manifest-1-of-2.jsonl',
+      'manifest-2-of-2.jsonl',
+      'manifest.jsonl',
+    ])
+  } finally {
+    execFileSync('umount', [output])
+  }
 })
 
 t.test('of a resumed shard only the last run counts', async t => {

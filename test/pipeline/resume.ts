@@ -48,33 +48,34 @@ t.test('after the signal nothing is checked any more; what a check throws reache
   await t.rejects(broken.cases.next(), { message: 'full' })
 })
 
-t.test('manifests of a whole run and of any shards are asked; what was made otherwise is not done', async t => {
-  const dir = t.testdir()
-  const making = { definition: 'd', model: 'm' }
-  write(dir, 'manifest.jsonl', [
-    headOf({}),
-    lineOf('a', 'ok'),
-    lineOf('b', 'ok'),
-    lineOf('b', 'failed'),
-    lineOf('x', 'ok', { content: null }),
-  ])
-  write(dir, 'manifest-2-of-3.jsonl', [
-    headOf({}),
-    lineOf('c', 'skipped'),
-    headOf({ model: 'm2' }),
-    lineOf('d', 'ok'),
-    lineOf('a', 'ok'),
-  ])
-  write(dir, 'manifest.previous.jsonl', [headOf({}), lineOf('e', 'ok')])
-  const { done, otherwise, unreadable } = readEarlier(dir, making)
-  t.same(
-    [...done.keys()].toSorted(),
-    ['a', 'c'],
-    'b has failed since, x has no content, e is of a run that was not gone on with',
-  )
-  t.same([...otherwise], ['d'])
-  t.equal(unreadable, 0)
-})
+t.test(
+  'manifests of a whole run and of any shards are asked, previous ones too; what was made otherwise is not done',
+  async t => {
+    const dir = t.testdir()
+    const making = { definition: 'd', model: 'm' }
+    write(dir, 'manifest.jsonl', [
+      headOf({}),
+      lineOf('a', 'ok'),
+      lineOf('b', 'ok'),
+      lineOf('b', 'failed'),
+      lineOf('x', 'ok', { content: null }),
+    ])
+    write(dir, 'manifest-2-of-3.jsonl', [
+      headOf({}),
+      lineOf('c', 'skipped'),
+      headOf({ model: 'm2' }),
+      lineOf('d', 'ok'),
+      lineOf('a', 'ok'),
+    ])
+    write(dir, 'manifest.previous.jsonl', [headOf({}), lineOf('e', 'ok')])
+    write(dir, 'manifest.previous-2.jsonl', [headOf({}), lineOf('f', 'ok')])
+    write(dir, 'manifest-1-of-3.previous.jsonl', [headOf({}), lineOf('g', 'ok')])
+    const { done, otherwise, unreadable } = readEarlier(dir, making)
+    t.same([...done.keys()].toSorted(), ['a', 'c', 'e', 'f', 'g'], 'b has failed since, x has no content')
+    t.same([...otherwise], ['d'])
+    t.equal(unreadable, 0)
+  },
+)
 
 t.test('of several lines the one is true whose outputs lie there', async t => {
   const dir = t.testdir({ 'scan.nii': 'scan' })

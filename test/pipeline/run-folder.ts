@@ -93,6 +93,15 @@ t.test('a batch writes masks to their places at once, and of itself at the end; 
   ])
   openRunFolder(output, { direct: true }).publish()
   t.notOk(existsSync(join(output, '.running-1-of-2')), 'a whole run cleans up after shards that are gone')
+
+  for (const name of ['.running', '.running-1-of-2', '.running-2-of-3'])
+    mkdirSync(join(output, name, 'scratch'), { recursive: true })
+  openRunFolder(output, { direct: true, shard: { index: 1, count: 3 } }).publish()
+  t.same(
+    readdirSync(output).filter(name => name.startsWith('.')),
+    ['.running-2-of-3'],
+    'and so do shards of another number',
+  )
 })
 
 t.test('what a training run has in its scratch folder is not published', async t => {
