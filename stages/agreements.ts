@@ -17,7 +17,7 @@ interface Problem {
 }
 
 /** Problems with their JSON paths; none when everything fits. */
-export function agreements({ dataset, network, stages }: Definition): Problem[] {
+export function agreements({ task, dataset, network, stages }: Definition): Problem[] {
   const problems: Problem[] = []
   if (network) {
     const options = network as unknown as SegresnetOptions
@@ -45,7 +45,29 @@ export function agreements({ dataset, network, stages }: Definition): Problem[] 
       message: `quarter turns swap x and y, so the crop must be as wide as high: found ${crop.join(' x ')}; choose a square crop or "rotate90": {"probability": 0}`,
     })
   }
-  return [...problems, ...cachedAway(dataset, stages)]
+  return [...problems, ...unsaved(task, stages), ...unread(dataset, stages), ...cachedAway(dataset, stages)]
+}
+
+/** Hours of inference whose masks nobody keeps. */
+function unsaved(task: string, stages: Definition['stages']): Problem[] {
+  const keeps = stages.some(({ kind, probabilities }) => kind === 'save' || probabilities !== undefined)
+  const infers = stages.some(({ kind }) => kind === 'infer')
+  if (task !== 'infer' || keeps || !infers) return []
+  return [{ path: '/stages', message: 'nothing would be kept of the masks: end with "save"' }]
+}
+
+/** A folder of lung masks that `load` would not open. */
+function unread({ lungs }: Definition['dataset'], stages: Definition['stages']): Problem[] {
+  const at = stages.findIndex(({ kind }) => kind === 'load')
+  const keys = stages[at]?.['keys'] as readonly string[] | undefined
+  if (lungs === undefined || !keys || keys.includes('lungs')) return []
+  return [
+    {
+      path: `/stages/${at}/keys`,
+      message:
+        'the data set names masks of the lungs, which would not be loaded: add "lungs", leave "keys" out, or leave "lungs" of the data set out',
+    },
+  ]
 }
 
 /** A cache keeps image, label and prediction; what `save` wants beside them would be missing without a word. */
@@ -67,7 +89,12 @@ function cachedAway({ list, lungs }: Definition['dataset'], stages: Definition['
       // Which entries of a list have lungs is not known yet.
       const mayHaveLungs = (list !== undefined || lungs !== undefined) && (keys?.includes('lungs') ?? true)
       if (mayHaveLungs)
-        found.push(problem('the masks of the lungs that "save" looks at', ', or say "keys": ["image"] for "load"'))
+        found.push(
+          problem(
+            'the masks of the lungs that "save" looks at',
+            lungs === undefined ? ', or say "keys": ["image"] for "load"' : ', or "lungs" of the data set',
+          ),
+        )
       return found
     })
 }

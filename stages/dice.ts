@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FromSchema } from 'json-schema-to-ts'
 import { determinant, spacingOf } from '../imaging/affine.ts'
 import { expectClasses } from '../imaging/classes.ts'
+import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
 import { maskVoxels } from '../imaging/mask.ts'
 import { materialise, voxelCount } from '../imaging/volume.ts'
 import { materialisedBytes } from '../imaging/volume-plan.ts'
@@ -89,7 +90,7 @@ export const dice: Stage<Options> = {
           ? { grid: item.grid, voxels: maskVoxels(item.mask) }
           : await volumeOf(item.prediction, 'prediction')
       const reference = await volumeOf(item.label, 'label')
-      sameShape(found.grid, reference.grid)
+      sameGrid(found.grid, reference.grid)
       // Of a case's several files, the one at fault.
       expectClasses(found.voxels, classes, ('mask' in item ? undefined : item.case.prediction) ?? 'the mask')
       expectClasses(reference.voxels, classes, item.case.label ?? 'the label')
@@ -118,7 +119,7 @@ export const dice: Stage<Options> = {
     const isMask = plan.flow === 'prediction'
     const found = expectVolume(plan.volumes.prediction, 'prediction')
     const label = expectVolume(plan.volumes.label, 'label')
-    if (found.isExact && label.isExact) sameShape(found.grid, label.grid)
+    if (found.isExact && label.isExact) sameGrid(found.grid, label.grid)
     // The mask's voxels, and the reference's after them.
     const mask = isMask ? voxelCount(found.grid) : materialisedBytes(found)
     const copies = mask + materialisedBytes(label)
@@ -168,10 +169,13 @@ async function volumeOf(volume: Volume | undefined, key: Key): Promise<Mask> {
   return { grid, voxels: await materialise(volume!) }
 }
 
-function sameShape({ shape: found }: Grid, { shape: reference }: Grid): void {
-  if (found.every((n, axis) => n === reference[axis])) return
+/** A mask turned or shifted against its reference would score, and mean nothing. */
+function sameGrid(found: Grid, reference: Grid): void {
+  const { isSameShape, farthestMm } = gridDifference(found, reference)
+  if (isSameShape && farthestMm <= defaultToleranceMm) return
   throw new PipelineError(
     'ERR_GEOMETRY',
-    `the mask has ${found.join(' x ')} voxels, the reference ${reference.join(' x ')}; with "invert": true, infer brings its masks back to the scan's own grid`,
+    `the mask has ${found.shape.join(' x ')} voxels, the reference ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart; "infer" brings its masks back to the scan's own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false`,
+    { found: found.shape, reference: reference.shape, farthestMm },
   )
 }

@@ -45,7 +45,7 @@ const schema = {
       type: 'string',
       pattern: '^[A-Za-z0-9_-][A-Za-z0-9._ -]*$',
       description:
-        'also write the probabilities, as float32, to <output>/<this folder>/<case>.nii.gz; of more than two classes each to a file of its own',
+        'the name of a folder below the output folder for probabilities, float32, as <case>.nii.gz; of more than two classes in folders class0, class1 and so on. Left out, none are written',
     },
     parallel: {
       type: 'integer',

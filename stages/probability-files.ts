@@ -19,7 +19,7 @@ export interface ProbabilityFiles {
 }
 
 /**
- * Begins one file per class, `<folder>/<case>_class0.nii.gz` and so on; of two classes the second's alone, `<case>.nii.gz`.
+ * Begins one file per class, `<folder>/class0/<case>.nii.gz` and so on; of two classes the second's alone, `<case>.nii.gz`.
  * With the geometry of the scan's header, where it is known.
  */
 export function probabilityFiles(
@@ -31,8 +31,7 @@ export function probabilityFiles(
 ): ProbabilityFiles {
   const ofTwo = maps.length === 2
   const writers = (ofTwo ? maps.slice(1) : maps).map(({ grid }, c) => {
-    const name = ofTwo ? '' : `_class${c}`
-    const path = join(context.folder, folder, `${id}${name}.nii.gz`)
+    const path = join(context.folder, folder, ofTwo ? '' : `class${c}`, `${id}.nii.gz`)
     const into = join(context.scratch ?? dirname(path), `.${randomUUID()}.part`)
     const feed = new Feed<Float32Array>()
     makeFolderOf(path)

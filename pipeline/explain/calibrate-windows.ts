@@ -26,7 +26,9 @@ export async function timeWindows(section: PlannedSection, classes: number): Pro
   const planned = section.cases[0]
   const windows = planned?.plans[at]?.windows
   if (!planned || !windows) return undefined
-  const options = { ...section.stages[at]!, window: windows.shape, invert: false }
+  // Nothing is written: files of probabilities are no part of what is timed.
+  const { probabilities: _, ...stage } = section.stages[at]!
+  const options = { ...stage, window: windows.shape, invert: false }
   const [x, y, z] = windows.shape
   const engine = silentEngine(classes)
   const run = (shape: Shape3, overlap: number): Promise<{ result: Prediction; effort: Effort }> => {

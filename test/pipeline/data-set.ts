@@ -103,7 +103,7 @@ t.test('single files are named by their place below the root', async t => {
       task: 'infer',
       dataset: { files },
       network: { kind: 'segresnet', weights: 'w' },
-      stages: [{ kind: 'load' }, { kind: 'infer', window: [32, 32, 32] }],
+      stages: [{ kind: 'load' }, { kind: 'infer', window: [32, 32, 32] }, { kind: 'save' }],
       output: 'out',
     },
     root,

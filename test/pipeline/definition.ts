@@ -136,7 +136,7 @@ t.test('a cache in front of what it does not keep is refused', async t => {
   for (const [dataset, save, keys, message] of [
     [scans, { preview: true }, undefined, /\/stages\/5: .*"preview".*leave "cache" out/],
     [scans, { dicomSeg: true }, ['image'], /\/stages\/5: .*"dicomSeg"/],
-    [{ ...scans, lungs: 'lungs' }, {}, undefined, /\/stages\/5: .*lungs.*"keys": \["image"\]/],
+    [{ ...scans, lungs: 'lungs' }, {}, undefined, /\/stages\/5: .*lungs.*of the data set/],
     [list, {}, undefined, /\/stages\/5: .*lungs/],
     [list, {}, ['image', 'lungs'], /\/stages\/5: .*lungs/],
   ] as const) {
@@ -145,7 +145,15 @@ t.test('a cache in front of what it does not keep is refused', async t => {
   }
   t.doesNotThrow(() => judged(scans, {}))
   t.doesNotThrow(() => judged(list, {}, ['image']))
-  t.doesNotThrow(() => judged({ ...scans, lungs: 'lungs' }, {}, ['image']))
+  t.throws(() => judged({ ...scans, lungs: 'lungs' }, {}, ['image'], false), { message: /\/stages\/0\/keys.*"lungs"/ })
+})
+
+t.test('an inference whose masks nobody keeps is refused', async t => {
+  const whole = JSON.parse(readFileSync(join(pipelines, 'infer.json'), 'utf8'))
+  const stages = whole.stages.filter(({ kind }: { kind: string }) => kind !== 'save')
+  t.throws(() => validateDefinition({ ...whole, stages }, '/'), { message: /\/stages: .*"save"/ })
+  const kept = stages.map((stage: object) => ('window' in stage ? { ...stage, probabilities: 'p' } : stage))
+  t.doesNotThrow(() => validateDefinition({ ...whole, stages: kept }, '/'))
 })
 
 t.test('a network of more blocks than memory could name is refused', async t => {

@@ -126,3 +126,15 @@ t.test('a value that is no class, and options that make no sense, are refused be
   for (const surface of [{ percentile: 0 }, { percentile: 101 }, { tolerancesMm: [] }, { tolerancesMm: [-1] }])
     t.throws(() => optionsFrom(dice, { kind: 'dice', surface }), /surface/)
 })
+
+t.test('a mask that lies turned upon its reference is refused, whatever its shape', async t => {
+  const label = mask([0, 0, 0, 1])
+  const turned = residentVolume(
+    { shape: label.grid.shape, affine: [-2, 0, 0, 6, 0, 0, 5, 0, 0, -10, 0, 0, 0, 0, 0, 1] },
+    Float32Array.from([1, 0, 0, 0]),
+  )
+  await t.rejects(runStage(dice, { kind: 'dice' }, [sampleWith({ prediction: turned, label })]), {
+    code: 'ERR_GEOMETRY',
+    message: /corners up to 6 mm apart.*"keys": \["image"\]/,
+  })
+})

@@ -150,7 +150,11 @@ t.test('probabilities that cannot be written leave nothing', async t => {
   t.same(readdirSync(folder).toSorted(), ['probabilities', 'scan.nii.gz'])
 })
 
-t.test('two stages with one folder are refused', async t => {
+t.test('two stages with one folder are refused, and names of the run', async t => {
+  for (const folder of ['manifest.jsonl', 'summary-1-of-4.json', 'superseded', 'best.safetensors']) {
+    const own = network.map(stage => ('window' in stage ? { ...stage, probabilities: folder } : stage))
+    await t.rejects(maskOf(t.testdir({}), 'none', own), { code: 'ERR_DEFINITION', message: /uses itself/ })
+  }
   const twice = network.map(stage => ('window' in stage ? { ...stage, probabilities: 'masks' } : stage))
   await t.rejects(maskOf(t.testdir({}), 'none', twice), { code: 'ERR_DEFINITION', message: /save.*own, found "masks"/ })
 })
