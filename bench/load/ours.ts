@@ -6,7 +6,8 @@
 import highland from 'highland'
 import { materialise } from '../../imaging/volume.ts'
 import { loadAddon } from '../../native/addon.ts'
-import type { Context, Item, Sample, Upstream, Volume } from '../../pipeline/stage.ts'
+import { dryContext } from '../../pipeline/dry-context.ts'
+import type { Item, Sample, Upstream, Volume } from '../../pipeline/stage.ts'
 import { peakRss } from '../../pipeline/summary.ts'
 import { version } from '../../pipeline/version.ts'
 import { clip } from '../../stages/clip.ts'
@@ -26,8 +27,7 @@ interface Loaded {
 }
 
 async function loaded({ image, label, spacing, min, max, to }: LoadWork): Promise<Loaded> {
-  // These stages ask nothing of the run.
-  const [context, before] = [{} as Context, {} as Upstream]
+  const [context, before] = [dryContext('counter'), {} as Upstream]
   const stages = [
     load.create({ kind: 'load', parallel: 1, geometryToleranceMm: 0.01 }, context, before),
     resample.create({ kind: 'resample', spacing: [...spacing], keys: ['image', 'label'] }, context, before),
