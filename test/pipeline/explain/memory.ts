@@ -133,8 +133,8 @@ t.test('without a cache cases hold what they claim, as many as are at work', t =
   const infer = [{ kind: 'load' }, { kind: 'crop-foreground', parallel: 2 }, { kind: 'infer' }, { kind: 'save' }]
   const plan = planMemory(definition('1GiB'), [section('testing', infer, 9, { ...sizes, passes: 1 })], reserves)
   t.equal(plan.cache, null)
-  t.equal(plan.casesAtOnce, 4)
-  t.equal(plan.peakBytes, (120 + 4 * 50) * mib)
+  t.equal(plan.casesAtOnce, 5)
+  t.equal(plan.peakBytes, (120 + 5 * 50) * mib)
   t.end()
 })
 
