@@ -5,16 +5,14 @@
 
 import type { PlaneRuns, Shape3 } from '../pipeline/stage.ts'
 import { Sweep, sweepBytes, type Component, type Connectivity, type Mark } from './components.ts'
+import type { MaskMaking } from './mask.ts'
 import { residentSpoolBytes, Spool } from './spool.ts'
 
-export interface MarkOptions {
+/** Labels are put aside in `scratch`, or kept in memory without one. */
+export interface MarkOptions extends MaskMaking {
   readonly connectivity: Connectivity
   /** The mark of a component that is whole. They come in no order; two with one mark cannot be told apart afterwards. */
   readonly mark: (component: Component) => Mark
-  /** Where labels are put aside; without it in memory. */
-  readonly scratch: string | undefined
-  /** Between planes. */
-  readonly pause: () => Promise<void>
 }
 
 /** Most bytes that marks take for planes of at most so many runs: the sweep, what is put aside, a plane's labels and marks. */

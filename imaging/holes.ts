@@ -2,7 +2,7 @@
 
 import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
 import { ComponentMarks, type MarkOptions } from './component-marks.ts'
-import { MaskBuilder, type OwnedMask } from './mask.ts'
+import { maskOfPlanes, type OwnedMask } from './mask.ts'
 
 const outside = 0
 const hole = 1
@@ -28,9 +28,7 @@ export async function fillHoles(
       return hole
     },
   })
-  const builder = new MaskBuilder(shape, options.scratch)
-  try {
-    if (!found) return undefined
+  function* filled(): Generator<Uint8Array> {
     let z = 0
     for (const given of marks.planes()) {
       const plane = mask.plane(z)
@@ -38,14 +36,12 @@ export async function fillHoles(
         const { from, to } = rest(z)
         given.forEach((mark, i) => mark === hole && plane.fill(value, from[i], to[i]))
       }
-      builder.append(plane)
       z++
-      await options.pause()
+      yield plane
     }
-    return builder.finish()
-  } catch (error) {
-    builder.close()
-    throw error
+  }
+  try {
+    return found ? await maskOfPlanes(shape, filled(), options) : undefined
   } finally {
     marks.close()
   }

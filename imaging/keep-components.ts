@@ -3,7 +3,7 @@
 import type { Mask } from '../pipeline/stage.ts'
 import { ComponentMarks, type MarkOptions } from './component-marks.ts'
 import type { Component, Mark } from './components.ts'
-import { MaskBuilder, paint, type OwnedMask } from './mask.ts'
+import { maskOfPlanes, paint, type OwnedMask } from './mask.ts'
 
 export interface KeepOptions {
   /** Components of fewer voxels go. */
@@ -29,20 +29,17 @@ export async function keepComponents(
     return ranks.get(value)!.offer(component, next) ? next++ : dropped
   }
   const marks = await ComponentMarks.of(mask.shape, z => mask.runs(z), { ...options, mark })
-  const builder = new MaskBuilder(mask.shape, options.scratch)
-  try {
+  function* left(): Generator<Uint8Array> {
     const staying = new Set(largest === Infinity ? [next] : [...ranks.values()].flatMap(rank => rank.marks))
     let z = 0
     for (const given of marks.planes()) {
       const { from, to, value } = mask.runs(z++)
-      const left = value.map((class_, i) => (staying.has(given[i]!) ? class_ : 0))
-      builder.append(paint({ from, to, value: left }, new Uint8Array(mask.shape[0] * mask.shape[1])))
-      await options.pause()
+      const classes = value.map((class_, i) => (staying.has(given[i]!) ? class_ : 0))
+      yield paint({ from, to, value: classes }, new Uint8Array(mask.shape[0] * mask.shape[1]))
     }
-    return builder.finish()
-  } catch (error) {
-    builder.close()
-    throw error
+  }
+  try {
+    return await maskOfPlanes(mask.shape, left(), options)
   } finally {
     marks.close()
   }

@@ -6,7 +6,7 @@ import type { Affine } from './affine.ts'
 import { ComponentMarks } from './component-marks.ts'
 import type { Component } from './components.ts'
 import { Largest } from './keep-components.ts'
-import { MaskBuilder, type OwnedMask } from './mask.ts'
+import { maskOfPlanes, type MaskMaking, type OwnedMask } from './mask.ts'
 import { planesOf } from './volume.ts'
 
 /** Values of the patient's lungs in a mask. */
@@ -21,7 +21,7 @@ const usualLungValues: LungValues = { right: [1], left: [2] }
 /** Classes of the masks that `lungSides` makes. */
 export const lungClass = { outside: 0, right: 1, left: 2 } as const
 
-export interface LungOptions {
+export interface LungOptions extends MaskMaking {
   /**
    * What the values mean. Left out they are the usual ones, and a mask with one value only, whatever it is, holds both lungs
    * and is split.
@@ -29,8 +29,6 @@ export interface LungOptions {
   readonly values: LungValues | undefined
   /** The file, for messages. */
   readonly name: string
-  readonly scratch: string | undefined
-  readonly pause: () => Promise<void>
 }
 
 /**
@@ -56,29 +54,23 @@ export async function lungSides(volume: Volume, options: LungOptions): Promise<O
 /** The file's values as they are, and which of them occur beside 0. */
 async function storedMask(
   volume: Volume,
-  { name, scratch, pause }: LungOptions,
+  { name, ...making }: LungOptions,
 ): Promise<{ mask: OwnedMask; found: number[] }> {
   const { shape } = volume.grid
-  const builder = new MaskBuilder(shape, scratch)
   const occurs = new Uint8Array(256)
-  try {
+  async function* planes(): AsyncGenerator<Uint8Array> {
     let z = 0
     for await (const plane of planesOf(volume)) {
-      builder.append(
-        Uint8Array.from(plane, (value, at) => {
-          if (!(value >= 0 && value < 256 && Math.floor(value) === value)) throw strange(name, value, at, z, shape)
-          occurs[value] = 1
-          return value
-        }),
-      )
+      yield Uint8Array.from(plane, (value, at) => {
+        if (!(value >= 0 && value < 256 && Math.floor(value) === value)) throw strange(name, value, at, z, shape)
+        occurs[value] = 1
+        return value
+      })
       z++
-      await pause()
     }
-    return { mask: builder.finish(), found: [...occurs.keys()].filter(value => value > 0 && occurs[value]) }
-  } catch (error) {
-    builder.close()
-    throw error
   }
+  const mask = await maskOfPlanes(shape, planes(), making)
+  return { mask, found: [...occurs.keys()].filter(value => value > 0 && occurs[value]) }
 }
 
 function strange(name: string, value: number, at: number, z: number, [nx]: Shape3): PipelineError {
@@ -106,7 +98,7 @@ async function named(
       { unknown },
     )
   }
-  return remade(mask, scratch, pause, z => mask.plane(z).map(value => classes[value]!))
+  return remade(mask, { scratch, pause }, z => mask.plane(z).map(value => classes[value]!))
 }
 
 async function both(mask: Mask, affine: Affine, { scratch, pause }: LungOptions): Promise<OwnedMask> {
@@ -129,7 +121,7 @@ async function both(mask: Mask, affine: Affine, { scratch, pause }: LungOptions)
     if (isPair) largest.marks.forEach((mark, i) => sides.set(mark, sideOf(worldX(largest.components[i]!.centre))))
     const planes = given.planes()
     const [nx, ny] = mask.shape
-    return await remade(mask, scratch, pause, z => {
+    return await remade(mask, { scratch, pause }, z => {
       const { from, to } = mask.runs(z)
       const plane = new Uint8Array(nx * ny)
       const marked = planes.next().value as Uint32Array
@@ -164,21 +156,9 @@ function middleOf(mask: Mask, worldX: (voxel: readonly [number, number, number])
   return (low + high) / 2
 }
 
-async function remade(
-  { shape }: Mask,
-  scratch: string | undefined,
-  pause: () => Promise<void>,
-  planeOf: (z: number) => Uint8Array,
-): Promise<OwnedMask> {
-  const builder = new MaskBuilder(shape, scratch)
-  try {
-    for (let z = 0; z < shape[2]; z++) {
-      builder.append(planeOf(z))
-      await pause()
-    }
-    return builder.finish()
-  } catch (error) {
-    builder.close()
-    throw error
+function remade({ shape }: Mask, making: MaskMaking, planeOf: (z: number) => Uint8Array): Promise<OwnedMask> {
+  function* planes(): Generator<Uint8Array> {
+    for (let z = 0; z < shape[2]; z++) yield planeOf(z)
   }
+  return maskOfPlanes(shape, planes(), making)
 }

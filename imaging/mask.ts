@@ -76,6 +76,33 @@ export class MaskBuilder {
   }
 }
 
+/** How a mask is made beside other work. */
+export interface MaskMaking {
+  /** As `MaskBuilder`'s. */
+  readonly scratch?: string | undefined
+  /** Comes after each plane: lets others in, and rejects where the work is no longer wanted. */
+  readonly pause: () => Promise<void>
+}
+
+/** A mask of its planes (y, x) in ascending z; nothing is left of it where they fail. */
+export async function maskOfPlanes(
+  shape: Shape3,
+  planes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  { scratch, pause }: MaskMaking,
+): Promise<OwnedMask> {
+  const builder = new MaskBuilder(shape, scratch)
+  try {
+    for await (const plane of planes) {
+      builder.append(plane)
+      await pause()
+    }
+    return builder.finish()
+  } catch (error) {
+    builder.close()
+    throw error
+  }
+}
+
 /** A mask of voxels (z, y, x) that are in memory. */
 export function maskOf(shape: Shape3, voxels: Uint8Array): OwnedMask {
   const builder = new MaskBuilder(shape)

@@ -2,7 +2,7 @@
 
 import type { FromSchema } from 'json-schema-to-ts'
 import { classPlanes, invert } from '../imaging/invert.ts'
-import { MaskBuilder, maskBytes, type OwnedMask } from '../imaging/mask.ts'
+import { maskBytes, maskOfPlanes } from '../imaging/mask.ts'
 import { paddedGrid } from '../imaging/pad.ts'
 import { readAhead } from '../imaging/read-ahead.ts'
 import { turningBytes, turnMask } from '../imaging/turn-mask.ts'
@@ -89,7 +89,7 @@ async function predict(
   const { image, scan, label, lungs } = sample
   if (!image) throw needsImage()
   const { context } = tools
-  const means = meansFor(options, tools.context.engine().info)
+  const means = meansFor(options, context.engine().info)
   const slid = slide(image, options, means, tools)
   const { turns, others } = split(options, options.invert ? sample.steps : [])
   const maps = slid.maps.map(map => readAhead(invert([...others, slid.padded], map, 'linear')))
@@ -99,16 +99,16 @@ async function predict(
     options.probabilities === undefined
       ? undefined
       : probabilityFiles(sample.case, options.probabilities, maps, header, context)
-  const pause = pauseOf(context)
+  const making = { scratch: context.scratch, pause: pauseOf(context) }
   const planes = classPlanes(maps, files?.write)
-  let mask = await gather(planes, grid.shape, context.scratch, pause).catch(async (error: unknown) => {
+  let mask = await maskOfPlanes(grid.shape, planes, making).catch(async (error: unknown) => {
     await files?.abandon(error)
     throw error
   })
   sample.claim.whenReleased(() => mask.close())
   const written = (await files?.finish()) ?? []
   for (const { from, to } of turns.toReversed()) {
-    const turned = await turnMask(mask, to, from, { scratch: context.scratch, pause })
+    const turned = await turnMask(mask, to, from, making)
     mask.close()
     mask = turned
   }
@@ -144,25 +144,6 @@ function split(
   return { turns: steps.slice(0, count) as Turn[], others: steps.slice(count) }
 }
 
-async function gather(
-  planes: AsyncIterable<Uint8Array>,
-  shape: Shape3,
-  scratch: string | undefined,
-  pause: () => Promise<void>,
-): Promise<OwnedMask> {
-  const builder = new MaskBuilder(shape, scratch)
-  try {
-    for await (const plane of planes) {
-      builder.append(plane)
-      await pause()
-    }
-    return builder.finish()
-  } catch (error) {
-    builder.close()
-    throw error
-  }
-}
-
 function planPrediction(options: Options, plan: Plan, { classes }: { readonly classes: number }): Plan {
   const { image, label, lungs } = plan.volumes
   if (!image) throw needsImage()
@@ -189,7 +170,7 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
     volumes: {
       ...(label && { label }),
       ...(lungs && { lungs }),
-      prediction: { ...planStored(own, isExact) },
+      prediction: planStored(own, isExact),
     },
     steps: [],
     items: 1,

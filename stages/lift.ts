@@ -48,7 +48,9 @@ export function located(error: unknown, kind: string, item: Item): unknown {
   const id = 'case' in item ? item.case.id : item.cases.join(', ')
   const file = ('case' in item && (item.case.image ?? item.case.prediction)) || id
   const message = namesFile(error.message, item) ? error.message : `${file}: ${kind}: ${error.message}`
-  return new PipelineError(error.code, message, { ...error.facts, case: id, stage: kind }, { cause: error })
+  // What stages before have written for it is no result.
+  const files = 'files' in item ? { files: item.files } : {}
+  return new PipelineError(error.code, message, { ...error.facts, ...files, case: id, stage: kind }, { cause: error })
 }
 
 function namesFile(message: string, item: Item): boolean {

@@ -11,11 +11,10 @@ import { openNifti } from '../../imaging/nifti-read.ts'
 import { materialise } from '../../imaging/volume.ts'
 import { liveBench } from '../load/live-bench.ts'
 import { writeScan, scanShape, type Scan } from '../load/scan.ts'
-import { projectRoot } from '../machine.ts'
 import type { Command } from '../network/contender.ts'
 import { entrantTrial } from '../network/network-trial.ts'
 import { publishedStep } from '../network/work.ts'
-import { findPeers } from '../peers/environment.ts'
+import { peerCommand, peersMissing } from '../peers/environment.ts'
 import { writeInputs } from '../peers/inputs.ts'
 import type { Bench } from '../trial.ts'
 import { inferWork, type InferWork } from './work.ts'
@@ -74,16 +73,14 @@ function wholeScan(): Bench {
     name: `${name}/monai`,
     runs,
     against: 'monai-default',
-    async unavailable() {
-      const python = await findPeers()
-      return typeof python === 'string' ? undefined : python.missing
-    },
+    unavailable: peersMissing,
     async entrant() {
       inputs ??= writeInputs(publishedStep)
       const { weights } = (await inputs).inputs
-      const args = [join(projectRoot(), 'bench', 'peers', 'peer.py')]
-      const command = { file: String(await findPeers()), args, timeoutSeconds: 600 }
-      return { command, work: { ...(await files.work('scan', 'monai')), weights, framework: 'inference' } }
+      return {
+        command: await peerCommand(600),
+        work: { ...(await files.work('scan', 'monai')), weights, framework: 'inference' },
+      }
     },
   })
   return {

@@ -4,12 +4,11 @@
  * of any length.
  */
 
-import { extname, join } from 'node:path'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { projectRoot } from '../machine.ts'
 import type { Command, Repetition } from '../network/contender.ts'
 import { entrantTrial } from '../network/network-trial.ts'
-import { findPeers } from '../peers/environment.ts'
+import { peerCommand, peersMissing } from '../peers/environment.ts'
 import type { Bench } from '../trial.ts'
 import { liveBench } from './live-bench.ts'
 import { scanShape, writeScan, type Scan } from './scan.ts'
@@ -72,14 +71,9 @@ function againstMonai(): Bench {
         name: `${name}/monai`,
         runs,
         against: 'monai-default',
-        async unavailable() {
-          const python = await findPeers()
-          return typeof python === 'string' ? undefined : python.missing
-        },
+        unavailable: peersMissing,
         async entrant() {
-          const args = [join(projectRoot(), 'bench', 'peers', 'peer.py')]
-          const command = { file: String(await findPeers()), args, timeoutSeconds: 200 }
-          return { command, work: { ...(await files.work()), framework: 'loading' } }
+          return { command: await peerCommand(200), work: { ...(await files.work()), framework: 'loading' } }
         },
         check({ outcome }: Repetition) {
           if (expected) checkSame(outcome, expected)

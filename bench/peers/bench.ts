@@ -3,14 +3,12 @@
  * best, ONNX Runtime. Every contender must give our numbers before it is timed.
  */
 
-import { join } from 'node:path'
 import { resolveThreads } from '../../engine/threads.ts'
 import type { Repetition } from '../network/contender.ts'
 import { entrantTrial, ours, unavailable, type Entrant } from '../network/network-trial.ts'
 import { nameOf, publishedPatch, type Work } from '../network/work.ts'
-import { projectRoot } from '../machine.ts'
 import type { Against, Bench, Comparison, Trial } from '../trial.ts'
-import { findPeers } from './environment.ts'
+import { peerCommand, peersMissing } from './environment.ts'
 import { writeInputs, type Inputs } from './inputs.ts'
 
 /** A way to do the work elsewhere. */
@@ -81,10 +79,7 @@ function benchOf({ work, peers, runs }: Match): Bench {
       name: `${nameOf(work)}/${peer.name}`,
       runs,
       against: peer.against,
-      async unavailable() {
-        const python = await findPeers()
-        return typeof python === 'string' ? undefined : python.missing
-      },
+      unavailable: peersMissing,
       async entrant() {
         files ??= writeInputs(work)
         return entrantOf(peer, work, (await files).inputs)
@@ -109,16 +104,7 @@ function benchOf({ work, peers, runs }: Match): Bench {
 }
 
 async function entrantOf({ framework, variant }: Peer, work: Work, inputs: Inputs): Promise<Entrant> {
-  const python = await findPeers()
-  if (typeof python !== 'string') throw new Error(python.missing)
-  return {
-    command: {
-      file: python,
-      args: [join(projectRoot(), 'bench', 'peers', 'peer.py')],
-      timeoutSeconds: 200,
-    },
-    work: { ...work, ...inputs, framework, variant },
-  }
+  return { command: await peerCommand(200), work: { ...work, ...inputs, framework, variant } }
 }
 
 export const benches: readonly Bench[] = matches.map(benchOf)

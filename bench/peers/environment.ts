@@ -7,6 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '../../pipeline/errors.ts'
 import { projectRoot } from '../machine.ts'
+import type { Command } from '../network/contender.ts'
 
 const folder = join(projectRoot(), 'bench', '.venv')
 const requirements = join(projectRoot(), 'bench', 'peers', 'requirements.txt')
@@ -32,7 +33,7 @@ export async function peersPython(): Promise<string> {
 let found: Promise<string | { readonly missing: string }> | undefined
 
 /** The interpreter, or why there is none; asked once. */
-export function findPeers(): Promise<string | { readonly missing: string }> {
+function findPeers(): Promise<string | { readonly missing: string }> {
   found ??= peersPython().then(
     python => {
       const { status, stderr, error } = spawnSync(python, ['-c', 'import monai, nibabel, onnxruntime, torch'], {
@@ -45,6 +46,19 @@ export function findPeers(): Promise<string | { readonly missing: string }> {
     (error: unknown) => ({ missing: `no Python environment for the peers: ${messageOf(error)}` }),
   )
   return found
+}
+
+/** Why no peer can take part; undefined where they can. */
+export async function peersMissing(): Promise<string | undefined> {
+  const python = await findPeers()
+  return typeof python === 'string' ? undefined : python.missing
+}
+
+/** The peers' program; an error where they are missing. */
+export async function peerCommand(timeoutSeconds: number): Promise<Command> {
+  const python = await findPeers()
+  if (typeof python !== 'string') throw new Error(python.missing)
+  return { file: python, args: [join(projectRoot(), 'bench', 'peers', 'peer.py')], timeoutSeconds }
 }
 
 function run(file: string, args: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 /** `infer`: scans in, masks out, and a manifest that says of each case how it ended. */
 
-import { stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compose, drain } from '../compose.ts'
 import { sectionsOf } from '../data-set.ts'
@@ -191,6 +191,8 @@ class Batch {
       code: error.code,
       seconds: began === undefined ? 0 : (performance.now() - began) / 1000,
     }
+    const written = (error.facts['files'] ?? []) as readonly string[]
+    for (const path of written) await rm(join(this.#job.folder.output, path), { force: true })
     // What an earlier run made of another scan, or with another model, is not this case's result.
     this.#moveAside(id, [])
     await this.#manifest.append({ ...facts, content: await this.#contentOf(id), outputs: [] }, true)

@@ -238,3 +238,30 @@ t.test(
     }
   },
 )
+
+t.test('what was written of a case that fails later is not left', async t => {
+  const dir = t.testdir()
+  const file = await batchIn(dir, { good: 2 })
+  mkdirSync(join(dir, 'lungs/deep'), { recursive: true })
+  // No masks of lungs: `save` refuses their values when the probabilities are written already.
+  for (const i of [0, 1]) await writeScan(scanPath(dir, i).replace('/scans/', '/lungs/'), i)
+  const { code, stdout, stderr } = await runPipeline([
+    file,
+    '--json',
+    ...[
+      'dataset.lungs=lungs',
+      'stages.load.keys=["image","lungs"]',
+      'stages.infer.probabilities=probabilities',
+    ].flatMap(text => ['--set', text]),
+  ])
+  t.equal(code, 3, stderr)
+  t.match(JSON.parse(stdout).failures, [{ stage: 'save' }, { stage: 'save' }])
+  const left = readdirSync(join(dir, 'out'), { recursive: true, encoding: 'utf8' })
+  t.same(
+    left.filter(name => /\.(nii\.gz|part)$/.test(name)),
+    [],
+  )
+  const { code: fine } = await runPipeline([file, '--json', '--set', 'stages.infer.probabilities=probabilities'])
+  t.equal(fine, 0)
+  t.ok(existsSync(join(dir, 'out/probabilities/scan-001.nii.gz')))
+})
