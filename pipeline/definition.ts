@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
-import { dataset as datasetSchema, envelope } from '../schemas/envelope.ts'
+import { dataset as datasetSchema, envelope, report as reportSchema } from '../schemas/envelope.ts'
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
 import { dryContext } from './dry-context.ts'
 import type { Random, Transform } from './stage.ts'
@@ -17,6 +17,7 @@ import { checkOrder } from './order.ts'
 export type Task = 'train' | 'infer' | 'evaluate'
 export type StageOptions = { readonly kind: string } & Readonly<Record<string, unknown>>
 export type DataSetOptions = FromSchema<typeof datasetSchema>
+export type ReportOptions = FromSchema<typeof reportSchema>
 export type NetworkOptions = { readonly kind: string; readonly weights?: string } & Readonly<Record<string, unknown>>
 
 /** A definition after validation: every default is there, every path absolute. */
@@ -30,6 +31,10 @@ export interface Definition {
   readonly network?: NetworkOptions
   readonly stages: readonly StageOptions[]
   readonly output: string
+  readonly report: ReportOptions
+  /** Rules by figure, such as `dice.mean`. */
+  readonly gates: Readonly<Record<string, string>>
+  readonly healthCheck?: string
   readonly onError: 'continue' | 'stop'
   readonly random: Random['mode']
 }

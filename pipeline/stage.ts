@@ -54,6 +54,8 @@ export interface Case {
   readonly lungs?: string
   /** Why the case cannot be used, in words: it fails when it is loaded, alone. */
   readonly problem?: string
+  /** What else the data list says of it, such as where it comes from: strata of a report. */
+  readonly fields?: Readonly<Record<string, string>>
 }
 
 /** Which of a sample's volumes a stage works on. */
@@ -173,6 +175,22 @@ export interface Prediction {
 export interface Score {
   readonly case: Case
   readonly metrics: Readonly<Record<string, number | null>>
+  /** By MONAI's rule for empty masks, those metrics whose value depends on the rule. */
+  readonly monai?: Readonly<Record<string, number | null>>
+  /** There was no mask: it counts as an empty one. */
+  readonly isMissing?: boolean
+  /** What a page shows of the case; read again each time, from a file where it is large. */
+  readonly slices?: () => Promise<KeySlices>
+}
+
+/** Planes in which a mask and its reference are worth a look, on `grid`; ascending z. None where both are empty. */
+export interface KeySlices {
+  readonly grid: Grid
+  readonly planes: readonly {
+    readonly z: number
+    readonly prediction: PlaneRuns
+    readonly reference: PlaneRuns
+  }[]
 }
 
 /** Everything that may flow, by name; a stage says what it takes and what it gives. */

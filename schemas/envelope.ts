@@ -75,6 +75,91 @@ export const dataset = {
   },
 } as const
 
+/** The page that a run leaves, and what it is compared with. */
+export const report = {
+  type: 'object',
+  additionalProperties: false,
+  default: {},
+  description: 'the page of an evaluation or a training, and its history',
+  properties: {
+    title: { type: 'string', minLength: 1, description: "the page's heading; default: the data set's name" },
+    strata: {
+      type: 'array',
+      items: { type: 'string', minLength: 1 },
+      uniqueItems: true,
+      default: [],
+      description: 'fields of the data list, such as "site", by which the cases are also summed up',
+    },
+    volumesMl: {
+      type: 'array',
+      items: { type: 'number', minimum: 0 },
+      uniqueItems: true,
+      default: [0, 1, 10, 100],
+      description:
+        'ml of lesion in the reference, ascending, at which groups of cases end: up to 0, up to 1, ..., above the last',
+    },
+    gallery: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 100,
+      default: 6,
+      description: 'how many of the worst cases are shown, and half as many around the median',
+    },
+    viewer: {
+      type: 'array',
+      items: { type: 'string', minLength: 1 },
+      uniqueItems: true,
+      default: [],
+      description:
+        'cases by id that the page shows in an interactive viewer (NiiVue); each adds its cropped scan to the file',
+    },
+    compareWith: {
+      type: 'string',
+      minLength: 1,
+      default: 'previous',
+      description:
+        'the report that this one is compared with: "previous" of this output, "none", or the path of a report.json',
+    },
+    bootstrap: {
+      type: 'integer',
+      minimum: 100,
+      maximum: 100000,
+      default: 2000,
+      description: 'resamplings for the 95 % intervals',
+    },
+    history: {
+      type: 'string',
+      minLength: 1,
+      description:
+        'the file to which each evaluation appends a line; default: history.jsonl in the output. Several runs may share one',
+    },
+    keep: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 100000,
+      default: 60,
+      description: 'how many reports stay in the output; older ones are removed',
+    },
+  },
+} as const
+
+const gates = {
+  type: 'object',
+  default: {},
+  propertyNames: { pattern: '^[A-Za-z0-9_.]+$' },
+  additionalProperties: { type: 'string', pattern: '^\\s*(>=|<=|>|<|==)\\s*-?[0-9.eE+-]+\\s*$' },
+  description:
+    'for evaluate: figures that must hold, such as {"dice.mean": ">= 0.70", "dice.mean.drop": "<= 0.02"}; a miss is exit code 4',
+  examples: [{ 'dice.mean': '>= 0.70', 'dice.mean.drop': '<= 0.02', 'cases.missing': '<= 0' }],
+} as const
+
+const healthCheck = {
+  type: 'string',
+  pattern: '^https?://',
+  description:
+    'a URL that is asked at the start (/start), at success and at failure (/fail) of a run; whatever it answers, the run goes on',
+} as const
+
 export const envelope = {
   type: 'object',
   additionalProperties: false,
@@ -134,6 +219,9 @@ export const envelope = {
       minLength: 1,
       description: 'the folder of results; relative paths are relative to this file',
     },
+    report,
+    gates,
+    healthCheck,
     onError: {
       enum: ['continue', 'stop'],
       default: 'continue',
