@@ -170,6 +170,13 @@ export interface Addon extends StoredCalls, WindowCalls {
     nearest: boolean,
     separable: boolean,
   ): Promise<void>
+  /** shape = [source x 3, target x 2, z, planes, low]; gives the number of each plane's runs, or -1 for voxels */
+  sampleMask(
+    planes: readonly Float32Array[],
+    to: Uint8Array,
+    map: Float64Array,
+    shape: readonly number[],
+  ): Promise<number[]>
   clip(from: Float32Array, to: Float32Array, min: number, max: number, low: number, high: number): Promise<void>
   mapLabels(
     from: Float32Array,
