@@ -65,9 +65,11 @@ export class MaskBuilder {
     }
     return {
       shape,
-      plane(z) {
+      plane(z, to = new Uint8Array(nx * ny)) {
         const bytes = stored(z)
-        return isPacked[z] ? bytes.slice() : paint(decode(bytes), new Uint8Array(nx * ny))
+        if (!isPacked[z]) return paint(decode(bytes), to.fill(0))
+        to.set(bytes)
+        return to
       },
       runs(z) {
         const bytes = stored(z)
