@@ -268,8 +268,8 @@ Napi::Value sample_mask(const Napi::CallbackInfo& info) {
         a, kOp, arrays, [call] { return ctflow::sample_mask(*call); },
         [call](Napi::Env env, const std::vector<int>& counts) {
           if (counts.empty())
-            fail(env, "sampling a mask: planes " + std::to_string(call->z) + " to " + std::to_string(call->z + call->planes - 1) +
-                          " need more than the planes " + std::to_string(call->low) + " to " +
+            fail(env, "sampling a mask: one of planes " + std::to_string(call->z) + " to " + std::to_string(call->z + call->planes - 1) +
+                          " needs more than the planes " + std::to_string(call->low) + " to " +
                           std::to_string(call->low + static_cast<int64_t>(call->margin.size()) - 1));
           Napi::Array list = Napi::Array::New(env, counts.size());
           for (size_t k = 0; k < counts.size(); k++) list[static_cast<uint32_t>(k)] = counts[k];

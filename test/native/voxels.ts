@@ -165,7 +165,7 @@ t.test('sampling a mask says which planes it lacks, and refuses memory of anothe
   t.same([...to], [0, 1, 0, 0, 0, 1, 0, 0])
   for (const low of [1, 3])
     await t.rejects(sampleMask(sampling, 1, margin, low, to), {
-      message: `sampling a mask: planes 1 to 2 need more than the planes ${low} to ${low + 3}`,
+      message: `sampling a mask: one of planes 1 to 2 needs more than the planes ${low} to ${low + 3}`,
     })
   await t.rejects(sampleMask(sampling, 1, margin, 2, new Uint8Array(7)), RangeError)
   await t.rejects(sampleMask(sampling, 1, [new Float32Array(3)], 2, to), RangeError)
