@@ -68,7 +68,9 @@ export class GunzipFile {
   #readAhead(): Promise<Uint8Array<ArrayBuffer>> {
     const buffer = this.#chunks.shift()!
     this.#chunks.push(buffer)
-    const reading = this.#file.read(buffer, 0, buffer.length, null).then(({ bytesRead }) => buffer.subarray(0, bytesRead))
+    const reading = this.#file
+      .read(buffer, 0, buffer.length, null)
+      .then(({ bytesRead }) => buffer.subarray(0, bytesRead))
     reading.catch(() => {}) // told where it is awaited
     return reading
   }
