@@ -120,7 +120,7 @@ function mended(draws: Rng, bytes: Buffer): Buffer {
 
 /** A header, then blocks of codes that nobody made. */
 function rubbish(draws: Rng): Buffer {
-  const blocks = noise(draws, 1 + draws.integer(400))
+  const blocks = noise(draws, 12 + draws.integer(400))
   blocks[0] = (blocks[0]! & 0xf8) | pick(draws, [2, 3, 4, 5])
   // Few code lengths, now and then: such codes are complete more often.
   if (draws.integer(2) === 0) blocks.fill(pick(draws, [0, 0x92, 0x24, 0xff]), 2, 3 + draws.integer(8))

@@ -144,15 +144,15 @@ bool build(const uint8_t* lengths, int count, const uint32_t* meanings, uint32_t
 bool build_literals(const uint8_t* lengths, int count, uint32_t* table) {
   if (!build(lengths, count, kLiteralMeanings.data(), kLiteralBits, table)) return false;
   // A literal and what follows at once, where the bits of an entry hold both codes. From the last one on: what follows has a
-  // lower index, and is still single.
+  // lower index, and is still single. No branches: which entries are joined is as good as random.
   for (uint32_t i = 1u << kLiteralBits; i-- > 0;) {
     const uint32_t first = table[i];
-    if ((first & kKind) != kOneLiteral) continue;
     const uint32_t second = table[i >> code_bits(first)];
-    if ((second & kExceptional) != 0 || code_bits(first) + code_bits(second) > kLiteralBits) continue;
     const uint32_t last = (second & kMatch) != 0 ? second & 0xFF000000 : (second & 0xFF0000) << 8;
     // Bits and literals of both add up.
-    table[i] = first + (second & 0xFFFF) + last;
+    const uint32_t joined = first + (second & 0xFFFF) + last;
+    const bool fits = ((first & kKind) == kOneLiteral) & ((second & kExceptional) == 0) & (code_bits(first) + code_bits(second) <= kLiteralBits);
+    table[i] = fits ? joined : first;
   }
   return true;
 }
