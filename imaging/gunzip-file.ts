@@ -9,7 +9,7 @@ const chunkBytes = 1 << 18
 /** Most bytes that a file that is open holds. */
 export const gunzipFileBytes = 2 * chunkBytes + gunzipStreamBytes
 
-/** A gzipped file that is open; whoever opens it closes it. One `fill` at a time. */
+/** A gzipped file that is open; whoever opens it closes it. One `readInto` at a time. */
 export class GunzipFile {
   readonly #file: FileHandle
   readonly #stream = openGunzip()
@@ -34,7 +34,7 @@ export class GunzipFile {
    * checksums and lengths are then right. An error with code Z_DATA_ERROR where it is damaged, Z_BUF_ERROR where the file
    * ends first, the system's where it cannot be read.
    */
-  async fill(to: Uint8Array): Promise<number> {
+  async readInto(to: Uint8Array): Promise<number> {
     let filled = 0
     while (filled < to.length && this.#state !== 'over') {
       if (this.#chunk.length === 0) this.#chunk = await this.#nextChunk()

@@ -122,7 +122,7 @@ async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGe
   try {
     yield* readAhead(source, pieceBytes, async (at, to) => {
       if (at === 0) await skip(file, source, scrap)
-      const filled = await file.fill(to)
+      const filled = await file.readInto(to)
       if (filled < to.length) throw truncated(source, at + filled)
       // Before the last piece is given, gzip's checksum must have spoken.
       if (at + to.length === source.bytes) await expectEnd(file, source, scrap)
@@ -158,14 +158,14 @@ async function* readAhead(source: StoredBytes, pieceBytes: number, read: ReadAt)
 async function skip(file: GunzipFile, source: StoredBytes, scrap: Uint8Array): Promise<void> {
   for (let left = source.offset; left > 0; left -= scrap.length) {
     const part = scrap.subarray(0, Math.min(left, scrap.length))
-    if ((await file.fill(part)) < part.length) throw truncated(source, 0)
+    if ((await file.readInto(part)) < part.length) throw truncated(source, 0)
   }
 }
 
 async function expectEnd(file: GunzipFile, source: StoredBytes, scrap: Uint8Array): Promise<void> {
   for (let trailing = 0, found = scrap.length; found === scrap.length; trailing += found) {
     if (trailing > mostTrailingBytes) throw endless(source)
-    found = await file.fill(scrap)
+    found = await file.readInto(scrap)
   }
 }
 
@@ -177,7 +177,7 @@ export async function firstBytes(path: string, count: number): Promise<Uint8Arra
     const file = await GunzipFile.open(path, firstChunkBytes)
     try {
       const bytes = new Uint8Array(count)
-      return bytes.subarray(0, await file.fill(bytes))
+      return bytes.subarray(0, await file.readInto(bytes))
     } finally {
       await file.close()
     }
