@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 const deflated = promisify(deflateRaw)
 
 /** Blocks at work or done and not yet taken. */
-const blocksAhead = 3
+export const blocksAhead = 3
 
 /** Name, time and system are left out, so that files are equal across machines. */
 const head = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255)
@@ -15,7 +15,8 @@ const last = Uint8Array.of(3, 0)
 
 /**
  * The blocks as one gzip file. Each is deflated by itself: the file is a little larger than in one
- * piece, and its bytes depend on the blocks and the level alone. A block must not change afterwards.
+ * piece, and its bytes depend on the blocks and the level alone. A block must not change until `blocksAhead` - 1 others have
+ * been taken after it and the next one is asked for.
  */
 export async function* gzipped(blocks: AsyncIterable<Uint8Array>, level: number): AsyncGenerator<Uint8Array> {
   const line: Promise<Uint8Array>[] = []

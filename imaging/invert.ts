@@ -35,13 +35,14 @@ function undo(step: SpatialStep, volume: Volume, interpolation: Interpolation): 
 /**
  * The class of the highest value at each voxel, plane by plane (y, x), of one map per class on one grid; of one map, the
  * margin by which the second of two classes is ahead: where it is above 0. The lower class wins a tie, so what a crop has cut off, zero in every
- * map, is background. `each` sees every plane of the maps, one per map, good until it settles.
+ * map, is background. `each` sees every plane of the maps, one per map, good until it settles; what is yielded is good until the next.
  */
 export async function* classPlanes(
   maps: readonly Volume[],
   each?: (planes: readonly Float32Array[]) => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
   const sources = maps.map(map => planesOf(map))
+  let mask: Uint8Array | undefined
   try {
     for await (const first of sources[0]!) {
       const planes = [first]
@@ -50,7 +51,7 @@ export async function* classPlanes(
         if (done) throw new Error(`class ${c + 1} has fewer planes than class 0`)
         planes.push(value)
       }
-      const mask = new Uint8Array(first.length)
+      mask ??= new Uint8Array(first.length)
       await maskPlane(planes, mask)
       await each?.(planes)
       yield mask

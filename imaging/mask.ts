@@ -18,7 +18,14 @@ export function maskBytes([nx, ny, nz]: Shape3): number {
   return Math.min(nx * ny * nz, residentSpoolBytes + nx * ny) + 12 * nx * ny
 }
 
-const runBytes = 9
+/** Bytes of a run: its first voxel and its end, both uint32, and its value, each after those of all runs of a plane. */
+export const runBytes = 9
+
+/** A plane as masks keep it: its runs, or its voxels where those take fewer bytes. */
+export interface StoredPlane {
+  readonly bytes: Uint8Array
+  readonly isPacked: boolean
+}
 
 /**
  * Takes planes (y, x) in ascending z and makes a mask of them. What is more than a few megabytes goes to a nameless file in
@@ -36,13 +43,13 @@ export class MaskBuilder {
     this.#store = new Spool(scratch)
   }
 
-  append(plane: Uint8Array): void {
+  /** Copies the plane. */
+  append(plane: Uint8Array | StoredPlane): void {
     const [nx, ny] = this.#shape
-    if (plane.length !== nx * ny) throw new Error(`expected a plane of ${nx * ny} voxels, found ${plane.length}`)
-    const count = countRuns(plane, nx)
-    const isPacked = count * runBytes > plane.length
-    const bytes = isPacked ? plane.slice() : encode(runsOf(plane, nx, count))
-    this.#store.append(bytes)
+    const { bytes, isPacked } = plane instanceof Uint8Array ? storedOf(plane, nx) : plane
+    const size = plane instanceof Uint8Array ? plane.length : isPacked ? bytes.length : nx * ny
+    if (size !== nx * ny) throw new Error(`expected a plane of ${nx * ny} voxels, found ${size}`)
+    this.#store.append(bytes.slice())
     this.#offsets.push(this.#offsets.at(-1)! + bytes.length)
     this.#isPacked.push(isPacked)
   }
@@ -58,9 +65,11 @@ export class MaskBuilder {
     }
     return {
       shape,
-      plane(z) {
+      plane(z, to = new Uint8Array(nx * ny)) {
         const bytes = stored(z)
-        return isPacked[z] ? bytes.slice() : paint(decode(bytes), new Uint8Array(nx * ny))
+        if (!isPacked[z]) return paint(decode(bytes), to.fill(0))
+        to.set(bytes)
+        return to
       },
       runs(z) {
         const bytes = stored(z)
@@ -84,10 +93,10 @@ export interface MaskMaking {
   readonly pause: () => Promise<void>
 }
 
-/** A mask of its planes (y, x) in ascending z; nothing is left of it where they fail. */
+/** A mask of its planes (y, x) in ascending z, each good until the next; nothing is left of it where they fail. */
 export async function maskOfPlanes(
   shape: Shape3,
-  planes: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  planes: Iterable<Uint8Array> | AsyncIterable<Uint8Array | StoredPlane>,
   { scratch, pause }: MaskMaking,
 ): Promise<OwnedMask> {
   const builder = new MaskBuilder(shape, scratch)
@@ -123,6 +132,12 @@ export function maskVoxels({ shape, runs }: Mask): Uint8Array {
 export function paint({ from, to, value }: PlaneRuns, plane: Uint8Array): Uint8Array {
   for (let i = 0; i < from.length; i++) plane.fill(value[i]!, from[i], to[i])
   return plane
+}
+
+function storedOf(plane: Uint8Array, nx: number): StoredPlane {
+  const count = countRuns(plane, nx)
+  const isPacked = count * runBytes > plane.length
+  return { bytes: isPacked ? plane : encode(runsOf(plane, nx, count)), isPacked }
 }
 
 function countRuns(plane: Uint8Array, nx: number): number {

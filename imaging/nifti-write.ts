@@ -9,7 +9,7 @@ import { PipelineError } from '../pipeline/errors.ts'
 import { makeFolder } from '../pipeline/make-folder.ts'
 import { notWritable } from '../pipeline/not-writable.ts'
 import type { Grid } from '../pipeline/stage.ts'
-import { gzipped } from './gzip.ts'
+import { blocksAhead, gzipped } from './gzip.ts'
 import { determinant, nearestRotation, spacingOf } from './affine.ts'
 import { layoutOf, rawGeometry, recognise, type RawGeometry } from './nifti-header.ts'
 
@@ -43,12 +43,13 @@ export interface NiftiWriteOptions {
 /**
  * Writes `path` (.nii or .nii.gz) with its folder. The file appears whole or not at all: bytes go to a temporary file
  * beside it, flushed and then renamed. ERR_OUTPUT where the disk refuses, ERR_GEOMETRY where voxels, grid and
- * `geometryFrom` disagree; errors of the pieces' source pass unchanged.
+ * `geometryFrom` disagree; errors of the pieces' source pass unchanged. A piece is copied before the next is asked for.
  */
 export async function writeNifti(path: string, content: NiftiContent, options: NiftiWriteOptions = {}): Promise<void> {
   const { pieces, datatype } = await firstOf(content.voxels, path)
   const header = encodeHeader(content, datatype, options.description ?? 'ctflow', path)
-  const bytes = inBlocks(header, pieces, content.grid, path)
+  const isCompressed = path.endsWith('.gz')
+  const bytes = inBlocks(header, pieces, content.grid, { path, memories: isCompressed ? blocksAhead : Infinity })
   const temporary = options.into ?? join(dirname(path), `.${randomUUID()}.part`)
   let failedUpstream: unknown
   const source = async function* (): AsyncGenerator<Uint8Array> {
@@ -62,7 +63,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   try {
     if (options.into === undefined) makeFolder(dirname(path))
     const file = createWriteStream(temporary, { flush: true, flags: 'wx' })
-    if (path.endsWith('.gz')) await pipeline(gzipped(source(), options.level ?? 4), file)
+    if (isCompressed) await pipeline(gzipped(source(), options.level ?? 4), file)
     else await pipeline(source, file)
     if (options.into === undefined) await rename(temporary, path)
   } catch (error) {
@@ -98,17 +99,23 @@ function datatypeOf(voxels: StoredVoxels): number {
 
 /**
  * Header and voxels in blocks of 1 MiB however the pieces were cut, because deflate's output depends on the cuts of its
- * input. Checks that the pieces hold as many voxels as the grid.
+ * input. Checks that the pieces hold as many voxels as the grid. A block's memory is used again after `memories` blocks.
  */
 async function* inBlocks(
   header: Uint8Array,
   pieces: AsyncIterable<StoredVoxels> | Iterable<StoredVoxels>,
   grid: Grid,
-  path: string,
+  { path, memories }: { readonly path: string; readonly memories: number },
 ): AsyncGenerator<Uint8Array> {
   const expected = grid.shape[0] * grid.shape[1] * grid.shape[2]
   const blockSize = 1 << 20
-  let block = new Uint8Array(blockSize)
+  const blocks: Uint8Array[] = []
+  const next = (): Uint8Array => {
+    const free = blocks.length < memories ? new Uint8Array(blockSize) : blocks.shift()!
+    if (memories < Infinity) blocks.push(free)
+    return free
+  }
+  let block = next()
   block.set(header)
   let filled = header.length
   let written = 0
@@ -123,7 +130,7 @@ async function* inBlocks(
       at += part.length
       if (filled === blockSize) {
         yield block
-        block = new Uint8Array(blockSize)
+        block = next()
         filled = 0
       }
     }

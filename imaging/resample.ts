@@ -30,19 +30,10 @@ export function isSameGrid(a: Grid, b: Grid): boolean {
  */
 export function resample(volume: Volume, target: Grid, interpolation: Interpolation): Volume {
   if (isSameGrid(volume.grid, target)) return volume
-  const map = indexMap(target, volume.grid)
   const { shape } = target
-  const sampling = {
-    map,
-    source: volume.grid.shape,
-    target: shape,
-    interpolation,
-    isSeparable: isSeparable(map, target),
-  }
+  const sampling = samplingOf(volume.grid, target, interpolation)
   return lazyVolume(target, async function* (): AsyncGenerator<Slab> {
-    const window = picksPlanes(volume, sampling)
-      ? new PickedPlanes(volume)
-      : new PassingPlanes(volume, runsBackwards(sampling))
+    const window = planeWindow(volume, sampling)
     const memory = new SlabMemory()
     const plane = shape[0] * shape[1]
     const step = slabPlanes(target)
@@ -64,6 +55,17 @@ export function resample(volume: Volume, target: Grid, interpolation: Interpolat
   })
 }
 
+/** How voxels of `target` are sampled from those of `source`. */
+export function samplingOf(source: Grid, target: Grid, interpolation: Interpolation): Sampling {
+  const map = indexMap(target, source)
+  return { map, source: source.shape, target: target.shape, interpolation, isSeparable: isSeparable(map, target) }
+}
+
+/** The planes of a volume, for whoever samples it in ascending z of the target. */
+export function planeWindow(volume: Volume, sampling: Sampling): PlaneWindow {
+  return picksPlanes(volume, sampling) ? new PickedPlanes(volume) : new PassingPlanes(volume, runsBackwards(sampling))
+}
+
 /** Whether planes are read one by one: where that is possible, and saves every second or is needed in another order. */
 function picksPlanes(volume: Volume, { map }: Sampling): boolean {
   return volume.region !== undefined && (map[10]! < 0 || map[10]! >= 2)
@@ -74,7 +76,7 @@ function runsBackwards({ map }: Sampling): boolean {
 }
 
 /** First and last input plane that output plane z needs. */
-function reach({ map: m, source, target, interpolation, isSeparable }: Sampling, z: number): [number, number] {
+export function reach({ map: m, source, target, interpolation, isSeparable }: Sampling, z: number): [number, number] {
   const last = source[2] - 1
   if (isSeparable) {
     const at = clamp(m[10]! * z + m[11]!, last)
@@ -93,7 +95,7 @@ function clamp(at: number, last: number): number {
 }
 
 /** The input planes at hand, asked for in the order of the output. */
-interface PlaneWindow {
+export interface PlaneWindow {
   /** Planes low to high (y, x), views; good until the next are asked for. */
   planes(low: number, high: number): Promise<Float32Array[]>
   /** Pulls what is left, for its errors only. */

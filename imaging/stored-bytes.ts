@@ -3,11 +3,9 @@
  * files that change meanwhile and streams that inflate without end are errors.
  */
 
-import { createReadStream } from 'node:fs'
 import { open, stat, type FileHandle } from 'node:fs/promises'
-import { pipeline, type Readable } from 'node:stream'
-import { createGunzip, type ZlibOptions } from 'node:zlib'
 import { messageOf, PipelineError } from '../pipeline/errors.ts'
+import { GunzipFile, gunzipFileBytes } from './gunzip-file.ts'
 
 /** What tells one state of a file from another. */
 export interface Fingerprint {
@@ -26,8 +24,11 @@ export interface StoredBytes {
   readonly fingerprint: Fingerprint
 }
 
-/** What the disk gives at once, and the inflater. */
-const chunkBytes = 1 << 18
+/** What the disk gives at once where only a header is wanted. */
+const firstChunkBytes = 1 << 13
+
+/** At once, of what is inflated and not wanted. */
+const scrapBytes = 1 << 16
 
 /**
  * Bytes of a gzip stream behind the last voxel that are inflated for the sake of the checksum. Extensions of the header
@@ -73,14 +74,9 @@ export async function* piecesOf(source: StoredBytes, pieceBytes: number): AsyncG
   }
 }
 
-/** Most bytes that `piecesOf` holds: the piece and the next one, and between disk and inflater some chunks. */
+/** Most bytes that `piecesOf` holds: the piece and the next one, and what inflates. */
 export function readingBytes({ isCompressed }: Pick<StoredBytes, 'isCompressed'>, pieceBytes: number): number {
-  return isCompressed ? pieceBytes + (chunksAhead(pieceBytes) + 5) * chunkBytes : 2 * pieceBytes
-}
-
-/** Of inflated bytes: one piece. */
-function chunksAhead(pieceBytes: number): number {
-  return Math.ceil(pieceBytes / chunkBytes)
+  return 2 * pieceBytes + (isCompressed ? gunzipFileBytes + scrapBytes : 0)
 }
 
 /** Runs `work` with the opened file, which must not be gzipped; ERR_FILE where it has changed by the end. */
@@ -113,96 +109,81 @@ async function readFully(file: FileHandle, source: StoredBytes, at: number, to: 
 
 async function* plainPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
   const file = await open(source.path)
+  try {
+    yield* readAhead(source, pieceBytes, (at, to) => readFully(file, source, at, to))
+  } finally {
+    await file.close()
+  }
+}
+
+async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const file = await GunzipFile.open(source.path)
+  const scrap = new Uint8Array(scrapBytes)
+  try {
+    yield* readAhead(source, pieceBytes, async (at, to) => {
+      if (at === 0) await skip(file, source, scrap)
+      const filled = await file.readInto(to)
+      if (filled < to.length) throw truncated(source, at + filled)
+      // Before the last piece is given, gzip's checksum must have spoken.
+      if (at + to.length === source.bytes) await expectEnd(file, source, scrap)
+    })
+  } finally {
+    await file.close()
+  }
+}
+
+/** Calls `read` for one piece after the other, in two buffers. When it is left, nothing is being read. */
+async function* readAhead(source: StoredBytes, pieceBytes: number, read: ReadAt): AsyncGenerator<Uint8Array> {
   const buffers = [new Uint8Array(pieceBytes), new Uint8Array(source.bytes > pieceBytes ? pieceBytes : 0)]
-  const read = async (at: number): Promise<Uint8Array> => {
+  const next = async (at: number): Promise<Uint8Array> => {
     const piece = buffers[(at / pieceBytes) % 2]!.subarray(0, Math.min(pieceBytes, source.bytes - at))
-    await readFully(file, source, at, piece)
+    await read(at, piece)
     return piece
   }
-  let reading = read(0)
+  let reading = next(0)
   try {
     for (let at = 0; at < source.bytes; at += pieceBytes) {
       const piece = await reading
       if (at + pieceBytes < source.bytes) {
-        reading = read(at + pieceBytes)
+        reading = next(at + pieceBytes)
         reading.catch(() => {}) // told where it is awaited
       }
       yield piece
     }
   } finally {
     await reading.catch(() => {})
-    await file.close()
   }
 }
 
-/** Always in the same memory. The last piece is held back until gzip's checksum has spoken. */
-async function* inflatedPieces(source: StoredBytes, pieceBytes: number): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(pieceBytes)
-  const stream = inflated(source.path, chunksAhead(pieceBytes))
-  let skip = source.offset
-  let trailing = 0
-  let filled = 0
-  let delivered = 0
-  const lastPiece = (): boolean => delivered + filled === source.bytes
-  try {
-    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-      let at = Math.min(skip, chunk.length)
-      skip -= at
-      while (at < chunk.length && !lastPiece()) {
-        const part = chunk.subarray(at, at + Math.min(buffer.length - filled, source.bytes - delivered - filled))
-        buffer.set(part, filled)
-        filled += part.length
-        at += part.length
-        if (filled === buffer.length && !lastPiece()) {
-          yield buffer
-          delivered += filled
-          filled = 0
-        }
-      }
-      trailing += chunk.length - at
-      if (trailing > mostTrailingBytes) throw endless(source)
-    }
-  } finally {
-    stream.destroy()
+async function skip(file: GunzipFile, source: StoredBytes, scrap: Uint8Array): Promise<void> {
+  for (let left = source.offset; left > 0; left -= scrap.length) {
+    const part = scrap.subarray(0, Math.min(left, scrap.length))
+    if ((await file.readInto(part)) < part.length) throw truncated(source, 0)
   }
-  if (!lastPiece()) throw truncated(source, delivered + filled)
-  yield buffer.subarray(0, filled)
 }
 
-/**
- * The inflated file in chunks, up to `ahead` of them inflated before they are asked for. An error of either stream
- * arrives at the reader, and whoever stops reading closes the file.
- */
-function inflated(path: string, ahead: number): Readable {
-  // Chunk by chunk: as a stream of bytes, what waits would be joined, in memory of its own, when it is read.
-  const chunkwise = { readableObjectMode: true, readableHighWaterMark: ahead }
-  const gunzip = createGunzip({ chunkSize: chunkBytes, ...chunkwise } as ZlibOptions)
-  pipeline(createReadStream(path, { highWaterMark: chunkBytes }), gunzip, () => {
-    // Reported where the stream is read.
-  })
-  return gunzip
+async function expectEnd(file: GunzipFile, source: StoredBytes, scrap: Uint8Array): Promise<void> {
+  for (let trailing = 0, found = scrap.length; found === scrap.length; trailing += found) {
+    if (trailing > mostTrailingBytes) throw endless(source)
+    found = await file.readInto(scrap)
+  }
 }
 
 /** The first `count` bytes, inflated where the file is gzipped; fewer where the file ends. */
 export async function firstBytes(path: string, count: number): Promise<Uint8Array> {
   const raw = await firstRawBytes(path, count)
   if (!isGzip(raw)) return raw
-  const bytes = new Uint8Array(count)
-  let filled = 0
-  const stream = inflated(path, 1)
   try {
-    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-      const part = chunk.subarray(0, count - filled)
-      bytes.set(part, filled)
-      filled += part.length
-      if (filled === count) break
+    const file = await GunzipFile.open(path, firstChunkBytes)
+    try {
+      const bytes = new Uint8Array(count)
+      return bytes.subarray(0, await file.readInto(bytes))
+    } finally {
+      await file.close()
     }
   } catch (error) {
     throw unreadable(path, error)
-  } finally {
-    stream.destroy()
   }
-  return bytes.subarray(0, filled)
 }
 
 /** As they are on the disk. */

@@ -10,6 +10,7 @@ import type { Box } from './foreground.ts'
 import { axcodesOf, orientedGrid } from './orient.ts'
 import { paddedGrid, type Padding, type PadMode } from './pad.ts'
 import { isSameGrid, type Interpolation } from './resample.ts'
+import { masksInFlight } from './sampled-mask.ts'
 import type { ScanFile } from './scan-file.ts'
 import { slabBytes, slabPlanes, voxelCount, wantedSlabBytes } from './volume.ts'
 
@@ -81,12 +82,19 @@ export function planResample(plan: VolumePlan, target: Grid, interpolation: Inte
   return { grid: target, isExact: plan.isExact, access: 'slabs', pulling, slab }
 }
 
-/** Input slabs that are held beside the one that arrives. */
-function windowBytes(plan: VolumePlan, map: readonly number[], target: Grid, interpolation: Interpolation): number {
+/** Input slabs that are held beside the one that arrives, for so many planes of the target at a time. */
+function windowBytes(
+  plan: VolumePlan,
+  map: readonly number[],
+  target: Grid,
+  interpolation: Interpolation,
+  outputs = 1,
+): number {
   const isView = plan.pulling === 0
   if (isView) return 0
   if (map[10]! < 0) return wholeBytes(plan.grid)
-  const planes = Math.min(plan.grid.shape[2], planesOfReach(map, target, interpolation))
+  const further = Math.ceil(Math.abs(map[10]!) * (outputs - 1))
+  const planes = Math.min(plan.grid.shape[2], planesOfReach(map, target, interpolation) + further)
   const perSlab = Math.max(1, Math.floor(plan.slab / planeBytes(plan.grid)))
   return Math.min(Math.ceil((planes - 1) / perSlab) * plan.slab, wholeBytes(plan.grid))
 }
@@ -148,6 +156,20 @@ export function planCrop(plan: VolumePlan, box: Box, grid: Grid): VolumePlan {
 /** As `invert`: the steps' ways back, last to first. */
 export function planInvert(steps: readonly SpatialStep[], map: VolumePlan, interpolation: Interpolation): VolumePlan {
   return steps.toReversed().reduce((plan, step) => undo(step, plan, interpolation), map)
+}
+
+/** Most bytes of `sampledMask`. */
+export function planSampledMask(steps: readonly SpatialStep[], margin: VolumePlan): number {
+  const plan = planInvert(steps.slice(1), margin, 'linear')
+  const target = steps[0]!.from
+  const [nx, ny] = target.shape
+  const planes = slabPlanes(target)
+  const map = indexMap(target, plan.grid)
+  const source = plan.pulling + windowBytes(plan, map, target, 'linear', masksInFlight * planes)
+  // Which blocks of input rows are above 0, an eighth of a row's bytes at most but for narrow ones; blended rows, runs.
+  const reached = Math.ceil(Math.abs(map[10]!) * planes) + 3
+  const rows = 8 * plan.grid.shape[1] * reached + 32 * (plan.grid.shape[0] + nx)
+  return source + masksInFlight * (planes * nx * ny + nx * ny + rows)
 }
 
 function undo(step: SpatialStep, plan: VolumePlan, interpolation: Interpolation): VolumePlan {

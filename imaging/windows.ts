@@ -53,6 +53,22 @@ export function windowRows(image: Shape3, window: Shape3, overlap: number | read
   return zs.map(z => ({ z, starts: ys.flatMap(y => xs.map((x): Shape3 => [x, y, z])) }))
 }
 
+/** How many of all windows cover each x, y and z, `views` times in z: whole numbers, exact to 2^24. */
+export function coverageOf(
+  image: Shape3,
+  window: Shape3,
+  overlap: number | readonly number[],
+  views: number,
+): { readonly x: Float32Array; readonly y: Float32Array; readonly z: Float32Array } {
+  const [x, y, z] = image.map((n, axis) => {
+    const counts = new Float32Array(n)
+    for (const start of windowStarts(n, window[axis]!, shareOf(overlap, axis)))
+      for (let i = start; i < start + window[axis]!; i++) counts[i]! += axis === 2 ? views : 1
+    return counts
+  })
+  return { x: x!, y: y!, z: z! }
+}
+
 /** Planes from the first of a row of windows to the first of the next one, at most. */
 export function largestStep(image: Shape3, window: Shape3, overlap: number | readonly number[]): number {
   const [planes, depth] = [image[2], window[2]]

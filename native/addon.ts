@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
+import type { GunzipCalls } from './gunzip.ts'
 import type { StoredCalls } from './stored.ts'
 import type { WindowCalls } from './windows.ts'
 
@@ -32,7 +33,7 @@ export type PeakKind = 'float32' | 'bfloat16' | 'copy'
 export type Precision = 'float32' | 'bfloat16' | 'bfloat16-emulated'
 
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
-export interface Addon extends StoredCalls, WindowCalls {
+export interface Addon extends StoredCalls, WindowCalls, GunzipCalls {
   /**
    * shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3]. `norm` is (N, 3, ci): mean, scale and shift
    * of the input, which then is max(0, (x - mean) * scale + shift), in float32; `residual` is added to y. Outputs may not
@@ -170,6 +171,13 @@ export interface Addon extends StoredCalls, WindowCalls {
     nearest: boolean,
     separable: boolean,
   ): Promise<void>
+  /** shape = [source x 3, target x 2, z, planes, low]; gives the number of each plane's runs, or -1 for voxels */
+  sampleMask(
+    planes: readonly Float32Array[],
+    to: Uint8Array,
+    map: Float64Array,
+    shape: readonly number[],
+  ): Promise<number[]>
   clip(from: Float32Array, to: Float32Array, min: number, max: number, low: number, high: number): Promise<void>
   mapLabels(
     from: Float32Array,

@@ -73,6 +73,24 @@ export async function samplePlane(
   await loadAddon().samplePlane(planes, to, rows, shape, interpolation === 'nearest', isSeparable)
 }
 
+/**
+ * Where the map, sampled on planes z, z + 1, ... of the output by a linear and separable sampling, is above 0: as many planes
+ * as `to` has room for. `margin` are the input planes low, low + 1, ... that they need; else a RangeError. Each plane begins
+ * at a multiple of its voxels in `to`, with its runs as imaging/mask.ts keeps them (9 bytes each, how many is what it gives),
+ * or with its voxels where runs would take more bytes (-1).
+ */
+export async function sampleMask(
+  { map, source, target }: Sampling,
+  z: number,
+  margin: readonly Float32Array[],
+  low: number,
+  to: Uint8Array,
+): Promise<readonly number[]> {
+  const [nx, ny] = target
+  const shape = [...source, nx, ny, z, Math.floor(to.length / (nx * ny)), low]
+  return loadAddon().sampleMask(margin, to, Float64Array.from(map.slice(0, 12)), shape)
+}
+
 export interface ClipOptions {
   readonly min: number
   readonly max: number

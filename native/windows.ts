@@ -10,14 +10,20 @@ export interface WindowCalls {
   takeWindow(planes: Float32Array, to: Float32Array, place: readonly number[]): Promise<boolean>
   addWindow(
     logits: Float32Array,
-    importance: Float32Array,
+    importance: Float32Array | null,
     sums: Float32Array,
-    weights: Float32Array,
+    weights: Float32Array | null,
     place: readonly number[],
     classes: number,
   ): Promise<void>
   /** shape = [nx, ny, depth, z, planes, classes, means] */
-  finishPlanes(sums: Float32Array, weights: Float32Array, to: Float32Array, shape: readonly number[]): Promise<boolean>
+  finishPlanes(
+    sums: Float32Array,
+    weights: Float32Array | null,
+    counts: Float32Array | null,
+    to: Float32Array,
+    shape: readonly number[],
+  ): Promise<boolean>
   maskPlane(maps: readonly Float32Array[], to: Uint8Array): Promise<void>
 }
 
@@ -45,28 +51,47 @@ export function sumChannels(classes: number): number {
   return classes === 2 ? 1 : classes
 }
 
-/** Sums over the planes of a ring: `sums` (channel, depth, y, x) and `weights` (depth, y, x). */
+/** How many windows cover each x, y and z of a volume; a voxel is covered by the product of the three. */
+export interface Coverage {
+  readonly x: Float32Array
+  readonly y: Float32Array
+  readonly z: Float32Array
+}
+
+/** Sums over the planes of a ring: `sums` (channel, depth, y, x) and `weights` (depth, y, x), or what tells the weights. */
 export interface WindowSums {
   readonly ring: Ring
   readonly classes: number
   readonly sums: Float32Array
-  readonly weights: Float32Array
+  readonly weights: Float32Array | Coverage
 }
 
-/** Sums that are nothing yet. */
-export function windowSums(ring: Ring, classes: number): WindowSums {
+/** Sums that are nothing yet; with a coverage for windows that are not weighted. */
+export function windowSums(ring: Ring, classes: number, coverage?: Coverage): WindowSums {
   const size = ring.nx * ring.ny * ring.depth
-  return { ring, classes, sums: new Float32Array(size * sumChannels(classes)), weights: new Float32Array(size) }
+  const sums = new Float32Array(size * sumChannels(classes))
+  return { ring, classes, sums, weights: coverage ?? new Float32Array(size) }
 }
 
-/** Adds the logits (z, y, x, class) of a mirrored window, weighted by `importance` (z, y, x), which is not mirrored. */
+/**
+ * Adds the logits (z, y, x, class) of a mirrored window, weighted by `importance` (z, y, x), which is not mirrored; not
+ * weighted, and `importance` not looked at, where a coverage tells the weights.
+ */
 export function addWindow(
   { ring, classes, sums, weights }: WindowSums,
   place: WindowPlace,
   logits: Float32Array,
-  importance: Float32Array,
+  importance?: Float32Array,
 ): Promise<void> {
-  return loadAddon().addWindow(logits, importance, sums, weights, placeOf(ring, place), classes)
+  const isWeighted = weights instanceof Float32Array
+  return loadAddon().addWindow(
+    logits,
+    isWeighted ? importance! : null,
+    sums,
+    isWeighted ? weights : null,
+    placeOf(ring, place),
+    classes,
+  )
 }
 
 /**
@@ -95,7 +120,9 @@ export function finishPlanes(
   means: Means,
 ): Promise<boolean> {
   const shape = [ring.nx, ring.ny, ring.depth, z, planes, classes, meansInOrder.indexOf(means)]
-  return loadAddon().finishPlanes(sums, weights, to, shape)
+  if (weights instanceof Float32Array) return loadAddon().finishPlanes(sums, weights, null, to, shape)
+  const counts = Float32Array.of(...weights.x, ...weights.y, ...weights.z.subarray(z, z + planes))
+  return loadAddon().finishPlanes(sums, null, counts, to, shape)
 }
 
 /** The class of the highest value at each place, the lower one of equals; of one map, a margin, whether it is above 0. */

@@ -133,8 +133,8 @@ export interface StepResult {
 /** Class indices of a whole grid, small where little of it is not 0; read plane by plane, in any order, as often as wanted. */
 export interface Mask {
   readonly shape: Shape3
-  /** Plane z (y, x), x fastest; a new array. */
-  plane(z: number): Uint8Array
+  /** Plane z (y, x), x fastest: in `to`, or a new array. */
+  plane(z: number, to?: Uint8Array): Uint8Array
   /** What is not 0 in plane z. */
   runs(z: number): PlaneRuns
 }

@@ -66,7 +66,9 @@ async function sanitize() {
     flags: memory,
     linkFlags: ['-shared', ...memory],
   })
-  const fuzzes = ['border-fuzz.js', 'stored-fuzz.js'].map(file => join(root, 'dist', 'test', 'support', file))
+  const fuzzes = ['border-fuzz.js', 'stored-fuzz.js', 'gunzip-fuzz.js'].map(file =>
+    join(root, 'dist', 'test', 'support', file),
+  )
   const runtime = spawnSync(cxx[0], ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
   for (const fuzz of fuzzes) {
     run([process.execPath, fuzz, addon, '2', '1500'], {

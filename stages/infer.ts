@@ -5,9 +5,10 @@ import { classPlanes, invert } from '../imaging/invert.ts'
 import { maskBytes, maskOfPlanes } from '../imaging/mask.ts'
 import { paddedGrid } from '../imaging/pad.ts'
 import { readAhead } from '../imaging/read-ahead.ts'
+import { endsSeparably, sampledMask } from '../imaging/sampled-mask.ts'
 import { turningBytes, turnMask } from '../imaging/turn-mask.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
-import { planInvert, planPad, planStored, planStream, wholeBytes } from '../imaging/volume-plan.ts'
+import { planInvert, planPad, planSampledMask, planStored, planStream, wholeBytes } from '../imaging/volume-plan.ts'
 import { windowCount, windowFor, windowPadding } from '../imaging/windows.ts'
 import { mapsOf, type Means } from '../native/windows.ts'
 import { PipelineError } from '../pipeline/errors.ts'
@@ -92,7 +93,8 @@ async function predict(
   const means = meansFor(options, context.engine().info)
   const slid = slide(image, options, means, tools)
   const { turns, others } = split(options, options.invert ? sample.steps : [])
-  const maps = slid.maps.map(map => readAhead(invert([...others, slid.padded], map, 'linear')))
+  const back = [...others, slid.padded]
+  const maps = slid.maps.map(map => readAhead(invert(back, map, 'linear')))
   const { grid } = maps[0]!
   const header = options.invert ? (image as LoadedVolume).header : undefined
   const files =
@@ -100,7 +102,7 @@ async function predict(
       ? undefined
       : probabilityFiles(sample.case, options.probabilities, maps, header, context)
   const making = { scratch: context.scratch, pause: pauseOf(context) }
-  const planes = classPlanes(maps, files?.write)
+  const planes = skipsMaps(means, back) ? sampledMask(back, slid.maps[0]!) : classPlanes(maps, files?.write)
   let mask = await maskOfPlanes(grid.shape, planes, making).catch(async (error: unknown) => {
     await files?.abandon(error)
     throw error
@@ -132,6 +134,11 @@ function meansFor({ probabilities }: Options, { classes }: { readonly classes: n
   return classes === 2 && probabilities === undefined ? 'margin' : 'probabilities'
 }
 
+/** Whether nothing but the mask is wanted of what the way back would end with. */
+function skipsMaps(means: Means, back: readonly SpatialStep[]): boolean {
+  return means === 'margin' && endsSeparably(back)
+}
+
 type Turn = Extract<SpatialStep, { kind: 'orient' }>
 
 /** What was turned at the very beginning can be turned back in the mask, which is smaller than probabilities. */
@@ -154,10 +161,14 @@ function planPrediction(options: Options, plan: Plan, { classes }: { readonly cl
   const count = windowCount(grid.shape, window, options.overlap) * viewsOf(options.tta).length
   const { turns, others } = split(options, options.invert ? plan.steps : [])
   const padStep: SpatialStep = { kind: 'pad', from: image.grid, before: padding.before, to: grid }
-  const map = planInvert([...others, padStep], planStream(grid, image.isExact), 'linear')
+  const back = [...others, padStep]
+  const means = meansFor(options, { classes })
+  const map = planInvert(back, planStream(grid, image.isExact), 'linear')
   // Each map is one slab ahead of its reader. Who turns one has all of it read first, and the others wait as a whole.
   const waiting = others.some(({ kind }) => kind === 'orient') ? wholeBytes(grid) : 0
-  const maps = mapsOf(meansFor(options, { classes }), classes) * (map.pulling + map.slab + waiting)
+  const maps = skipsMaps(means, back)
+    ? planSampledMask(back, planStream(grid, image.isExact))
+    : mapsOf(means, classes) * (map.pulling + map.slab + waiting)
   const turning = turns.map(({ from, to }) => turningBytes(to, from))
   const own = turns[0]?.from ?? map.grid
   const mask = maskBytes(own.shape) * (turns.length > 0 ? 2 : 1)

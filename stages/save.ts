@@ -155,8 +155,10 @@ async function writeMask(path: string, into: string, { grid, mask, header }: Pre
   await writeNifti(path, { grid, voxels: planesOf(mask), ...(header && { geometryFrom: header }) }, { into })
 }
 
+/** Good until the next. */
 async function* planesOf(mask: Mask): AsyncGenerator<Uint8Array> {
-  for (let z = 0; z < mask.shape[2]; z++) yield mask.plane(z)
+  const plane = new Uint8Array(mask.shape[0] * mask.shape[1])
+  for (let z = 0; z < mask.shape[2]; z++) yield mask.plane(z, plane)
 }
 
 /** What lies in which lung, for the side file; `undefined` without a mask of the lungs. */

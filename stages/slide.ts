@@ -9,6 +9,7 @@ import { channelVolumes, type ChannelSlab } from '../imaging/channels.ts'
 import { oneAhead } from '../imaging/read-ahead.ts'
 import { slabPlanes, SlabMemory } from '../imaging/volume.ts'
 import {
+  coverageOf,
   importanceMap,
   largestStep,
   windowFor,
@@ -63,6 +64,9 @@ export interface Slid {
 
 /** Windows that are with the engine or wait for it: one at work, and one so that it never waits. */
 const callsInFlight = 2
+
+/** Slabs that are being finished at a time: the last ones are half of a scan, and nothing else is left to do then. */
+const finishesInFlight = 2
 
 /** Views of each window: all combinations of the axes, the plain one first. Bits 0, 1, 2 mirror along x, y, z. */
 export function viewsOf(tta: SlideOptions['tta']): number[] {
@@ -121,7 +125,8 @@ class Pass {
   readonly #tools: SlideTools
   readonly #volume: Volume
   readonly #size: number
-  readonly #importance: Float32Array
+  /** Only where windows are weighted. */
+  readonly #importance: Float32Array | undefined
   readonly #sums: WindowSums
   readonly #slabs = new SlabMemory()
   readonly #pending: Pending[] = []
@@ -132,14 +137,17 @@ class Pass {
   #known: { readonly value: number; readonly logits: Float32Array } | undefined
 
   constructor(volume: Volume, work: Work, tools: SlideTools) {
-    const [nx, ny] = volume.grid.shape
+    const { shape } = volume.grid
+    const [nx, ny] = shape
     const { window, options, classes } = work
     this.#work = work
     this.#tools = tools
     this.#volume = volume
     this.#size = window[0] * window[1] * window[2]
-    this.#importance = importanceMap(window, options.blend as Blend, options.sigma)
-    this.#sums = windowSums({ nx, ny, depth: window[2] }, classes)
+    const isWeighted = weighs(options)
+    const coverage = isWeighted ? undefined : coverageOf(shape, window, options.overlap, viewsOf(options.tta).length)
+    if (isWeighted) this.#importance = importanceMap(window, options.blend as Blend, options.sigma)
+    this.#sums = windowSums({ nx, ny, depth: window[2] }, classes, coverage)
   }
 
   async *slabs(): AsyncGenerator<ChannelSlab> {
@@ -223,20 +231,32 @@ class Pass {
     this.#slots.push(slot)
   }
 
-  /** Planes that no later window touches, a few at a time. */
+  /** Planes that no later window touches, a few at a time: while some leave, the next ones are being finished. */
   async *#finish(from: number, end: number): AsyncGenerator<ChannelSlab> {
+    const step = slabPlanes(this.#volume.grid)
+    const inFlight: Promise<ChannelSlab>[] = []
+    try {
+      for (let z = from; z < end; z += step) {
+        const slab = this.#finished(z, Math.min(step, end - z))
+        slab.catch(() => undefined) // heard when it is its turn
+        inFlight.push(slab)
+        if (inFlight.length === finishesInFlight) yield await inFlight.shift()!
+      }
+      while (inFlight.length > 0) yield await inFlight.shift()!
+    } finally {
+      await Promise.allSettled(inFlight)
+    }
+  }
+
+  async #finished(z: number, planes: number): Promise<ChannelSlab> {
     const { grid } = this.#volume
-    const plane = grid.shape[0] * grid.shape[1]
-    const step = slabPlanes(grid)
+    const size = planes * grid.shape[0] * grid.shape[1]
     const { means, classes } = this.#work
     const channels = mapsOf(means, classes)
-    for (let z = from; z < end; z += step) {
-      const planes = Math.min(step, end - z)
-      const { voxels, release } = this.#slabs.slab(z, planes, planes * plane * channels)
-      if (!(await finishPlanes(this.#sums, z, planes, voxels, means))) throw await this.#notFinite()
-      const of = (c: number): Float32Array => voxels.subarray(c * planes * plane, (c + 1) * planes * plane)
-      yield { z, planes, channels: Array.from({ length: channels }, (_, c) => of(c)), release: release! }
-    }
+    const { voxels, release } = this.#slabs.slab(z, planes, size * channels)
+    if (!(await finishPlanes(this.#sums, z, planes, voxels, means))) throw await this.#notFinite()
+    const of = (c: number): Float32Array => voxels.subarray(c * size, (c + 1) * size)
+    return { z, planes, channels: Array.from({ length: channels }, (_, c) => of(c)), release: release! }
   }
 
   #takeSlots(): Slot[] {
@@ -287,6 +307,11 @@ class Pass {
   }
 }
 
+/** Whether windows are weighted, so that the weights of voxels must be summed up. */
+function weighs({ blend }: SlideOptions): boolean {
+  return (blend as Blend) !== 'constant'
+}
+
 function isCall(pending: Pending): pending is Extract<Pending, { slot: Slot }> {
   return 'slot' in pending
 }
@@ -300,8 +325,9 @@ function ringDepth(shape: Shape3, window: Shape3, { overlap }: SlideOptions): nu
 export function slideBytes(grid: Grid, window: Shape3, options: SlideOptions, classes: number): number {
   const plane = 4 * grid.shape[0] * grid.shape[1]
   const voxels = 4 * window[0] * window[1] * window[2]
-  const sums = (sumChannels(classes) + 1) * window[2] * plane
+  const weights = weighs(options) ? 1 : 0
+  const sums = (sumChannels(classes) + weights) * window[2] * plane
   // In calls; the map of weights; the logits of a window of one value.
   const calls = callsInFlight * options.windowBatch * voxels * (1 + classes)
-  return ringDepth(grid.shape, window, options) * plane + sums + calls + voxels * (1 + classes)
+  return ringDepth(grid.shape, window, options) * plane + sums + calls + voxels * (weights + classes)
 }

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "gunzip-calls.h"
 #include "imaging-addon.h"
 #include "kernels/table.h"
 #include "scratch.h"
@@ -403,6 +404,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   set("allocate", allocate);
   set("release", release);
   add_stored_calls(env, exports);
+  add_gunzip_calls(env, exports);
   add_imaging(env, exports);
   return exports;
 }

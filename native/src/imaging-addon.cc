@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "imaging/decode.h"
+#include "imaging/mask.h"
 #include "imaging/resample.h"
 #include "imaging/search.h"
 #include "imaging/values.h"
@@ -183,7 +184,7 @@ Napi::Value take_window(const Napi::CallbackInfo& info) {
   });
 }
 
-// (logits, importance, sums, weights, place, classes)
+// (logits, importance or null, sums, weights or null, place, classes)
 Napi::Value add_window(const Napi::CallbackInfo& info) {
   static constexpr const char* kOp = "adding a window";
   return guarded(info, kOp, [&](const Arguments& a) {
@@ -191,32 +192,39 @@ Napi::Value add_window(const Napi::CallbackInfo& info) {
     const ctflow::WindowPlace& p = call.place;
     const int64_t size = a.product({p.wx, p.wy, p.wz}), kept = a.product({p.nx, p.ny, p.depth});
     call.logits = a.floats(0, "logits", a.product({size, call.classes}));
-    call.importance = a.floats(1, "importance", size);
     call.sums = a.floats(2, "sums", a.product({kept, ctflow::sum_channels(call.classes)}));
-    call.weights = a.floats(3, "weights", kept);
+    if (!a.is_null(1) || !a.is_null(3)) {
+      call.importance = a.floats(1, "importance", size);
+      call.weights = a.floats(3, "weights", kept);
+    }
     return queue<bool>(
         a, kOp, {info[0], info[1], info[2], info[3]}, [call] { return ctflow::add_window(call), true; },
         [](Napi::Env env, bool) { return undefined(env); });
   });
 }
 
-// (sums, weights, to, [nx, ny, depth, z, planes, classes, means]) -> whether all means are finite
+// (sums, weights or null, counts or null, to, [nx, ny, depth, z, planes, classes, means]) -> whether all means are finite
 Napi::Value finish_planes(const Napi::CallbackInfo& info) {
   static constexpr const char* kOp = "finishing planes";
   return guarded(info, kOp, [&](const Arguments& a) {
     static constexpr int kLeast[7] = {1, 1, 1, 0, 1, 1, 0};
     int v[7];
-    a.counts(3, "shape", 7, kLeast, v);
+    a.counts(4, "shape", 7, kLeast, v);
     if (v[4] > v[2]) fail(a.env(), "finishing planes: more planes than are kept");
     if (v[6] > 2 || (v[6] == static_cast<int>(ctflow::Means::kMargin) && v[5] != 2))
       fail(a.env(), "finishing planes: only two classes have a margin");
-    ctflow::PlanesFinishing call{v[0], v[1], v[2], v[3], v[4], v[5], static_cast<ctflow::Means>(v[6]), nullptr, nullptr, nullptr};
+    ctflow::PlanesFinishing call{v[0], v[1], v[2], v[3], v[4], v[5], static_cast<ctflow::Means>(v[6]), nullptr, nullptr, {}, nullptr};
     const int channels = ctflow::sum_channels(call.classes);
     call.sums = a.floats(0, "sums", a.product({v[0], v[1], v[2], channels}));
-    call.weights = a.floats(1, "weights", a.product({v[0], v[1], v[2]}));
-    call.to = a.floats(2, "to", a.product({v[0], v[1], v[4], ctflow::means_maps(call.means, call.classes)}));
+    if (a.is_null(1)) {
+      const float* const counts = a.floats(2, "counts", int64_t{v[0]} + v[1] + v[4]);
+      call.counts[0] = counts, call.counts[1] = counts + v[0], call.counts[2] = counts + v[0] + v[1];
+    } else {
+      call.weights = a.floats(1, "weights", a.product({v[0], v[1], v[2]}));
+    }
+    call.to = a.floats(3, "to", a.product({v[0], v[1], v[4], ctflow::means_maps(call.means, call.classes)}));
     return queue<bool>(
-        a, kOp, {info[0], info[1], info[2]}, [call] { return ctflow::finish_planes(call); },
+        a, kOp, {info[0], info[1], info[2], info[3]}, [call] { return ctflow::finish_planes(call); },
         [](Napi::Env env, bool finite) { return Napi::Boolean::New(env, finite); });
   });
 }
@@ -238,6 +246,38 @@ Napi::Value mask_plane(const Napi::CallbackInfo& info) {
   });
 }
 
+// (margin's planes, to, map, [source x 3, target x 2, z, planes, low]) -> each plane's runs, or -1 for voxels
+Napi::Value sample_mask(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "sampling a mask";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[8] = {1, 1, 1, 1, 1, 0, 1, 0};
+    int v[8];
+    a.counts(3, "shape", 8, kLeast, v);
+    // Runs are of uint32; planes are counted on from the first.
+    if (a.product({v[3], v[4]}) > UINT32_MAX || v[5] > INT32_MAX - v[6]) fail(a.env(), "sampling a mask: the planes are too large");
+    // Reading the list may run JavaScript: nobody's memory is looked at before.
+    std::vector<Napi::Value> arrays = a.list(0, "planes", 1 << 20);
+    const auto call = std::make_shared<ctflow::MaskSampling>();
+    *call = {{}, {v[0], v[1], v[2]}, {v[3], v[4]}, v[5], v[6], v[7], {}, nullptr};
+    for (const Napi::Value plane : arrays) call->margin.push_back(a.floats(plane, "a plane", a.product({v[0], v[1]})));
+    const double* const map = a.doubles(2, "map", 12);
+    for (int i = 0; i < 12; i++) call->map[i] = map[i];
+    call->to = a.bytes(1, "to", a.product({v[3], v[4], v[6]}));
+    arrays.push_back(info[1]);
+    return queue<std::vector<int>>(
+        a, kOp, arrays, [call] { return ctflow::sample_mask(*call); },
+        [call](Napi::Env env, const std::vector<int>& counts) {
+          if (counts.empty())
+            fail(env, "sampling a mask: one of planes " + std::to_string(call->z) + " to " + std::to_string(call->z + call->planes - 1) +
+                          " needs more than the planes " + std::to_string(call->low) + " to " +
+                          std::to_string(call->low + static_cast<int64_t>(call->margin.size()) - 1));
+          Napi::Array list = Napi::Array::New(env, counts.size());
+          for (size_t k = 0; k < counts.size(); k++) list[static_cast<uint32_t>(k)] = counts[k];
+          return list;
+        });
+  });
+}
+
 }  // namespace
 
 void add_imaging(Napi::Env env, Napi::Object exports) {
@@ -254,4 +294,5 @@ void add_imaging(Napi::Env env, Napi::Object exports) {
   set("addWindow", add_window);
   set("finishPlanes", finish_planes);
   set("maskPlane", mask_plane);
+  set("sampleMask", sample_mask);
 }

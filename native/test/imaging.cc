@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "imaging/decode.h"
+#include "imaging/mask.h"
 #include "imaging/resample.h"
 #include "imaging/search.h"
 #include "imaging/values.h"
@@ -176,7 +177,7 @@ void window_case(Random& random, Digest& digest) {
   const int count = random.between(1, place.depth);
   const auto maps = unwritten(static_cast<int64_t>(place.nx) * place.ny * count * means_maps(means, classes));
   if (random.chance(10)) sums[random.between(0, static_cast<int>(kept) - 1)] = std::numeric_limits<float>::quiet_NaN();
-  const bool finite = finish_planes({place.nx, place.ny, place.depth, place.z, count, classes, means, sums.get(), weights.get(), maps->get()});
+  const bool finite = finish_planes({place.nx, place.ny, place.depth, place.z, count, classes, means, sums.get(), weights.get(), {}, maps->get()});
   digest.add(finite, 1);
   if (!finite) return;
   digest.add(*maps);
@@ -188,6 +189,63 @@ void window_case(Random& random, Digest& digest) {
   masking.to = mask.get();
   mask_plane(masking);
   for (int64_t i = 0; i < plane; i++) digest.add(mask[i], 1);
+}
+
+// Windows that are not weighted: the counts of an axis tell a voxel's weight.
+void unweighted_case(Random& random, Digest& digest) {
+  WindowPlace place{random.between(1, 40), random.between(1, 8), random.between(1, 5), 0, 0, 0, 0, 0, 0, random.between(0, 7)};
+  place.wx = random.between(1, place.nx), place.wy = random.between(1, place.ny), place.wz = random.between(1, place.depth);
+  place.x = random.between(0, place.nx - place.wx), place.y = random.between(0, place.ny - place.wy), place.z = random.between(0, 9);
+  const int64_t kept = static_cast<int64_t>(place.nx) * place.ny * place.depth, size = static_cast<int64_t>(place.wx) * place.wy * place.wz;
+  const int classes = random.between(1, 4), count = random.between(1, place.depth);
+  const auto logits = floats(random, size * classes, 8);
+  const Floats sums(kept * sum_channels(classes)), counts(place.nx + place.ny + count);
+  std::fill_n(sums.get(), sums.size(), 0.25f);
+  for (int64_t i = 0; i < counts.size(); i++) counts[i] = static_cast<float>(random.between(1, 5));
+  add_window({place, classes, logits->get(), nullptr, sums.get(), nullptr});
+  digest.add(sums);
+  const Means means = classes == 2 && random.chance(2) ? Means::kMargin : random.chance(3) ? Means::kLogits : Means::kProbabilities;
+  const auto maps = unwritten(static_cast<int64_t>(place.nx) * place.ny * count * means_maps(means, classes));
+  const float* const axes = counts.get();
+  const PlanesFinishing call{place.nx,   place.ny,      place.depth, place.z,
+                             count,      classes,       means,       sums.get(),
+                             nullptr,    {axes, axes + place.nx, axes + place.nx + place.ny}, maps->get()};
+  digest.add(finish_planes(call), 1);
+  digest.add(*maps);
+  digest.add(sums);
+}
+
+void mask_case(Random& random, Digest& digest) {
+  MaskSampling call{};
+  for (int axis = 0; axis < 3; axis++) call.source[axis] = random.between(1, axis == 0 && random.chance(10) ? 1100 : 20);
+  for (int axis = 0; axis < 2; axis++) call.target[axis] = random.between(1, 60);
+  call.z = random.between(0, 9), call.planes = random.between(1, 4);
+  for (int axis = 0; axis < 3; axis++) {
+    call.map[axis * 5] = random.chance(4) ? 0.5 * random.between(-3, 4) : 2 * random.uniform();
+    call.map[axis * 4 + 3] = 4 * random.uniform();
+  }
+  const int64_t plane = static_cast<int64_t>(call.source[0]) * call.source[1];
+  std::vector<std::unique_ptr<Floats>> planes;
+  // Sometimes too few of them; here and there something above 0.
+  call.low = random.chance(8) ? random.between(0, 3) : 0;
+  const int count = random.chance(8) ? random.between(0, 3) : call.source[2];
+  const int share = random.chance(2) ? 40 : random.between(1, 3);
+  for (int z = 0; z < count; z++) {
+    planes.push_back(voxels(random, plane));
+    for (int64_t i = 0; i < plane; i++)
+      if (!random.chance(share)) (*planes.back())[i] = -std::abs((*planes.back())[i]);
+    call.margin.push_back(planes.back()->get());
+  }
+  const int64_t size = static_cast<int64_t>(call.target[0]) * call.target[1];
+  const Guarded<uint8_t> to(size * call.planes);
+  call.to = to.get();
+  const std::vector<int> counts = sample_mask(call);
+  digest.add(counts.size(), 8);
+  for (size_t k = 0; k < counts.size(); k++) {
+    digest.add(static_cast<uint64_t>(counts[k]), 8);
+    const int64_t bytes = counts[k] < 0 ? size : static_cast<int64_t>(counts[k]) * kRunBytes;
+    for (int64_t i = 0; i < bytes; i++) digest.add(to[static_cast<int64_t>(k) * size + i], 1);
+  }
 }
 
 struct Loop {
@@ -204,6 +262,8 @@ const Loop kLoops[] = {
     {"map-label", map_case, 0x51ed5d39976b6901},
     {"search", search_case, 0x150132d2ab370b64},
     {"windows", window_case, 0xdfef97ba2a1cced3},
+    {"unweighted", unweighted_case, 0xdd3983e2f2227687},
+    {"mask", mask_case, 0xa1e73c8758665b62},
 };
 
 constexpr int kCases = 300;

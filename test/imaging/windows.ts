@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import {
+  coverageOf,
   importanceMap,
   windowCount,
   windowFor,
@@ -105,3 +106,25 @@ t.test('weights', async t => {
 function bell(i: number, n: number): number {
   return Math.exp(-((i - (n - 1) / 2) ** 2) / (2 * (0.25 * n) ** 2))
 }
+
+t.test('the windows over a voxel are the product of those over its x, y and z', async t => {
+  for (const [image, window, overlap, views] of [
+    [[9, 7, 6], [4, 3, 2], 0.6, 1],
+    [[5, 5, 5], [5, 2, 1], [0, 0.5, 0.75], 4],
+    [[1, 8, 3], [1, 3, 3], 0.25, 8],
+  ] as [Shape3, Shape3, number | number[], number][]) {
+    const [nx, ny, nz] = image
+    const counts = new Float32Array(nx * ny * nz)
+    for (const [x, y, z] of windowsOf(image, window, overlap))
+      for (let i = 0; i < counts.length; i++) {
+        const at = [i % nx, Math.floor(i / nx) % ny, Math.floor(i / (nx * ny))]
+        if ([x, y, z].every((start, axis) => at[axis]! >= start && at[axis]! < start + window[axis]!))
+          counts[i]! += views
+      }
+    const coverage = coverageOf(image, window, overlap, views)
+    const found = counts.map(
+      (_, i) => coverage.x[i % nx]! * coverage.y[Math.floor(i / nx) % ny]! * coverage.z[Math.floor(i / (nx * ny))]!,
+    )
+    t.same(found, counts, image.join('x'))
+  }
+})

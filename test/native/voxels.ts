@@ -10,6 +10,7 @@ import {
   decode,
   mapLabels,
   markCandidates,
+  sampleMask,
   samplePlane,
   searchBox,
   storedTypes,
@@ -148,6 +149,26 @@ t.test('resampling says which planes it lacks', { skip }, async t => {
   const map = Array.from({ length: 16 }, () => NaN)
   await samplePlane({ ...sampling, map, isSeparable: false }, 2, [plane, plane], 0, to)
   t.same([...to], [0, 0, 0, 0], 'a map that is no number leads to voxel 0')
+})
+
+t.test('sampling a mask says which planes it lacks, and refuses memory of another size', { skip }, async t => {
+  const sampling = {
+    map: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1],
+    source: [2, 2, 9],
+    target: [2, 2],
+    interpolation: 'linear',
+    isSeparable: true,
+  } as const
+  const margin = [1, 2, 3, 4].map(value => Float32Array.of(-1, value, -1, -1))
+  const to = new Uint8Array(8)
+  t.same(await sampleMask(sampling, 1, margin, 2, to), [-1, -1], 'nine bytes for a run are more than four for voxels')
+  t.same([...to], [0, 1, 0, 0, 0, 1, 0, 0])
+  for (const low of [1, 3])
+    await t.rejects(sampleMask(sampling, 1, margin, low, to), {
+      message: `sampling a mask: one of planes 1 to 2 needs more than the planes ${low} to ${low + 3}`,
+    })
+  await t.rejects(sampleMask(sampling, 1, margin, 2, new Uint8Array(7)), RangeError)
+  await t.rejects(sampleMask(sampling, 1, [new Float32Array(3)], 2, to), RangeError)
 })
 
 t.test('clipping, also in place', { skip }, async t => {

@@ -1,73 +1,12 @@
 #include "imaging/resample.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
+#include "imaging/separable.h"
 #include "scratch.h"
 
 namespace ctflow {
 namespace {
-
-// NaN becomes 0: whatever the map holds, an index lies in the volume.
-inline double clamp(double at, int last) { return at > 0 ? (at < last ? at : last) : 0; }
-
-// numpy's rule, and what is within 1e-9 of a half is a half: spacing.ts. Not negative.
-inline int round_half_even(double value) {
-  const int floor = static_cast<int>(value);
-  const double over = value - floor - 0.5;
-  if (std::fabs(over) > 1e-9) return over < 0 ? floor : floor + 1;
-  return floor % 2 == 0 ? floor : floor + 1;
-}
-
-struct Neighbours {
-  int lower, upper;
-  double rest, weight;  // value = source[lower] * rest + source[upper] * weight
-};
-
-Neighbours along_axis(const PlaneSampling& c, int axis, int i) {
-  const int last = c.source[axis] - 1;
-  const double at = clamp(c.map[axis * 5] * i + c.map[axis * 4 + 3], last);
-  if (c.nearest) {
-    const int index = round_half_even(at);
-    return {index, index, 1, 0};
-  }
-  const int lower = static_cast<int>(at);
-  const double weight = at - lower;
-  return {lower, std::min(lower + 1, last), 1 - weight, weight};
-}
-
-// Rows of the plane between two input planes, made when they are asked for; the last two are kept.
-class BlendedRows {
- public:
-  BlendedRows(const float* lower, const float* upper, const Neighbours& z, int width)
-      : lower_(lower), upper_(upper), rest_(z.rest), weight_(z.weight), width_(width), rows_(2 * static_cast<int64_t>(width)) {}
-
-  // Stays until two others have been asked for.
-  const double* row(int y) {
-    for (int k = 0; k < 2; k++)
-      if (held_[k] == y) {
-        oldest_ = 1 - k;
-        return rows_.get() + static_cast<int64_t>(k) * width_;
-      }
-    const int k = oldest_;
-    held_[k] = y;
-    oldest_ = 1 - k;
-    const float* const a = lower_ + static_cast<int64_t>(y) * width_;
-    const float* const b = upper_ + static_cast<int64_t>(y) * width_;
-    double* const to = rows_.get() + static_cast<int64_t>(k) * width_;
-    for (int x = 0; x < width_; x++) to[x] = a[x] * rest_ + b[x] * weight_;
-    return to;
-  }
-
- private:
-  const float *lower_, *upper_;
-  double rest_, weight_;
-  int width_;
-  Scratch<double> rows_;
-  int held_[2] = {-1, -1};
-  int oldest_ = 0;
-};
 
 void separable_linear(const PlaneSampling& c, const Neighbours& z, const Neighbours* xs) {
   const int width = c.source[0], nx = c.target[0];
@@ -75,7 +14,7 @@ void separable_linear(const PlaneSampling& c, const Neighbours& z, const Neighbo
   const Scratch<double> blended(width);
   double* const row = blended.get();
   for (int y = 0; y < c.target[1]; y++) {
-    const Neighbours n = along_axis(c, 1, y);
+    const Neighbours n = along_axis(c.map, c.source, 1, y, c.nearest);
     const double* const a = rows.row(n.lower);
     const double* const b = rows.row(n.upper);
     for (int x = 0; x < width; x++) row[x] = a[x] * n.rest + b[x] * n.weight;
@@ -88,17 +27,17 @@ void separable_nearest(const PlaneSampling& c, const Neighbours& z, const Neighb
   const float* const plane = c.planes[z.lower - c.low];
   const int nx = c.target[0];
   for (int y = 0; y < c.target[1]; y++) {
-    const float* const row = plane + static_cast<int64_t>(along_axis(c, 1, y).lower) * c.source[0];
+    const float* const row = plane + static_cast<int64_t>(along_axis(c.map, c.source, 1, y, c.nearest).lower) * c.source[0];
     float* const to = c.to + static_cast<int64_t>(y) * nx;
     for (int x = 0; x < nx; x++) to[x] = row[xs[x].lower];
   }
 }
 
 bool separable(const PlaneSampling& c) {
-  const Neighbours z = along_axis(c, 2, c.z);
+  const Neighbours z = along_axis(c.map, c.source, 2, c.z, c.nearest);
   if (z.lower < c.low || z.upper >= c.low + c.count) return false;
   const Scratch<Neighbours> xs(c.target[0]);
-  for (int x = 0; x < c.target[0]; x++) xs[x] = along_axis(c, 0, x);
+  for (int x = 0; x < c.target[0]; x++) xs[x] = along_axis(c.map, c.source, 0, x, c.nearest);
   if (c.nearest)
     separable_nearest(c, z, xs.get());
   else

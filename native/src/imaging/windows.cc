@@ -4,6 +4,8 @@
 #include <cstring>
 #include <vector>
 
+#include "scratch.h"
+
 namespace ctflow {
 namespace {
 
@@ -63,12 +65,31 @@ bool take_window(const WindowPlace& p, const float* planes, float* to) {
 
 namespace {
 
-// Two classes, the usual case, in a loop of its own that a compiler can vectorise.
-void add_row_of_two(const float* logits, const float* importance, float* sums, float* weights, int wx, bool flipped) {
-  for (int i = 0; i < wx; i++) {
-    const float* const pair = logits + 2 * (flipped ? wx - 1 - i : i);
-    sums[i] += importance[i] * (pair[1] - pair[0]);
-    weights[i] += importance[i];
+struct RowAdding {
+  const float* logits;
+  const float* importance;  // null where all of it is 1
+  float* sums;
+  int64_t channel;  // from a channel's sums to the next one's
+  int wx, classes;
+};
+
+// Two classes, the usual case, in loops of their own that a compiler can vectorise.
+template <bool kFlipped>
+void add_row_of_two(const RowAdding& c) {
+  const float* const importance = c.importance;
+  float* const sums = c.sums;
+  for (int i = 0; i < c.wx; i++) {
+    const float* const pair = c.logits + 2 * (kFlipped ? c.wx - 1 - i : i);
+    const float difference = pair[1] - pair[0];
+    sums[i] += importance != nullptr ? importance[i] * difference : difference;
+  }
+}
+
+void add_row(const RowAdding& c, bool flipped) {
+  for (int i = 0; i < c.wx; i++) {
+    const float* const voxel = c.logits + static_cast<int64_t>(flipped ? c.wx - 1 - i : i) * c.classes;
+    const float weight = c.importance != nullptr ? c.importance[i] : 1;
+    for (int n = 0; n < c.classes; n++) c.sums[n * c.channel + i] += weight * voxel[n];
   }
 }
 
@@ -76,62 +97,71 @@ void add_row_of_two(const float* logits, const float* importance, float* sums, f
 
 void add_window(const WindowAdding& c) {
   const WindowPlace& p = c.place;
-  const int64_t channel = static_cast<int64_t>(p.depth) * p.ny * p.nx;
   const bool flipped = (p.flips & 1) != 0;
-  const float* logits = c.logits;
+  RowAdding row{c.logits, nullptr, nullptr, static_cast<int64_t>(p.depth) * p.ny * p.nx, p.wx, c.classes};
   for (int k = 0; k < p.wz; k++)
-    for (int j = 0; j < p.wy; j++, logits += static_cast<int64_t>(p.wx) * c.classes) {
+    for (int j = 0; j < p.wy; j++, row.logits += static_cast<int64_t>(p.wx) * c.classes) {
       const int64_t at = plane_of(p, k) + row_of(p, j);
-      const int mk = (p.flips & 4) != 0 ? p.wz - 1 - k : k, mj = (p.flips & 2) != 0 ? p.wy - 1 - j : j;
-      const float* const importance = c.importance + (static_cast<int64_t>(mk) * p.wy + mj) * p.wx;
-      float* const weights = c.weights + at;
-      if (c.classes == 2) {
-        if (flipped)
-          add_row_of_two(logits, importance, c.sums + at, weights, p.wx, true);
-        else
-          add_row_of_two(logits, importance, c.sums + at, weights, p.wx, false);
-        continue;
+      row.sums = c.sums + at;
+      if (c.importance != nullptr) {
+        const int mk = (p.flips & 4) != 0 ? p.wz - 1 - k : k, mj = (p.flips & 2) != 0 ? p.wy - 1 - j : j;
+        row.importance = c.importance + (static_cast<int64_t>(mk) * p.wy + mj) * p.wx;
+        float* const weights = c.weights + at;
+        for (int i = 0; i < p.wx; i++) weights[i] += row.importance[i];
       }
-      for (int i = 0; i < p.wx; i++) {
-        const float* const voxel = logits + static_cast<int64_t>(flipped ? p.wx - 1 - i : i) * c.classes;
-        for (int n = 0; n < c.classes; n++) c.sums[n * channel + at + i] += importance[i] * voxel[n];
-        weights[i] += importance[i];
-      }
+      if (c.classes != 2)
+        add_row(row, flipped);
+      else if (flipped)
+        add_row_of_two<true>(row);
+      else
+        add_row_of_two<false>(row);
     }
 }
 
 namespace {
 
 // Weighted means in place of sums; false where one is not finite.
-bool means_of(float* sums, const float* weights, int64_t count) {
+bool means_of(float* sums, const float* weights, int count) {
   // What is not finite stays so however often it is added.
   float doubts[8] = {};
-  int64_t i = 0;
+  int i = 0;
   for (; i + 8 <= count; i += 8)
     for (int k = 0; k < 8; k++) doubts[k] += (sums[i + k] /= weights[i + k]) * 0;
   for (; i < count; i++) doubts[0] += (sums[i] /= weights[i]) * 0;
   return std::all_of(doubts, doubts + 8, [](float doubt) { return doubt == 0; });
 }
 
-void margins(const float* means, float* to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    const double odds = exponential(limited(-static_cast<double>(means[i])));
-    to[i] = static_cast<float>((1 - odds) / (1 + odds));
+constexpr int kOddsAtATime = 64;
+
+// Of the first of two classes. The limits apart: with them in the loop GCC does not vectorise it.
+void odds_of(const float* means, double* odds, int count) {
+  for (int i = 0; i < count; i++) odds[i] = limited(-static_cast<double>(means[i]));
+  for (int i = 0; i < count; i++) odds[i] = exponential(odds[i]);
+}
+
+void margins(const float* means, float* to, int count) {
+  double odds[kOddsAtATime];
+  for (int first = 0; first < count; first += kOddsAtATime) {
+    const int n = std::min(kOddsAtATime, count - first);
+    odds_of(means + first, odds, n);
+    for (int i = 0; i < n; i++) to[first + i] = static_cast<float>((1 - odds[i]) / (1 + odds[i]));
   }
 }
 
-void probabilities_of_two(const float* means, float* first, float* second, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    const double odds = exponential(limited(-static_cast<double>(means[i])));
-    first[i] = static_cast<float>(odds / (1 + odds));
-    second[i] = static_cast<float>(1 / (1 + odds));
+void probabilities_of_two(const float* means, float* one, float* two, int count) {
+  double odds[kOddsAtATime];
+  for (int first = 0; first < count; first += kOddsAtATime) {
+    const int n = std::min(kOddsAtATime, count - first);
+    odds_of(means + first, odds, n);
+    for (int i = 0; i < n; i++) one[first + i] = static_cast<float>(odds[i] / (1 + odds[i]));
+    for (int i = 0; i < n; i++) two[first + i] = static_cast<float>(1 / (1 + odds[i]));
   }
 }
 
 // Means and maps of the classes are `channel` and `out` apart.
-void probabilities(const float* means, int64_t channel, int classes, float* to, int64_t out, int64_t count) {
+void probabilities(const float* means, int64_t channel, int classes, float* to, int64_t out, int count) {
   std::vector<double> powers(static_cast<size_t>(classes));
-  for (int64_t i = 0; i < count; i++) {
+  for (int i = 0; i < count; i++) {
     float largest = means[i];
     for (int n = 1; n < classes; n++) largest = std::max(largest, means[n * channel + i]);
     double sum = 0;
@@ -146,39 +176,34 @@ void probabilities(const float* means, int64_t channel, int classes, float* to, 
 bool finish_planes(const PlanesFinishing& c) {
   const int64_t plane = static_cast<int64_t>(c.ny) * c.nx, channel = c.depth * plane, out = c.planes * plane;
   const int channels = sum_channels(c.classes);
-  for (int k = 0; k < c.planes; k++) {
-    const int64_t from = (c.z + k) % c.depth * plane;
-    float* const weights = c.weights + from;
-    float* const means = c.sums + from;
-    float* const to = c.to + k * plane;
-    for (int n = 0; n < channels; n++)
-      if (!means_of(means + n * channel, weights, plane)) return false;
-    if (c.means == Means::kMargin)
-      margins(means, to, plane);
-    else if (c.means == Means::kProbabilities && c.classes == 2)
-      probabilities_of_two(means, to, to + out, plane);
-    else if (c.means == Means::kProbabilities)
-      probabilities(means, channel, c.classes, to, out, plane);
-    else
-      for (int n = 0; n < channels; n++) std::copy_n(means + n * channel, plane, to + n * out);
-    std::fill_n(weights, plane, 0.0f);
-    for (int n = 0; n < channels; n++) std::fill_n(means + n * channel, plane, 0.0f);
-  }
+  const Scratch<float> counted(c.nx);
+  for (int k = 0; k < c.planes; k++)
+    // Row by row, so that what is read again is near.
+    for (int y = 0; y < c.ny; y++) {
+      const int64_t from = (c.z + k) % c.depth * plane + static_cast<int64_t>(y) * c.nx;
+      float* const means = c.sums + from;
+      float* const to = c.to + k * plane + static_cast<int64_t>(y) * c.nx;
+      const float* weights = counted.get();
+      if (c.weights != nullptr) {
+        weights = c.weights + from;
+      } else {
+        const float rows = c.counts[1][y] * c.counts[2][k];
+        for (int x = 0; x < c.nx; x++) counted[x] = c.counts[0][x] * rows;
+      }
+      for (int n = 0; n < channels; n++)
+        if (!means_of(means + n * channel, weights, c.nx)) return false;
+      if (c.means == Means::kMargin)
+        margins(means, to, c.nx);
+      else if (c.means == Means::kProbabilities && c.classes == 2)
+        probabilities_of_two(means, to, to + out, c.nx);
+      else if (c.means == Means::kProbabilities)
+        probabilities(means, channel, c.classes, to, out, c.nx);
+      else
+        for (int n = 0; n < channels; n++) std::copy_n(means + n * channel, c.nx, to + n * out);
+      if (c.weights != nullptr) std::fill_n(c.weights + from, c.nx, 0.0f);
+      for (int n = 0; n < channels; n++) std::fill_n(means + n * channel, c.nx, 0.0f);
+    }
   return true;
-}
-
-void mask_plane(const PlaneMasking& c) {
-  if (c.maps.size() == 1) {
-    for (int64_t i = 0; i < c.count; i++) c.to[i] = c.maps[0][i] > 0 ? 1 : 0;
-    return;
-  }
-  for (int64_t i = 0; i < c.count; i++) {
-    float best = c.maps[0][i];
-    uint8_t index = 0;
-    for (size_t n = 1; n < c.maps.size(); n++)
-      if (c.maps[n][i] > best) best = c.maps[n][i], index = static_cast<uint8_t>(n);
-    c.to[i] = index;
-  }
 }
 
 }  // namespace ctflow

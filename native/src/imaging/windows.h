@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace ctflow {
 
@@ -25,9 +24,9 @@ struct WindowAdding {
   WindowPlace place;
   int classes;
   const float* logits;      // (z, y, x, class) of the mirrored window
-  const float* importance;  // (z, y, x) of the window as it lies in the volume
+  const float* importance;  // (z, y, x) of the window as it lies in the volume; null where all of it is 1
   float* sums;              // (channel, depth, ny, nx): importance * logit is added
-  float* weights;           // (depth, ny, nx): importance is added
+  float* weights;           // (depth, ny, nx): importance is added; null where that is
 };
 void add_window(const WindowAdding& call);
 
@@ -46,18 +45,11 @@ struct PlanesFinishing {
   int classes;
   Means means;
   float* sums;     // cleared where they were read, as the weights are
-  float* weights;
+  float* weights;  // null where windows were not weighted:
+  const float* counts[3];  // then a voxel's weight is the product of how many windows cover its x, its y and its k-th plane
   float* to;  // (map, planes, ny, nx)
 };
 // False where a mean is not finite; all is unfinished then.
 bool finish_planes(const PlanesFinishing& call);
-
-// The class of the highest value at each place, of several the first; of one map, a margin, whether it is above 0.
-struct PlaneMasking {
-  std::vector<const float*> maps;
-  int64_t count;
-  uint8_t* to;
-};
-void mask_plane(const PlaneMasking& call);
 
 }  // namespace ctflow

@@ -91,8 +91,8 @@ uint32_t crc32_by_tables(uint32_t crc, const uint8_t* bytes, int64_t count) {
   return crc;
 }
 
-uint32_t crc32(const uint8_t* bytes, int64_t count) {
-  uint32_t crc = 0xFFFFFFFF;
+uint32_t crc32(const uint8_t* bytes, int64_t count, uint32_t before) {
+  uint32_t crc = ~before;
 #if defined(__x86_64__)
   if (count >= 64 && can_fold()) {
     const int64_t folded = count & ~int64_t{15};
