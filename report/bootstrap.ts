@@ -60,7 +60,7 @@ export function intervalsOfMeans(
       }
     }
     for (const [m, column] of moving.entries())
-      intervals[column.index] = bca(column, found[m]!.subarray(0, counts[m]).sort())
+      intervals[column.index] = bca(column, found[m]!.subarray(0, counts[m]).toSorted())
   }
   return intervals.map(interval => interval ?? none)
 }

@@ -134,8 +134,10 @@ function parseFigure(figure: string): Named | string {
     return `expected a metric and a statistic, such as "dice.mean", or a count, such as "cases.missing"`
   const statistic = statistics.find(statistic => statistic === last)
   if (!statistic) {
-    const meant = change ? statistics : [...statistics, ...changes.map(change => `mean.${change}`)]
-    return `there is no statistic "${last}"; ${suggestion(last, meant)}`
+    const isChange = statistics.some(statistic => statistic === parts.at(-1))
+    return isChange
+      ? `there is no change "${last}"; ${suggestion(last, changes)}`
+      : `there is no statistic "${last}"; ${suggestion(last, statistics)}`
   }
   return { of, metric, statistic, ...(change && { change }) }
 }

@@ -5,7 +5,7 @@ import type { Score } from '../pipeline/stage.ts'
 import { reportFormat, type HistoryRecord, type Report, type ReportedCase } from '../schemas/report.ts'
 import { figureOf, numberOf } from './figure.ts'
 import { evaluateGates } from './gates.ts'
-import { metricFacts } from './metric-names.ts'
+import { metricFacts, type MetricFacts } from './metric-names.ts'
 import { comparisonWith } from './paired.ts'
 import { recordOf } from './record.ts'
 import { spreads } from './spreads.ts'
@@ -93,14 +93,12 @@ function figuresOf(metrics: Score['metrics']): ReportedCase['metrics'] {
  * for which the metric is not defined come last, among themselves in the same order.
  */
 function worstFirst(cases: readonly ReportedCase[], name: string | undefined, metrics: Report['metrics']): string[] {
-  const badness = (one: ReportedCase): number => {
-    const value = name === undefined ? null : numberOf(one.metrics[name])
-    if (value === null) return -Infinity
-    const { better } = metrics[name!]!
-    return better === 'higher' ? -value : better === 'lower' ? value : Math.abs(value)
-  }
   const keys = new Map(
-    cases.map(one => [one, [badness(one), Number(one.isMissing), referenceMl(one) ?? 0] as const] as const),
+    cases.map(one => {
+      const value = name === undefined ? null : numberOf(one.metrics[name])
+      const badness = value === null ? 0 : badnessOf(value, metrics[name!]!.better)
+      return [one, [Number(value !== null), badness, Number(one.isMissing), referenceMl(one) ?? 0] as const] as const
+    }),
   )
   return cases
     .toSorted((a, b) => {
@@ -109,4 +107,8 @@ function worstFirst(cases: readonly ReportedCase[], name: string | undefined, me
       return at < 0 ? 0 : other[at]! - one[at]!
     })
     .map(one => one.case)
+}
+
+function badnessOf(value: number, better: MetricFacts['better']): number {
+  return better === 'higher' ? -value : better === 'lower' ? value : Math.abs(value)
 }

@@ -23,7 +23,6 @@ export function casesTable(report: Report): string {
     ...monai.map(name => `monai.${name}`),
     ...files,
   ]
-  const figures = (names: readonly string[], of: Figures): (number | null)[] => names.map(name => numberOf(of[name]))
   const rows = report.cases.map(one => [
     one.case,
     one.isMissing ? 'missing' : 'evaluated',
@@ -35,7 +34,13 @@ export function casesTable(report: Report): string {
   const failed = report.failures.map(failure => [failure.case, 'failed', ...header.slice(2).map(() => null)])
   return stringify([header, ...rows, ...failed], {
     record_delimiter: 'windows',
+    // By itself the library quotes both together only, and readers end a row at either.
+    quoted_match: /[\r\n]/,
     escape_formulas: true,
     cast: { number: value => (Number.isFinite(value) ? String(value) : value > 0 ? 'inf' : '-inf') },
   })
+}
+
+function figures(names: readonly string[], of: Figures): (number | null)[] {
+  return names.map(name => numberOf(of[name]))
 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Score } from '../../pipeline/stage.ts'
 import { distribution, distributions } from '../../report/distribution.ts'
 
-const ofCase= (id: string, metrics: Score['metrics']): Score => ({ case: { id, index: 0 }, metrics })
+const ofCase = (id: string, metrics: Score['metrics']): Score => ({ case: { id, index: 0 }, metrics })
 
 t.test('figures by hand; what is not defined is counted, not averaged', async t => {
   t.same(distribution([4, null, 1, 1]), {
