@@ -45,17 +45,15 @@ export function strataOf(
     }
   }
   const volumes = volumeGroups(volumesMl)
-  const byVolume = grouped('referenceMl', one => groupOf(referenceMl(one), volumes), [
-    ...volumes.map(({ name }) => name),
-    notGiven,
-  ])
+  const byVolume = (): Stratum =>
+    grouped('referenceMl', one => groupOf(referenceMl(one), volumes), [...volumes.map(({ name }) => name), notGiven])
   const byField = strata.map(field => {
     const nameOf = ({ fields }: ReportedCase): string => (Object.hasOwn(fields, field) ? fields[field]! : notGiven)
     const found = new Set(cases.map(nameOf))
     found.delete(notGiven)
     return grouped(field, nameOf, [...[...found].toSorted(alphabetical.compare), notGiven])
   })
-  return [...(volumes.length > 0 ? [byVolume] : []), ...byField]
+  return [...(volumes.length > 0 ? [byVolume()] : []), ...byField]
 }
 
 // Of one language, so that a report does not depend on where it is made.
