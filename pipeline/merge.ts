@@ -2,6 +2,7 @@
 
 import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { distribution } from '../stages/index.ts'
 import { PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
 import { holderOf, lockOutput } from './lock.ts'
@@ -15,7 +16,7 @@ import {
 } from './manifest.ts'
 import { notWritable } from './not-writable.ts'
 import { listDigest, shardName, shardText, shareOf, type Shard } from './shard.ts'
-import { distribution, exitCodes, type CaseCounts, type Failure, type Status } from './summary.ts'
+import { exitCodes, type CaseCounts, type Failure, type Status } from './summary.ts'
 
 /** What `summary.json` holds after a merge. */
 export interface MergedSummary {

@@ -1,7 +1,15 @@
 /** From scores to a report: the figures, what they are compared with, and whether the gates hold. */
 
+import { jsonReady } from '../pipeline/json.ts'
 import type { Score } from '../pipeline/stage.ts'
-import type { HistoryRecord, Report } from '../schemas/report.ts'
+import { reportFormat, type HistoryRecord, type Report, type ReportedCase } from '../schemas/report.ts'
+import { figureOf, numberOf } from './figure.ts'
+import { evaluateGates } from './gates.ts'
+import { metricFacts, type MetricFacts } from './metric-names.ts'
+import { comparisonWith } from './paired.ts'
+import { recordOf } from './record.ts'
+import { spreads } from './spreads.ts'
+import { referenceMl, strataOf } from './strata.ts'
 
 export interface ReportInput extends Pick<
   Report,
@@ -25,6 +33,82 @@ export interface ReportInput extends Pick<
   readonly history: readonly HistoryRecord[]
 }
 
-export function makeReport(_input: ReportInput): Report {
-  throw new Error('not there yet')
+/**
+ * The report as its JSON has it: infinities are the text "inf". The order of `scores` does not matter: cases come in the
+ * data set's order, and so do the draws of the bootstrap. RangeError for gates in which `gateProblems` finds something.
+ */
+export function makeReport(input: ReportInput): Report {
+  const { id, title, created, run, data, emptyRule, failures, options, earlier } = input
+  const { strata, volumesMl, bootstrap: resamplings, seed } = options
+  const cases = input.scores.toSorted((a, b) => a.case.index - b.case.index).map(reported)
+  const metrics = metricFacts(cases.flatMap(one => Object.keys(one.metrics)))
+  const names = Object.keys(metrics)
+  const monaiNames = Object.keys(metricFacts(cases.flatMap(({ monai }) => Object.keys(monai))))
+  const resampling = { resamplings, seed }
+  const facts = { id, title, created, run, data, emptyRule, failures, metrics, cases }
+  const summaries = {
+    summary: spreads(
+      names,
+      cases.map(one => one.metrics),
+      resampling,
+    ),
+    monai: spreads(
+      monaiNames,
+      cases.map(({ monai }) => monai),
+      resampling,
+    ),
+  }
+  const report = {
+    format: reportFormat,
+    ...facts,
+    ...summaries,
+    strata: strataOf(cases, names, { strata, volumesMl, ...resampling }),
+    comparison: earlier ? comparisonWith(facts, earlier, resampling) : null,
+    gates: evaluateGates(input.gates, { ...facts, ...summaries }, earlier),
+    worst: worstFirst(cases, names[0], metrics),
+  } as const
+  return jsonReady({ ...report, history: [...input.history, recordOf(report)] })
+}
+
+function reported({ case: found, isMissing, metrics, monai }: Score): ReportedCase {
+  const { id, fields, image, label, prediction } = found
+  return {
+    case: id,
+    isMissing: isMissing === true,
+    fields: { ...fields },
+    metrics: figuresOf(metrics),
+    monai: figuresOf(monai ?? {}),
+    ...(image !== undefined && { image }),
+    ...(label !== undefined && { label }),
+    ...(prediction !== undefined && { prediction }),
+  }
+}
+
+function figuresOf(metrics: Score['metrics']): ReportedCase['metrics'] {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, figureOf(value)]))
+}
+
+/**
+ * All cases by one metric. At one value those without a mask come first, then those with more lesion in the reference; cases
+ * for which the metric is not defined come last, among themselves in the same order.
+ */
+function worstFirst(cases: readonly ReportedCase[], name: string | undefined, metrics: Report['metrics']): string[] {
+  const keys = new Map(
+    cases.map(one => {
+      const value = name === undefined ? null : numberOf(one.metrics[name])
+      const badness = value === null ? 0 : badnessOf(value, metrics[name!]!.better)
+      return [one, [Number(value !== null), badness, Number(one.isMissing), referenceMl(one) ?? 0] as const] as const
+    }),
+  )
+  return cases
+    .toSorted((a, b) => {
+      const [one, other] = [keys.get(a)!, keys.get(b)!]
+      const at = one.findIndex((key, i) => key !== other[i])
+      return at < 0 ? 0 : other[at]! - one[at]!
+    })
+    .map(one => one.case)
+}
+
+function badnessOf(value: number, better: MetricFacts['better']): number {
+  return better === 'higher' ? -value : better === 'lower' ? value : Math.abs(value)
 }

@@ -52,7 +52,8 @@ export function reduceMetric(table: MetricTable, reduction: Reduction): Reduced<
   }
 }
 
-function isDefined(value: number | null): value is number {
+/** null and NaN stand for what is not defined. */
+export function isDefined(value: number | null): value is number {
   return value !== null && !Number.isNaN(value)
 }
 

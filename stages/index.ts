@@ -79,6 +79,7 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
 }
 
 export { holdsDicom } from '../imaging/dicom/folder.ts'
+export { distribution, distributions, type Distribution } from '../report/distribution.ts'
 export { agreements } from './agreements.ts'
 export { isOnDisk } from './cache.ts'
 export { located } from './lift.ts'

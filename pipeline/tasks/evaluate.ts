@@ -1,10 +1,10 @@
 /** `evaluate`: scores per case, their distribution, a table. */
 
+import { distributions } from '../../stages/index.ts'
 import { compose, drain } from '../compose.ts'
 import { sectionsOf } from '../data-set.ts'
 import { needsOf } from '../needs.ts'
 import type { Item, Score } from '../stage.ts'
-import { distributions } from '../summary.ts'
 import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
 
 export async function evaluate({

@@ -1,6 +1,13 @@
 /** `train`: epochs of steps, validation on whole volumes, the best weights kept, a last look at the held-out cases. */
 
-import { learningRateAt, readWeights, writeCheckpoint, type TrainOptions } from '../../stages/index.ts'
+import {
+  distributions,
+  learningRateAt,
+  readWeights,
+  writeCheckpoint,
+  type Distribution,
+  type TrainOptions,
+} from '../../stages/index.ts'
 import { stageTimes } from '../bottleneck.ts'
 import { buildStage, compose, deterministicPrefix, drain } from '../compose.ts'
 import type { StageOptions } from '../definition.ts'
@@ -10,7 +17,7 @@ import { validationStages } from '../plan.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Pass } from '../schedule.ts'
 import type { Case, Item, Score, StepResult, Transform } from '../stage.ts'
-import { distributions, type Distribution, type Failure } from '../summary.ts'
+import type { Failure } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
 import { figure, sampleOf, type Job, type TaskResult, type Way } from './task.ts'

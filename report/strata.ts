@@ -1,0 +1,91 @@
+/** Cases in groups, each with its own summary: by how much lesion the reference holds, and by what the data list says. */
+
+import type { Report, ReportedCase } from '../schemas/report.ts'
+import type { Resampling } from './bootstrap.ts'
+import { numberOf } from './figure.ts'
+import { classOf } from './metric-names.ts'
+import { spreads } from './spreads.ts'
+
+export interface StrataOptions extends Resampling {
+  /** Fields of the cases. */
+  readonly strata: readonly string[]
+  /** ml at which groups end; a case of just as much belongs to the group that ends there. None: no groups by volume. */
+  readonly volumesMl: readonly number[]
+}
+
+type Stratum = Report['strata'][number]
+
+const notGiven = 'not given'
+
+/**
+ * By volume first (ascending), then by each field (its values in alphabetical order, numbers by size). Groups without cases are
+ * left out; cases without a value are the last group, "not given". Volumes of several classes are added up.
+ */
+export function strataOf(
+  cases: readonly ReportedCase[],
+  names: readonly string[],
+  { strata, volumesMl, ...resampling }: StrataOptions,
+): Stratum[] {
+  const grouped = (by: string, nameOf: (one: ReportedCase) => string, order: readonly string[]): Stratum => {
+    const groups = new Map<string, ReportedCase[]>(order.map(name => [name, []]))
+    for (const one of cases) groups.get(nameOf(one))!.push(one)
+    return {
+      by,
+      groups: [...groups]
+        .filter(([, members]) => members.length > 0)
+        .map(([name, members]) => ({
+          name,
+          cases: members.length,
+          summary: spreads(
+            names,
+            members.map(({ metrics }) => metrics),
+            resampling,
+          ),
+        })),
+    }
+  }
+  const volumes = volumeGroups(volumesMl)
+  const byVolume = (): Stratum =>
+    grouped('referenceMl', one => groupOf(referenceMl(one), volumes), [...volumes.map(({ name }) => name), notGiven])
+  const byField = strata.map(field => {
+    const nameOf = ({ fields }: ReportedCase): string => (Object.hasOwn(fields, field) ? fields[field]! : notGiven)
+    const found = new Set(cases.map(nameOf))
+    found.delete(notGiven)
+    return grouped(field, nameOf, [...[...found].toSorted(alphabetical.compare), notGiven])
+  })
+  return [...(volumes.length > 0 ? [byVolume()] : []), ...byField]
+}
+
+// Of one language, so that a report does not depend on where it is made.
+const alphabetical = new Intl.Collator('en', { numeric: true })
+
+interface VolumeGroup {
+  readonly name: string
+  /** ml, inclusive. */
+  readonly end: number
+}
+
+function volumeGroups(volumesMl: readonly number[]): VolumeGroup[] {
+  const ends = [...new Set(volumesMl)].toSorted((a, b) => a - b)
+  if (ends.length === 0) return []
+  const groups = ends.map((end, i) => {
+    const start = ends[i - 1] ?? 0
+    return { name: end === 0 ? '0 ml' : start === 0 ? `up to ${end} ml` : `${start} to ${end} ml`, end }
+  })
+  return [...groups, { name: `over ${ends.at(-1)!} ml`, end: Infinity }]
+}
+
+function groupOf(ml: number | null, groups: readonly VolumeGroup[]): string {
+  if (ml === null) return notGiven
+  return groups.find(({ end }) => ml <= end)!.name
+}
+
+/** ml of all classes of the reference; null where the case does not say. */
+export function referenceMl({ metrics }: ReportedCase): number | null {
+  const volumes = Object.keys(metrics)
+    .filter(name => classOf(name).base === 'referenceMl')
+    .map(name => numberOf(metrics[name]))
+  return volumes.length === 0
+    ? null
+    : volumes.reduce<number | null>((sum, ml) => (sum === null || ml === null ? null : sum + ml), 0)
+}
