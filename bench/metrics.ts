@@ -1,4 +1,7 @@
-/** All surface metrics of one pair of masks of a whole scan, 512 x 512 x 300: lungs, and small lesions in them. */
+/**
+ * All surface metrics of one pair of masks of a whole scan, 512 x 512 x 300: lungs, and small lesions in them. Then all
+ * metrics of small pairs against MONAI's.
+ */
 
 import { maskOf } from '../imaging/mask.ts'
 import { overlap } from '../report/overlap.ts'
@@ -6,7 +9,8 @@ import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { rng } from '../pipeline/random.ts'
 import type { Mask, Shape3 } from '../pipeline/stage.ts'
 import { peakRss } from '../pipeline/summary.ts'
-import type { Trial } from './trial.ts'
+import { monaiMetrics } from './peers/monai-metrics.ts'
+import type { Bench, Trial } from './trial.ts'
 
 const shape: Shape3 = [512, 512, 300]
 const spacing = [0.7, 0.7, 1] as const
@@ -78,8 +82,12 @@ function trial(name: string, bodies: readonly Ellipsoid[], shift: number, grown:
 }
 
 // From little memory to much: the peak is the process's so far.
-export const trials: readonly Trial[] = [
-  trial('one-lesion', lesions().slice(0, 1), 1, 1),
-  trial('20-lesions', lesions(), 1, 1),
-  trial('lungs', lungs, 3, 2),
-]
+const scans: Bench = {
+  trials: [
+    trial('one-lesion', lesions().slice(0, 1), 1, 1),
+    trial('20-lesions', lesions(), 1, 1),
+    trial('lungs', lungs, 3, 2),
+  ],
+}
+
+export const benches: readonly Bench[] = [scans, monaiMetrics]
