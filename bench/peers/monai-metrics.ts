@@ -38,7 +38,6 @@ type Value = number | 'inf' | null
 /** Up to four ellipsoids, or nothing, on 5 to 48 voxels along each axis, 0.3 to 5 mm apart; moved a little, or others. */
 function drawPair(i: number): Pair {
   const draw = rng(0, i, 0, 'monai-metrics')
-  const three = (of: () => number): [number, number, number] => [of(), of(), of()]
   const shape = three(() => 5 + draw.integer(44))
   const spacing = three(() => 0.3 + 4.7 * draw.uniform())
   const bodies = (): Body[] => Array.from({ length: 1 + draw.integer(4) }, () => drawBody(draw, shape))
@@ -51,6 +50,8 @@ function drawPair(i: number): Pair {
   const prediction = i % 20 === 1 || i % 20 === 2 ? [] : isMoved && reference.length > 0 ? moved : bodies()
   return { shape, spacing, prediction: voxelsOf(prediction, shape), reference: voxelsOf(reference, shape) }
 }
+
+const three = (of: () => number): [number, number, number] => [of(), of(), of()]
 
 interface Body {
   readonly centre: readonly number[]

@@ -33,6 +33,11 @@ function drawMask(draw: Rng, shape: Shape3): Uint8Array {
   })
 }
 
+const ball =
+  (cx: number, cy: number, cz: number, r: number) =>
+  (x: number, y: number, z: number): boolean =>
+    (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2 <= r * r
+
 t.test('random masks of any shape and spacing: the bits of a whole transform', { skip }, async t => {
   const problems: string[] = []
   let compared = 0
@@ -88,10 +93,6 @@ t.test('distances are those of the definition, on masks of any kind', { skip }, 
 t.test('far from each other, and one voxel off among many that are near', { skip }, async t => {
   const shape: Shape3 = [90, 80, 70]
   const spacing = [0.7, 0.9, 1.3] as const
-  const ball =
-    (cx: number, cy: number, cz: number, r: number): ((x: number, y: number, z: number) => boolean) =>
-    (x, y, z) =>
-      (x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2 <= r * r
   const pairs = [
     [ball(10, 10, 10, 8), ball(75, 65, 60, 6)],
     [ball(40, 40, 35, 30), ball(40, 40, 35, 2)],
@@ -119,10 +120,9 @@ t.test('more planes than 16 bits count', { skip }, async t => {
 
 t.test('a class is cut out of its mask', { skip }, async t => {
   const shape: Shape3 = [70, 5, 4]
-  const inside = (x: number, y: number, z: number): boolean => x >= 3 && x < 69 && y > 0 && z === 2
   const mask = maskOf(
     shape,
-    maskWhere(shape, inside).map((value, i) => (value === 1 ? 2 : i % 2)),
+    maskWhere(shape, (x, y, z) => x >= 3 && x < 69 && y > 0 && z === 2).map((value, i) => (value === 1 ? 2 : i % 2)),
   )
   const box = await classBox([mask], 2)
   t.same(box, { start: [3, 1, 2], shape: [66, 4, 1] })

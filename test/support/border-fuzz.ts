@@ -119,7 +119,7 @@ function voxels(draw: Rng): Call {
   const [nx, ny, nz] = [size(draw, 9), size(draw, 7), size(draw, 5)]
   const all = nx * ny * nz
   const image = numbers(draw, all)
-  switch (draw.integer(6)) {
+  switch (draw.integer(7)) {
     case 0: {
       const [type, width] = pick(draw, [[0, 1] as const, [2, 2] as const, [5, 4] as const, [8, 4] as const])
       const raw = new Uint8Array(Float32Array.from({ length: all }, () => draw.uniform()).buffer).subarray(
@@ -143,7 +143,11 @@ function voxels(draw: Rng): Call {
       const args = [classes, empty(all), dense, Float64Array.of(-7), Int16Array.of(3)]
       return { name: 'mapLabels', args, outputs: [1] }
     }
-    case 4:
+    case 4: {
+      const bits = (): Int32Array => Int32Array.from({ length: ny * nz }, () => draw.integer(2 ** 9))
+      return { name: 'surfaceDistances', args: [bits(), bits(), [nx, ny, nz], Float64Array.of(1, 0.5, 3)], outputs: [] }
+    }
+    case 5:
       return { name: 'searchBox', args: [image, [nx, ny, nz], 0.5], outputs: [] }
     default: {
       const label = image.map(value => (value > 0.5 ? 1 : 0))
