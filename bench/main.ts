@@ -56,7 +56,11 @@ const benches: Readonly<Record<string, Measure>> = {
     ...(await runBench(select((await import('./case-epochs.ts')).bench), tell)),
   ],
   memory: async tell => (await import('./memory.ts')).memoryResults(tell, values.only),
-  metrics: async (tell, select) => runBench(select({ trials: (await import('./metrics.ts')).trials }), tell),
+  metrics: async (tell, select) => {
+    const results: Result[] = []
+    for (const bench of (await import('./metrics.ts')).benches) results.push(...(await runBench(select(bench), tell)))
+    return results
+  },
 }
 
 const { values, positionals } = parseArgs({

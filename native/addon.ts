@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
 import type { GunzipCalls } from './gunzip.ts'
 import type { StoredCalls } from './stored.ts'
+import type { SurfaceCalls } from './surface.ts'
 import type { WindowCalls } from './windows.ts'
 
 /** Element-wise operations by their number in elementwise.h. */
@@ -33,7 +34,7 @@ export type PeakKind = 'float32' | 'bfloat16' | 'copy'
 export type Precision = 'float32' | 'bfloat16' | 'bfloat16-emulated'
 
 /** Shapes are flat lists, described in addon.cc; tensors are NDHWC float32. */
-export interface Addon extends StoredCalls, WindowCalls, GunzipCalls {
+export interface Addon extends StoredCalls, SurfaceCalls, WindowCalls, GunzipCalls {
   /**
    * shape = [batch, in x 3, ci, kernel x 3, out x 3, co, stride x 3, pad x 3]. `norm` is (N, 3, ci): mean, scale and shift
    * of the input, which then is max(0, (x - mean) * scale + shift), in float32; `residual` is added to y. Outputs may not

@@ -3,9 +3,10 @@
  * The numbers are MONAI 1.3's (`monai.metrics`, Euclidean, no sub-voxels), rounded to float32 where it rounds.
  */
 
-import { distancesAt, expectSpacing, type Spacing } from '../imaging/distance-transform.ts'
-import { edges, unionBox, type Mask } from '../imaging/edges.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
+import { classBits, classBox } from '../imaging/class-box.ts'
+import { distancesBetween, distancesBytes, rowWords } from '../native/surface.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import type { Mask, Shape3 } from '../pipeline/stage.ts'
 
 /**
  * What stands for a distance that does not exist. `monai`: where both masks are empty, null; where one is, Infinity, null
@@ -26,38 +27,48 @@ export interface SurfaceDistances {
   readonly diagonal: number
 }
 
+/** Millimetres between neighbouring voxels along x, y, z. */
+export type Spacing = readonly [number, number, number]
+
 /**
- * Compares class `value` of two masks (z, y, x) of one grid: `shape` and `spacing` in mm along x, y, z, taken as
- * perpendicular. A surface is the mask's voxels with a face on something else or on the image's border. Everything
- * happens inside the box around both masks, in time linear in its voxels; about four bytes per voxel of it.
- * ERR_VOLUME for a spacing that is not three positive numbers.
+ * Compares class `value` (1 to 255) of two masks of one grid; `spacing` in mm along x, y, z, taken as perpendicular. A surface
+ * is the mask's voxels with a face on something else or on the image's border. Everything happens inside the box around
+ * both masks, in time linear in its voxels, on two threads of libuv's pool; the masks may be closed when the promise has
+ * settled. The same bits on every processor. ERR_VOLUME for a spacing that is not three positive numbers.
  */
-export function surfaceDistances(
+export async function surfaceDistances(
   prediction: Mask,
   reference: Mask,
-  { shape, spacing, value }: { shape: Shape3; spacing: Spacing; value: number },
-): SurfaceDistances {
+  { spacing, value }: { spacing: Spacing; value: number },
+): Promise<SurfaceDistances> {
   expectSpacing(spacing)
-  const voxels = shape[0] * shape[1] * shape[2]
-  if (prediction.length !== voxels || reference.length !== voxels) {
-    throw new RangeError(`expected masks of ${voxels} voxels, found ${prediction.length} and ${reference.length}`)
+  if (!(value >= 1 && value <= 255)) throw new RangeError(`expected a class from 1 to 255, found ${value}`)
+  const { shape } = prediction
+  if (shape.join() !== reference.shape.join()) {
+    throw new RangeError(`expected masks of one shape, found ${shape.join(' x ')} and ${reference.shape.join(' x ')}`)
   }
   const diagonal = Math.hypot(...shape.map((n, axis) => n * spacing[axis]!))
   const none = new Float32Array(0)
-  const box = unionBox([prediction, reference], shape, value)
+  const box = await classBox([prediction, reference], value)
   if (!box) return { toReference: none, toPrediction: none, emptyMasks: 2, diagonal }
-  const found = edges(prediction, shape, box, value)
-  const wanted = edges(reference, shape, box, value)
-  // Any mask has edges, so a box whose one mask has none belongs to the other.
-  if (!found.includes(1) || !wanted.includes(1)) {
-    return { toReference: none, toPrediction: none, emptyMasks: 1, diagonal }
-  }
-  return {
-    toReference: Float32Array.from(distancesAt(wanted, found, box.shape, spacing)).toSorted(),
-    toPrediction: Float32Array.from(distancesAt(found, wanted, box.shape, spacing)).toSorted(),
-    emptyMasks: 0,
-    diagonal,
-  }
+  const found = await classBits(prediction, box, value)
+  const wanted = await classBits(reference, box, value)
+  const [toReference, toPrediction] = await Promise.all([
+    distancesBetween(found, wanted, spacing),
+    distancesBetween(wanted, found, spacing),
+  ])
+  // Any mask has edges, so where there are no distances the box belongs to one of them alone.
+  return { toReference, toPrediction, emptyMasks: toReference.length === 0 ? 1 : 0, diagonal }
+}
+
+/**
+ * Most bytes that `surfaceDistances` holds, and what it gives, for masks of `shape` or of a box that holds both. With
+ * `voxels`, those of the class in both masks together, far fewer where these are small: four bytes for each that lies on
+ * a surface are most of it. Each call on its way holds as much.
+ */
+export function surfaceBytes(shape: Shape3, voxels: number = 2 * shape[0] * shape[1] * shape[2]): number {
+  const bits = 4 * rowWords(shape[0]) * shape[1] * shape[2]
+  return 2 * (bits + distancesBytes(shape)) + 4 * voxels
 }
 
 /**
@@ -155,4 +166,11 @@ function countUpTo(ascending: Float32Array, limit: number): number {
     else high = middle
   }
   return low
+}
+
+function expectSpacing(spacing: Spacing): void {
+  if (spacing.length === 3 && spacing.every(mm => mm > 0 && Number.isFinite(mm))) return
+  throw new PipelineError('ERR_VOLUME', `expected a spacing of three positive numbers, found [${spacing.join(', ')}]`, {
+    spacing,
+  })
 }

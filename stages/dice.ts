@@ -1,18 +1,17 @@
 /** Compares a mask with its reference. */
 
-import { setImmediate } from 'node:timers/promises'
 import type { FromSchema } from 'json-schema-to-ts'
 import { determinant, spacingOf } from '../imaging/affine.ts'
 import { expectClasses } from '../imaging/classes.ts'
 import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
-import { maskVoxels } from '../imaging/mask.ts'
+import { maskBytes, maskOf, maskVoxels } from '../imaging/mask.ts'
 import { materialise, voxelCount } from '../imaging/volume.ts'
 import { materialisedBytes } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Grid, Key, Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
 import { overlap } from '../report/overlap.ts'
 import { reduceMetric } from '../report/reduce.ts'
-import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
+import { surfaceBytes, surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
 import { perItemAsync } from './lift.ts'
@@ -95,11 +94,7 @@ export const dice: Stage<Options> = {
       expectClasses(found.voxels, classes, ('mask' in item ? undefined : item.case.prediction) ?? 'the mask')
       expectClasses(reference.voxels, classes, item.case.label ?? 'the label')
       const metrics: Metrics[] = []
-      for (const each of values) {
-        metrics.push(compare(found, reference, each, options))
-        // The surfaces of large masks take seconds: signals and progress come in between.
-        await setImmediate()
-      }
+      for (const each of values) metrics.push(await compare(found, reference, each, options))
       return { case: item.case, metrics: values.length === 1 ? metrics[0]! : ofClasses(values, metrics) }
     }
     return perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
@@ -123,10 +118,8 @@ export const dice: Stage<Options> = {
     // The mask's voxels, and the reference's after them.
     const mask = isMask ? voxelCount(found.grid) : materialisedBytes(found)
     const copies = mask + materialisedBytes(label)
-    // Surfaces of both masks and the planes between them, four bytes a voxel of the box around what is compared, and
-    // distances within a plane.
-    const [nx, ny] = found.grid.shape
-    const surfaces = options.surface ? 4 * voxelCount(found.grid) + 16 * nx * ny : 0
+    // Both masks as runs too.
+    const surfaces = options.surface ? surfaceBytes(found.grid.shape) + 2 * maskBytes(found.grid.shape) : 0
     const reading = isMask ? 0 : mask + found.pulling
     const { bytes } = withBytes(plan, Math.max(reading, copies + Math.max(label.pulling, surfaces)))
     return { flow: 'score', volumes: {}, steps: [], items: 1, resident: 0, bytes }
@@ -141,12 +134,13 @@ function expectVolume<T>(volume: T | undefined, key: Key): T {
   )
 }
 
-function compare(found: Mask, reference: Mask, value: number, { emptyRule, surface }: Options): Metrics {
+async function compare(found: Mask, reference: Mask, value: number, { emptyRule, surface }: Options): Promise<Metrics> {
   const { shape, affine } = found.grid
   const voxelMl = Math.abs(determinant(affine)) / 1000
   const overlaps = overlap(found.voxels, reference.voxels, { value, emptyRule, voxelMl })
   if (!surface) return overlaps
-  const distances = surfaceDistances(found.voxels, reference.voxels, { shape, spacing: spacingOf(affine), value })
+  const [prediction, truth] = [found, reference].map(({ voxels }) => maskOf(shape, Uint8Array.from(voxels)))
+  const distances = await surfaceDistances(prediction!, truth!, { spacing: spacingOf(affine), value })
   return { ...overlaps, ...surfaceMetrics(distances, { ...surface, emptyRule }) }
 }
 

@@ -193,6 +193,63 @@ class Inference:
         return {"monai": monai.__version__, "torch": self.torch.__version__}
 
 
+class Metrics:
+    """Pairs of masks of one class beside the background, by MONAI's functions; a file holds them one after the other."""
+
+    names = ["dice", "iou", "sensitivity", "precision", "hd", "hd95", "assd", "nsd_1mm", "nsd_3mm"]
+
+    def __init__(self, work):
+        import torch
+        from monai import metrics
+
+        torch.set_num_threads(work["threads"])
+        self.torch, self.metrics = torch, metrics
+        if work["names"] != self.names:
+            raise ValueError(f"expected the metrics {self.names}, found {work['names']}")
+        voxels, at = np.fromfile(work["masks"], np.uint8), 0
+        self.pairs = []
+        for pair in work["pairs"]:
+            x, y, z = pair["shape"]
+            masks = []
+            for _ in range(2):
+                masks.append(voxels[at : at + x * y * z].reshape(z, y, x).transpose(2, 1, 0))
+                at += x * y * z
+            self.pairs.append((*(self.one_hot(mask) for mask in masks), pair["spacing"]))
+
+    def one_hot(self, mask):
+        return self.torch.from_numpy(np.stack([1 - mask, mask])[None].astype(np.float32))
+
+    def repeat(self):
+        found = [self.of(*pair) for pair in self.pairs]
+        return lambda: [number(value) for values in found for value in values]
+
+    def of(self, pred, truth, spacing):
+        m = self.metrics
+        confusion = m.get_confusion_matrix(pred, truth, include_background=False)
+        return [
+            m.compute_dice(pred, truth, include_background=False),
+            m.compute_iou(pred, truth, include_background=False),
+            m.compute_confusion_matrix_metric("sensitivity", confusion),
+            m.compute_confusion_matrix_metric("precision", confusion),
+            m.compute_hausdorff_distance(pred, truth, spacing=spacing),
+            m.compute_hausdorff_distance(pred, truth, percentile=95, spacing=spacing),
+            m.compute_average_surface_distance(pred, truth, symmetric=True, spacing=spacing),
+            m.compute_surface_dice(pred, truth, [1.0], spacing=spacing),
+            m.compute_surface_dice(pred, truth, [3.0], spacing=spacing),
+        ]
+
+    def facts(self):
+        import monai
+
+        return {"monai": monai.__version__, "torch": self.torch.__version__}
+
+
+def number(value):
+    """JSON has no NaN and no infinity."""
+    value = float(value.flatten()[0])
+    return None if value != value else "inf" if value == float("inf") else value
+
+
 def sampled(logits, voxels):
     """Both logits of some voxels of the first window, whose indices count x fastest."""
     flat = logits[0].transpose(0, 3, 2, 1).reshape(logits.shape[1], -1)  # (class, z y x)
@@ -207,7 +264,8 @@ def voxels_of(path, dtype, work):
 
 
 def prepare(work):
-    return {"torch": Torch, "onnxruntime": OnnxRuntime, "loading": Loading, "inference": Inference}[work["framework"]](work)
+    kinds = {"torch": Torch, "onnxruntime": OnnxRuntime, "loading": Loading, "inference": Inference, "metrics": Metrics}
+    return kinds[work["framework"]](work)
 
 
 def peak_bytes():

@@ -4,14 +4,17 @@
 
 #include "imaging-addon.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "arguments.h"
 #include "imaging/decode.h"
 #include "imaging/mask.h"
 #include "imaging/resample.h"
 #include "imaging/search.h"
+#include "imaging/surface.h"
 #include "imaging/values.h"
 #include "imaging/windows.h"
 #include "job.h"
@@ -278,6 +281,49 @@ Napi::Value sample_mask(const Napi::CallbackInfo& info) {
   });
 }
 
+// A Float32Array that takes the values' memory over where the runtime allows that.
+Napi::Value float_array(Napi::Env env, const std::shared_ptr<std::vector<float>>& values) {
+  const size_t count = values->size();
+  if (count == 0) return Napi::Float32Array::New(env, 0);
+  napi_value buffer;
+  auto* const owner = new std::shared_ptr<std::vector<float>>(values);
+  const auto release = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<std::vector<float>>*>(hint); };
+  const napi_status status = napi_create_external_arraybuffer(env, values->data(), count * sizeof(float), release, owner, &buffer);
+  if (status == napi_no_external_buffers_allowed) {
+    delete owner;
+    Napi::Float32Array copy = Napi::Float32Array::New(env, count);
+    std::copy_n(values->data(), count, copy.Data());
+    return copy;
+  }
+  if (status != napi_ok) throw Napi::Error::New(env);
+  return Napi::Float32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
+}
+
+// (from, to, [nx, ny, nz], [mm along x, y, z]) -> mm, ascending
+Napi::Value surface_distances(const Napi::CallbackInfo& info) {
+  static constexpr const char* kOp = "surface distances";
+  return guarded(info, kOp, [&](const Arguments& a) {
+    static constexpr int kLeast[3] = {1, 1, 1};
+    int v[3];
+    a.counts(2, "shape", 3, kLeast, v);
+    if (v[2] > ctflow::kMostSurfaceExtent || a.product({v[0], v[1]}) > ctflow::kMostSurfaceExtent)
+      fail(a.env(), "surface distances: the shape is too large");
+    ctflow::SurfaceSearch call{{v[0], v[1], v[2], nullptr}, {v[0], v[1], v[2], nullptr}, {}};
+    const double* const spacing = a.doubles(3, "spacing", 3);
+    for (int axis = 0; axis < 3; axis++) {
+      call.spacing[axis] = spacing[axis];
+      if (!(spacing[axis] > 0 && std::isfinite(spacing[axis])))
+        fail(a.env(), "surface distances: spacing must be positive, found " + written(spacing[axis]));
+    }
+    const int64_t words = a.product({ctflow::bit_mask_row_words(v[0]), v[1], v[2]});
+    call.from.words = reinterpret_cast<const uint32_t*>(a.integers(0, "from", words));
+    call.to.words = reinterpret_cast<const uint32_t*>(a.integers(1, "to", words));
+    using Distances = std::shared_ptr<std::vector<float>>;
+    return queue<Distances>(
+        a, kOp, {info[0], info[1]}, [call] { return std::make_shared<std::vector<float>>(ctflow::surface_distances(call)); }, float_array);
+  });
+}
+
 }  // namespace
 
 void add_imaging(Napi::Env env, Napi::Object exports) {
@@ -295,4 +341,5 @@ void add_imaging(Napi::Env env, Napi::Object exports) {
   set("finishPlanes", finish_planes);
   set("maskPlane", mask_plane);
   set("sampleMask", sample_mask);
+  set("surfaceDistances", surface_distances);
 }

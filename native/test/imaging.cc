@@ -7,6 +7,7 @@
 #include "imaging/mask.h"
 #include "imaging/resample.h"
 #include "imaging/search.h"
+#include "imaging/surface.h"
 #include "imaging/values.h"
 #include "imaging/windows.h"
 
@@ -248,6 +249,41 @@ void mask_case(Random& random, Digest& digest) {
   }
 }
 
+// Noise in a part of the box, and stray bits behind the rows.
+std::unique_ptr<Guarded<uint32_t>> mask_bits(Random& random, const BitMask& box) {
+  const int64_t width = bit_mask_row_words(box.nx);
+  auto words = std::make_unique<Guarded<uint32_t>>(width * box.ny * box.nz);
+  std::fill_n(words->get(), words->size(), 0u);
+  const int shifts = random.between(0, 3), first = random.between(0, box.nz - 1), last = random.between(first, box.nz - 1);
+  const bool dense = random.chance(2), full = random.chance(4);
+  for (int64_t i = first * width * box.ny; i < (last + 1) * width * box.ny; i++) {
+    auto word = static_cast<uint32_t>(random.next() >> 32);
+    for (int n = 0; n < shifts; n++) {
+      const auto other = static_cast<uint32_t>(random.next() >> 32);
+      word = dense ? word | other : word & other;
+    }
+    (*words)[i] = full ? ~0u : word;
+  }
+  return words;
+}
+
+void surface_case(Random& random, Digest& digest) {
+  const int nx = random.chance(3) ? random.between(31, 66) : random.between(1, 20), nz = random.chance(3) ? random.between(60, 70) : random.between(1, 8);
+  SurfaceSearch call{{nx, random.between(1, 20), nz, nullptr}, {}, {}};
+  call.to = call.from;
+  static constexpr double kSpacings[] = {1, 0.8, 0.7421875, 5, 1e-3, 1e200};
+  for (double& mm : call.spacing) mm = random.chance(3) ? 3 + 2.9 * random.uniform() : kSpacings[random.between(0, random.chance(10) ? 5 : 3)];
+  const auto from = mask_bits(random, call.from), to = mask_bits(random, call.to);
+  call.from.words = from->get();
+  call.to.words = to->get();
+  for (int way = 0; way < 2; way++, std::swap(call.from, call.to)) {
+    const std::vector<float> found = surface_distances(call);
+    const Floats distances(static_cast<int64_t>(found.size()));
+    std::copy(found.begin(), found.end(), distances.get());
+    digest.add(distances);
+  }
+}
+
 struct Loop {
   const char* name;
   void (*run)(Random&, Digest&);
@@ -264,6 +300,7 @@ const Loop kLoops[] = {
     {"windows", window_case, 0xdfef97ba2a1cced3},
     {"unweighted", unweighted_case, 0xdd3983e2f2227687},
     {"mask", mask_case, 0xa1e73c8758665b62},
+    {"surface", surface_case, 0xf6ed815957a34817},
 };
 
 constexpr int kCases = 300;

@@ -17,10 +17,12 @@ export function pythonWith(requirements: string, folder: string, variable = 'PAR
     `ctflow-${createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12)}`,
   )
   if (!existsSync(stamp)) {
-    console.log(`installing the packages of ${requirements} into ${folder}`)
-    execFileSync('python3', ['-m', 'venv', '--clear', folder], { stdio: 'inherit' })
+    console.error(`installing the packages of ${requirements} into ${folder}`)
+    // Its own output may be read by a program.
+    const stdio = ['ignore', process.stderr, 'inherit'] as ['ignore', NodeJS.WriteStream, 'inherit']
+    execFileSync('python3', ['-m', 'venv', '--clear', folder], { stdio })
     const pip = [join(folder, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
-    execFileSync(pip[0]!, pip.slice(1), { stdio: 'inherit' })
+    execFileSync(pip[0]!, pip.slice(1), { stdio })
     writeFileSync(stamp, '')
   }
   return join(folder, 'bin', 'python')

@@ -244,7 +244,8 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
       'evaluated',
       stagesOf({ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice', surface: {} }),
       { ...straight, prediction: straight.label! },
-      1.5,
+      // Room for masks that are all surface, where these have little of it.
+      2.5,
     ],
   ]
   for (const [name, stages, found, most] of chains) {

@@ -1,8 +1,11 @@
 import t from 'tap'
+import { maskOf } from '../../imaging/mask.ts'
+import { rng } from '../../pipeline/random.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
 import {
   averageSurfaceDistance,
   hausdorff,
+  surfaceBytes,
   surfaceDice,
   surfaceDistances,
   surfaceMetrics,
@@ -14,9 +17,18 @@ import { awkwardPairs, maskWhere } from '../support/masks.ts'
 const emptyRule = 'monai'
 
 /** Two rows of voxels along x. */
-function rows(prediction: number[], reference: number[], spacing: [number, number, number]): SurfaceDistances {
-  const shape: Shape3 = [prediction.length, 1, 1]
-  return surfaceDistances(Uint8Array.from(prediction), Float32Array.from(reference), { shape, spacing, value: 1 })
+function rows(prediction: number[], reference: number[], spacing: [number, number, number]): Promise<SurfaceDistances> {
+  return between(Uint8Array.from(prediction), Uint8Array.from(reference), [prediction.length, 1, 1], spacing)
+}
+
+function between(
+  prediction: Uint8Array,
+  reference: Uint8Array,
+  shape: Shape3,
+  spacing: readonly [number, number, number],
+  value = 1,
+): Promise<SurfaceDistances> {
+  return surfaceDistances(maskOf(shape, prediction), maskOf(shape, reference), { spacing, value })
 }
 
 /** A ball of some 3 voxels' radius about (cx, 5, 5). */
@@ -24,7 +36,7 @@ const ball = (shape: Shape3, cx: number): Uint8Array =>
   maskWhere(shape, (x, y, z) => (x - cx) ** 2 + (y - 5) ** 2 + (z - 5) ** 2 <= 10)
 
 t.test('a row by hand: three voxels against one, 2 mm apart', async t => {
-  const found = rows([1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [2, 1, 1])
+  const found = await rows([1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [2, 1, 1])
   t.same([...found.toReference], [2, 4, 6])
   t.same([...found.toPrediction], [2])
   t.equal(hausdorff(found, { emptyRule }), 6)
@@ -37,7 +49,7 @@ t.test('a row by hand: three voxels against one, 2 mm apart', async t => {
 })
 
 t.test('the worse direction counts; a percentile is taken of each, never of both together', async t => {
-  const found = rows([1, 0, 0, 0, 0], [1, 0, 0, 0, 1], [1, 1, 1])
+  const found = await rows([1, 0, 0, 0, 0], [1, 0, 0, 0, 1], [1, 1, 1])
   t.equal(hausdorff(found, { emptyRule }), 4)
   t.equal(hausdorff(found, { emptyRule, percentile: 50 }), 2, 'the median of 0 and 4, not of 0, 0 and 4')
   t.equal(hausdorff(found, { emptyRule, percentile: 0 }), 4, 'as in MONAI, a percentile of 0 is no percentile')
@@ -57,7 +69,7 @@ t.test('a distance that equals the tolerance is within it, however it was rounde
     const prediction = [1, 0, 0, 0]
     const reference = [0, 0, 0, 0]
     reference[voxels] = 1
-    const found = rows(prediction, reference, [mm, 1, 1])
+    const found = await rows(prediction, reference, [mm, 1, 1])
     const tolerance = Number((mm * voxels).toFixed(6))
     t.equal(surfaceDice(found, tolerance, emptyRule), 1, `${voxels} voxels of ${mm} mm within ${tolerance}`)
     t.equal(surfaceDice(found, tolerance * (1 - 1e-6), emptyRule), 0, 'and not within less')
@@ -74,7 +86,7 @@ t.test('the rank of a percentile is rounded to float32, as torch.quantile rounds
 t.test('all metrics are those of the definitions, on masks of any kind', async t => {
   const largest: Record<string, number> = {}
   for (const { name, shape, spacing, prediction, reference } of awkwardPairs()) {
-    const found = surfaceDistances(prediction, reference, { shape, spacing, value: 1 })
+    const found = await between(prediction, reference, shape, spacing)
     const expected = referenceDistances(prediction, reference, shape, spacing)
     t.equal(found.toReference.length, expected.toReference.length, `${name}: edge voxels of the prediction`)
     t.equal(found.toPrediction.length, expected.toPrediction.length, `${name}: edge voxels of the reference`)
@@ -97,25 +109,25 @@ t.test('all metrics are those of the definitions, on masks of any kind', async t
 
 t.test('swapping the masks swaps the directions; the other classes do not count', async t => {
   for (const { name, shape, spacing, prediction, reference } of awkwardPairs()) {
-    const found = surfaceDistances(prediction, reference, { shape, spacing, value: 1 })
+    const found = await between(prediction, reference, shape, spacing)
     const doubled = [reference, prediction].map(mask => mask.map(value => (value === 1 ? 3 : 1))) as [
       Uint8Array,
       Uint8Array,
     ]
-    const swapped = surfaceDistances(...doubled, { shape, spacing, value: 3 })
+    const swapped = await between(...doubled, shape, spacing, 3)
     t.same(swapped.toReference, found.toPrediction, name)
     t.same(swapped.toPrediction, found.toReference, name)
   }
 })
 
 t.test('small masks far from the border are the same in a larger image', async t => {
-  const options = { spacing: [0.8, 0.8, 2.5], value: 1 } as const
+  const spacing = [0.8, 0.8, 2.5] as const
   const [small, large]: [Shape3, Shape3] = [
     [12, 11, 11],
     [40, 30, 20],
   ]
-  const a = surfaceDistances(ball(small, 5), ball(small, 6), { shape: small, ...options })
-  const b = surfaceDistances(ball(large, 5), ball(large, 6), { shape: large, ...options })
+  const a = await between(ball(small, 5), ball(small, 6), small, spacing)
+  const b = await between(ball(large, 5), ball(large, 6), large, spacing)
   t.same({ ...a, diagonal: 0 }, { ...b, diagonal: 0 })
 })
 
@@ -124,40 +136,80 @@ t.test('empty masks by either rule', async t => {
   const shape: Shape3 = [3, 4, 1]
   const none = new Uint8Array(12)
   const some = Uint8Array.of(0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-  const metrics = (prediction: Uint8Array, reference: Uint8Array, rule: 'strict' | 'monai'): object =>
-    surfaceMetrics(surfaceDistances(prediction, reference, { shape, spacing: [1, 2, 4], value: 1 }), {
-      ...options,
-      emptyRule: rule,
-    })
-  t.same(metrics(none, none, 'monai'), { hd: null, 'hd99.5': null, assd: null, nsd_1mm: null, 'nsd_2.5mm': null })
-  t.same(metrics(none, none, 'strict'), { hd: 0, 'hd99.5': 0, assd: 0, nsd_1mm: 1, 'nsd_2.5mm': 1 })
+  const metrics = async (prediction: Uint8Array, reference: Uint8Array, rule: 'strict' | 'monai'): Promise<object> =>
+    surfaceMetrics(await between(prediction, reference, shape, [1, 2, 4]), { ...options, emptyRule: rule })
+  t.same(await metrics(none, none, 'monai'), { hd: null, 'hd99.5': null, assd: null, nsd_1mm: null, 'nsd_2.5mm': null })
+  t.same(await metrics(none, none, 'strict'), { hd: 0, 'hd99.5': 0, assd: 0, nsd_1mm: 1, 'nsd_2.5mm': 1 })
   const diagonal = Math.hypot(3, 8, 4)
   for (const pair of [
     [none, some],
     [some, none],
   ] as const) {
-    t.same(metrics(...pair, 'monai'), { hd: Infinity, 'hd99.5': null, assd: Infinity, nsd_1mm: 0, 'nsd_2.5mm': 0 })
-    t.same(metrics(...pair, 'strict'), { hd: diagonal, 'hd99.5': diagonal, assd: diagonal, nsd_1mm: 0, 'nsd_2.5mm': 0 })
+    t.same(await metrics(...pair, 'monai'), {
+      hd: Infinity,
+      'hd99.5': null,
+      assd: Infinity,
+      nsd_1mm: 0,
+      'nsd_2.5mm': 0,
+    })
+    t.same(await metrics(...pair, 'strict'), {
+      hd: diagonal,
+      'hd99.5': diagonal,
+      assd: diagonal,
+      nsd_1mm: 0,
+      'nsd_2.5mm': 0,
+    })
   }
-  t.same(metrics(some, some, 'monai'), metrics(some, some, 'strict'), 'the rules differ on empty masks only')
+  t.same(
+    await metrics(some, some, 'monai'),
+    await metrics(some, some, 'strict'),
+    'the rules differ on empty masks only',
+  )
 })
 
 t.test('the penalty of the strict rule is more than any distance in the image', async t => {
   const shape: Shape3 = [4, 5, 6]
   const [first, last] = [0, 119].map(at => new Uint8Array(120).fill(1, at, at + 1)) as [Uint8Array, Uint8Array]
-  const found = surfaceDistances(first, last, { shape, spacing: [2, 1, 3], value: 1 })
+  const found = await between(first, last, shape, [2, 1, 3])
   t.equal(hausdorff(found, { emptyRule: 'strict' }), Math.fround(Math.hypot(6, 4, 15)))
   t.ok(found.diagonal > hausdorff(found, { emptyRule: 'strict' })!)
 })
 
 t.test('bad arguments are refused', async t => {
-  const found = rows([1, 0], [0, 1], [1, 1, 1])
+  const found = await rows([1, 0], [0, 1], [1, 1, 1])
   for (const percentile of [-1, 100.5, NaN]) t.throws(() => hausdorff(found, { emptyRule, percentile }), RangeError)
   for (const tolerance of [-1, NaN, Infinity]) t.throws(() => surfaceDice(found, tolerance, emptyRule), RangeError)
-  t.throws(
-    () => surfaceDistances(new Uint8Array(2), new Uint8Array(3), { shape: [2, 1, 1], spacing: [1, 1, 1], value: 1 }),
-    RangeError,
-  )
-  t.throws(() => rows([1], [1], [0, 1, 1]), { code: 'ERR_VOLUME' })
-  t.throws(() => rows([0], [0], [1, 1, NaN]), { code: 'ERR_VOLUME' })
+  const one = maskOf([1, 1, 1], Uint8Array.of(1))
+  const spacing = [1, 1, 1] as const
+  await t.rejects(surfaceDistances(one, maskOf([1, 2, 1], Uint8Array.of(1, 1)), { spacing, value: 1 }), {
+    message: 'expected masks of one shape, found 1 x 1 x 1 and 1 x 2 x 1',
+  })
+  for (const value of [0, 256, NaN]) await t.rejects(surfaceDistances(one, one, { spacing, value }), RangeError)
+  for (const spacing of [
+    [0, 1, 1],
+    [1, -1, 1],
+    [1, 1, NaN],
+    [Infinity, 1, 1],
+  ] as const) {
+    for (const voxel of [0, 1])
+      await t.rejects(between(Uint8Array.of(voxel), Uint8Array.of(voxel), [1, 1, 1], spacing), {
+        code: 'ERR_VOLUME',
+        message: /three positive numbers/,
+      })
+  }
+})
+
+t.test('what is said to be needed is more than what is held', async t => {
+  const shape: Shape3 = [70, 60, 50]
+  const draws = rng(1, 0, 0, 'bytes')
+  // One that is all surface, as far as that can be.
+  for (const density of [0.01, 0.5]) {
+    const noise = maskWhere(shape, () => draws.uniform() < density)
+    const other = maskWhere(shape, () => draws.uniform() < density)
+    const found = await between(noise, other, shape, [1, 1, 2])
+    const held = found.toReference.byteLength + found.toPrediction.byteLength
+    const voxels = [noise, other].reduce((sum, mask) => sum + mask.filter(value => value === 1).length, 0)
+    t.ok(held > 0 && held < surfaceBytes(shape, voxels) && surfaceBytes(shape, voxels) < surfaceBytes(shape))
+    t.comment(`${held} bytes of distances, told ${surfaceBytes(shape, voxels)}, at most ${surfaceBytes(shape)}`)
+  }
 })

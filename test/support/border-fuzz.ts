@@ -119,7 +119,7 @@ function voxels(draw: Rng): Call {
   const [nx, ny, nz] = [size(draw, 9), size(draw, 7), size(draw, 5)]
   const all = nx * ny * nz
   const image = numbers(draw, all)
-  switch (draw.integer(7)) {
+  switch (draw.integer(8)) {
     case 0: {
       const [type, width] = pick(draw, [[0, 1] as const, [2, 2] as const, [5, 4] as const, [8, 4] as const])
       const raw = new Uint8Array(Float32Array.from({ length: all }, () => draw.uniform()).buffer).subarray(
@@ -150,7 +150,11 @@ function voxels(draw: Rng): Call {
       const shape = [nx, ny, nz, tx, ty, 0, count, 0]
       return { name: 'sampleMask', args: [margin, new Uint8Array(tx * ty * count), map, shape], outputs: [1] }
     }
-    case 5:
+    case 5: {
+      const bits = (): Int32Array => Int32Array.from({ length: ny * nz }, () => draw.integer(2 ** 9))
+      return { name: 'surfaceDistances', args: [bits(), bits(), [nx, ny, nz], Float64Array.of(1, 0.5, 3)], outputs: [] }
+    }
+    case 6:
       return { name: 'searchBox', args: [image, [nx, ny, nz], 0.5], outputs: [] }
     default: {
       const label = image.map(value => (value > 0.5 ? 1 : 0))

@@ -1,5 +1,6 @@
 /** Metrics of pairs of masks by MONAI's empty rule, and their reduction over cases. */
 
+import { maskOf as runsOf } from '../../../imaging/mask.ts'
 import { diceTable } from '../../../report/dice-table.ts'
 import { overlap } from '../../../report/overlap.ts'
 import { reduceMetric, type Reduction } from '../../../report/reduce.ts'
@@ -137,7 +138,8 @@ function distancesOf(
   return references.once(`surfaces of ${pred}`, async () => {
     const { shape, voxels } = toVolume(references.array(pred))
     const reference = toVolume(references.array(truth)).voxels
-    return surfaceDistances(voxels, reference, { shape, spacing: spacing as [number, number, number], value: 1 })
+    const [found, wanted] = [voxels, reference].map(mask => runsOf(shape, Uint8Array.from(mask)))
+    return surfaceDistances(found!, wanted!, { spacing: spacing as [number, number, number], value: 1 })
   })
 }
 

@@ -4,26 +4,14 @@
  * are counted, so that a volume costs two bytes per voxel.
  */
 
-import { PipelineError } from '../pipeline/errors.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
-
-/** Millimetres between neighbouring voxels along x, y, z. */
-export type Spacing = readonly [number, number, number]
+import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Spacing } from '../../report/surface.ts'
 
 /**
- * Distance in mm from each voxel's centre (z, y, x) to the centre of the nearest non-zero voxel of `features`; 0 on
- * those, Infinity everywhere where there are none. ERR_VOLUME for a spacing that is not three positive numbers.
- */
-export function distanceTransform(features: Uint8Array, shape: Shape3, spacing: Spacing): Float64Array {
-  return distancesAt(features, new Uint8Array(features.length).fill(1), shape, spacing)
-}
-
-/**
- * The same distances, only at the non-zero voxels of `wanted` and in their order: planes and columns without any are
- * not computed.
+ * Distance in mm from the centre of each non-zero voxel of `wanted` (z, y, x), in their order, to the centre of the nearest
+ * non-zero voxel of `features`; Infinity where there are none.
  */
 export function distancesAt(features: Uint8Array, wanted: Uint8Array, shape: Shape3, spacing: Spacing): Float64Array {
-  expectSpacing(spacing)
   const [nx, ny, nz] = shape
   const area = nx * ny
   if (features.length !== area * nz || wanted.length !== features.length) {
@@ -127,12 +115,4 @@ function nonZeroColumns(plane: Uint8Array, nx: number): number[] {
     if (++x === nx) x = 0
   }
   return [...any.keys()].filter(x => any[x] === 1)
-}
-
-/** ERR_VOLUME for a spacing that is not three positive numbers. */
-export function expectSpacing(spacing: Spacing): void {
-  if (spacing.length === 3 && spacing.every(mm => mm > 0 && Number.isFinite(mm))) return
-  throw new PipelineError('ERR_VOLUME', `expected a spacing of three positive numbers, found [${spacing.join(', ')}]`, {
-    spacing,
-  })
 }
