@@ -18,7 +18,8 @@ export function maskBytes([nx, ny, nz]: Shape3): number {
   return Math.min(nx * ny * nz, residentSpoolBytes + nx * ny) + 12 * nx * ny
 }
 
-const runBytes = 9
+/** Of one run: its ends and its class. */
+export const runBytes = 9
 
 /**
  * Takes planes (y, x) in ascending z and makes a mask of them. What is more than a few megabytes goes to a nameless file in
@@ -41,7 +42,7 @@ export class MaskBuilder {
     if (plane.length !== nx * ny) throw new Error(`expected a plane of ${nx * ny} voxels, found ${plane.length}`)
     const count = countRuns(plane, nx)
     const isPacked = count * runBytes > plane.length
-    const bytes = isPacked ? plane.slice() : encode(runsOf(plane, nx, count))
+    const bytes = isPacked ? plane.slice() : encodeRuns(runsOf(plane, nx, count))
     this.#store.append(bytes)
     this.#offsets.push(this.#offsets.at(-1)! + bytes.length)
     this.#isPacked.push(isPacked)
@@ -60,11 +61,11 @@ export class MaskBuilder {
       shape,
       plane(z) {
         const bytes = stored(z)
-        return isPacked[z] ? bytes.slice() : paint(decode(bytes), new Uint8Array(nx * ny))
+        return isPacked[z] ? bytes.slice() : paint(decodeRuns(bytes), new Uint8Array(nx * ny))
       },
       runs(z) {
         const bytes = stored(z)
-        return isPacked[z] ? runsOf(bytes, nx, countRuns(bytes, nx)) : decode(bytes)
+        return isPacked[z] ? runsOf(bytes, nx, countRuns(bytes, nx)) : decodeRuns(bytes)
       },
       close: () => store.close(),
     }
@@ -165,7 +166,8 @@ function eachRun(plane: Uint8Array, nx: number, found: (from: number, to: number
 
 const noWords = new Int32Array(0)
 
-function encode({ from, to, value }: PlaneRuns): Uint8Array {
+/** Runs as bytes. */
+export function encodeRuns({ from, to, value }: PlaneRuns): Uint8Array {
   const n = from.length
   const bytes = new Uint8Array(runBytes * n)
   new Uint32Array(bytes.buffer, 0, n).set(from)
@@ -174,7 +176,8 @@ function encode({ from, to, value }: PlaneRuns): Uint8Array {
   return bytes
 }
 
-function decode(bytes: Uint8Array): PlaneRuns {
+/** The runs again; views of the bytes where they lie well. */
+export function decodeRuns(bytes: Uint8Array): PlaneRuns {
   const n = bytes.length / runBytes
   // A copy where the bytes do not lie on a boundary of four.
   const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()

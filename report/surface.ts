@@ -5,7 +5,8 @@
 
 import { distancesAt, expectSpacing, type Spacing } from '../imaging/distance-transform.ts'
 import { edges, unionBox, type Mask } from '../imaging/edges.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
+import { maskVoxels } from '../imaging/mask.ts'
+import type { Mask as RunMask, Shape3 } from '../pipeline/stage.ts'
 
 /**
  * What stands for a distance that does not exist. `monai`: where both masks are empty, null; where one is, Infinity, null
@@ -33,6 +34,38 @@ export interface SurfaceDistances {
  * ERR_VOLUME for a spacing that is not three positive numbers.
  */
 export function surfaceDistances(
+  prediction: RunMask,
+  reference: RunMask,
+  options: { spacing: Spacing; value: number },
+): Promise<SurfaceDistances>
+export function surfaceDistances(
+  prediction: Mask,
+  reference: Mask,
+  options: { shape: Shape3; spacing: Spacing; value: number },
+): SurfaceDistances
+export function surfaceDistances(
+  prediction: Mask | RunMask,
+  reference: Mask | RunMask,
+  options: { shape?: Shape3; spacing: Spacing; value: number },
+): SurfaceDistances | Promise<SurfaceDistances> {
+  if ('runs' in prediction && 'runs' in reference) {
+    const voxels = [maskVoxels(prediction), maskVoxels(reference)] as const
+    return Promise.resolve(distancesOf(...voxels, { ...options, shape: prediction.shape }))
+  }
+  return distancesOf(
+    prediction as Mask,
+    reference as Mask,
+    options as { shape: Shape3; spacing: Spacing; value: number },
+  )
+}
+
+/** Most bytes that the distances of a pair take beside its masks. */
+export function surfaceBytes([nx, ny, nz]: Shape3): number {
+  // Both masks' voxels, their surfaces and the planes between them, and distances within a plane.
+  return 6 * nx * ny * nz + 16 * nx * ny
+}
+
+function distancesOf(
   prediction: Mask,
   reference: Mask,
   { shape, spacing, value }: { shape: Shape3; spacing: Spacing; value: number },
