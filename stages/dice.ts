@@ -254,9 +254,8 @@ function planCompared(options: Options, plan: Plan): Plan {
   const label = expectVolume(plan.volumes.label, 'label')
   const isExact = found.isExact && label.isExact
   const isSame = isExact ? isSameGrid(found.grid, label.grid, options) : !options.regrid
-  const plane = (grid: Grid): number => grid.shape[0] * grid.shape[1]
   const [mask, reference] = [isMask ? 0 : maskBytes(found.grid.shape), maskBytes(label.grid.shape)]
-  const reading = isMask ? 0 : mask + found.pulling + plane(found.grid)
+  const reading = isMask ? 0 : mask + found.pulling + planeBytes(found.grid)
   const both = mask + reference
   const regridded = isSame ? 0 : reference
   const { shape } = label.grid
@@ -269,12 +268,16 @@ function planCompared(options: Options, plan: Plan): Plan {
     plan,
     Math.max(
       reading,
-      both + label.pulling + plane(label.grid),
+      both + label.pulling + planeBytes(label.grid),
       both + regridded + (isSame ? 0 : regriddingBytes(found.grid, label.grid)),
       both + regridded + work,
     ),
   )
   return { flow: 'score', volumes: {}, steps: [], items: 1, resident: 0, bytes }
+}
+
+function planeBytes({ shape }: Grid): number {
+  return shape[0] * shape[1]
 }
 
 function expectVolume<T>(volume: T | undefined, key: Key): T {

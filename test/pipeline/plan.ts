@@ -253,7 +253,7 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
       'evaluated',
       stagesOf({ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice', surface: false, lesions: false }),
       { ...straight, label: noisy, prediction: noisy },
-      2,
+      4,
     ],
     // Surfaces may fill the image, and lesions be many more than these.
     [
@@ -269,7 +269,7 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
         { kind: 'dice', surface: false, lesions: false, regrid: true },
       ),
       { ...mirrored, label: mirrored.label!, prediction: noisy },
-      2.5,
+      4,
     ],
   ]
   for (const [name, stages, found, most] of chains) {

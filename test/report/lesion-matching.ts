@@ -94,14 +94,16 @@ t.test('lesions that touch by a corner are one', async t => {
   t.match((await matchLesions(corners, corners, { ...options, minVoxels: 2 }))[1], { reference: 1, pairs: 1 })
 })
 
+/** So many lesions, none of which meet. */
+const of = (reference: number, predicted: number): LesionMatches => ({
+  reference,
+  predicted,
+  referenceMet: 0,
+  predictedMet: 0,
+  pairs: 0,
+})
+
 t.test('shares without lesions follow the rule, and the strict one is never undefined', t => {
-  const of = (reference: number, predicted: number): LesionMatches => ({
-    reference,
-    predicted,
-    referenceMet: 0,
-    predictedMet: 0,
-    pairs: 0,
-  })
   const shares = (matches: LesionMatches, rule: 'strict' | 'monai'): unknown => {
     const { lesionSensitivity, lesionPrecision, lesionF1, ...others } = lesionMetrics(matches, rule)
     t.same(

@@ -69,9 +69,9 @@ t.test('empty masks by either rule: finite by the strict one, undefined by the o
   t.match(overlapMetrics(none, strict), { ...perfect, differencePercent: 0, falsePositiveMl: 0 })
   t.match(overlapMetrics(invented, strict), { ...lost, differencePercent: 100, falsePositiveMl: 2 })
   t.match(overlapMetrics(missed, strict), { ...lost, differencePercent: -100, falsePositiveMl: null })
-  const undefined_ = { dice: null, iou: null, sensitivity: null, precision: null }
-  t.match(overlapMetrics(none, monai), { ...undefined_, differencePercent: null, falsePositiveMl: 0 })
-  t.match(overlapMetrics(invented, monai), { ...undefined_, precision: 0, absoluteDifferencePercent: null })
+  const notDefined = { dice: null, iou: null, sensitivity: null, precision: null }
+  t.match(overlapMetrics(none, monai), { ...notDefined, differencePercent: null, falsePositiveMl: 0 })
+  t.match(overlapMetrics(invented, monai), { ...notDefined, precision: 0, absoluteDifferencePercent: null })
   t.match(overlapMetrics(missed, monai), { ...lost, precision: null, absoluteDifferencePercent: 100 })
 })
 

@@ -100,19 +100,13 @@ t.test(
     const dir = t.testdir({})
     await evaluate(dir, {})
     rmSync(join(dir, 'masks/scans/1.nii.gz'))
-    const definition = (name: string): object => ({
-      task: 'evaluate',
-      dataset: { list: name, predictions: 'masks' },
-      stages: [{ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice' }],
-      output: 'out',
-    })
-    const result = await run(validateDefinition(definition('list.json'), dir), { progress: createProgress('none') })
+    const result = await run(validateDefinition(comparing('list.json'), dir), { progress: createProgress('none') })
     t.match(result, { status: 'ok', exitCode: 0, cases: { ok: 3 }, metrics: { dice: { mean: 1 / 3, cases: 3 } } })
     rmSync(join(dir, 'masks/scans'), { recursive: true })
-    const none = await run(validateDefinition(definition('list.json'), dir), { progress: createProgress('none') })
+    const none = await run(validateDefinition(comparing('list.json'), dir), { progress: createProgress('none') })
     t.match(none, { status: 'refused', exitCode: 2, error: /found not one of them/ })
     writeFileSync(join(dir, 'empty.json'), '{"testing": []}')
-    const empty = await run(validateDefinition(definition('empty.json'), dir), { progress: createProgress('none') })
+    const empty = await run(validateDefinition(comparing('empty.json'), dir), { progress: createProgress('none') })
     t.match(empty, { status: 'refused', exitCode: 2, error: /has no cases/ })
   },
 )
