@@ -94,6 +94,13 @@ t.test('by the strict rule every case has a finite value', async t => {
   })
 })
 
+const comparing = (list: string): object => ({
+  task: 'evaluate',
+  dataset: { list, predictions: 'masks' },
+  stages: [{ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice' }],
+  output: 'out',
+})
+
 t.test(
   'a mask that is not there counts as missed; without any the run is refused, as with no cases at all',
   async t => {
