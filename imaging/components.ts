@@ -43,6 +43,14 @@ export function mostRuns([nx, ny]: Shape3, classes: number): number {
   return (classes > 2 ? nx : Math.ceil(nx / 2)) * ny
 }
 
+/**
+ * Fewest voxels that have the volume. Affines are often float32: a component of 1000 voxels of 0.7 mm has its 343 mm3, though
+ * the product says 342.99998.
+ */
+export function minimumVoxels(minimumMm3: number | undefined, voxelMm3: number): number {
+  return minimumMm3 === undefined ? 0 : Math.ceil((minimumMm3 / voxelMm3) * (1 - 1e-6))
+}
+
 /** Goes through consecutive planes, up or down, and joins what touches and has one class. */
 export class Sweep {
   readonly #shape: Shape3

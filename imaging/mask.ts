@@ -67,13 +67,13 @@ export class MaskBuilder {
       shape,
       plane(z, to = new Uint8Array(nx * ny)) {
         const bytes = stored(z)
-        if (!isPacked[z]) return paint(decode(bytes), to.fill(0))
+        if (!isPacked[z]) return paint(decodeRuns(bytes), to.fill(0))
         to.set(bytes)
         return to
       },
       runs(z) {
         const bytes = stored(z)
-        return isPacked[z] ? runsOf(bytes, nx, countRuns(bytes, nx)) : decode(bytes)
+        return isPacked[z] ? runsOf(bytes, nx, countRuns(bytes, nx)) : decodeRuns(bytes)
       },
       close: () => store.close(),
     }
@@ -137,7 +137,7 @@ export function paint({ from, to, value }: PlaneRuns, plane: Uint8Array): Uint8A
 function storedOf(plane: Uint8Array, nx: number): StoredPlane {
   const count = countRuns(plane, nx)
   const isPacked = count * runBytes > plane.length
-  return { bytes: isPacked ? plane : encode(runsOf(plane, nx, count)), isPacked }
+  return { bytes: isPacked ? plane : encodeRuns(runsOf(plane, nx, count)), isPacked }
 }
 
 function countRuns(plane: Uint8Array, nx: number): number {
@@ -180,7 +180,8 @@ function eachRun(plane: Uint8Array, nx: number, found: (from: number, to: number
 
 const noWords = new Int32Array(0)
 
-function encode({ from, to, value }: PlaneRuns): Uint8Array {
+/** Runs as bytes. */
+export function encodeRuns({ from, to, value }: PlaneRuns): Uint8Array {
   const n = from.length
   const bytes = new Uint8Array(runBytes * n)
   new Uint32Array(bytes.buffer, 0, n).set(from)
@@ -189,7 +190,8 @@ function encode({ from, to, value }: PlaneRuns): Uint8Array {
   return bytes
 }
 
-function decode(bytes: Uint8Array): PlaneRuns {
+/** The runs again; views of the bytes where they lie well. */
+export function decodeRuns(bytes: Uint8Array): PlaneRuns {
   const n = bytes.length / runBytes
   // A copy where the bytes do not lie on a boundary of four.
   const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()

@@ -9,7 +9,8 @@ export interface SurfaceCalls {
     to: Int32Array,
     shape: readonly number[],
     spacing: Float64Array,
-  ): Promise<Float32Array>
+    most: number,
+  ): Promise<Float32Array | number>
 }
 
 type Extents = readonly [x: number, y: number, z: number]
@@ -32,10 +33,16 @@ export function emptyBitMask(shape: Extents): BitMask {
 
 /**
  * mm from every voxel of `from` with a face outside of it to the nearest such voxel of `to`, which has the same extents;
- * ascending, and none where either mask is empty. `spacing` is mm along x, y, z. Takes time linear in the box's voxels.
+ * ascending, and none where either mask is empty; how many such voxels `from` has where they are more than `most`. `spacing`
+ * is mm along x, y, z. Takes time linear in the box's voxels.
  */
-export function distancesBetween(from: BitMask, to: BitMask, spacing: Extents): Promise<Float32Array> {
-  return loadAddon().surfaceDistances(from.words, to.words, from.shape, Float64Array.from(spacing))
+export function distancesBetween(
+  from: BitMask,
+  to: BitMask,
+  spacing: Extents,
+  most = Infinity,
+): Promise<Float32Array | number> {
+  return loadAddon().surfaceDistances(from.words, to.words, from.shape, Float64Array.from(spacing), most)
 }
 
 /** Most bytes that `distancesBetween` holds beside the masks and the distances. */

@@ -1,6 +1,6 @@
 /** Which cases there are: a Decathlon list, a folder of scans, single files, or phantoms. */
 
-import { readFileSync, readdirSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import picomatch from 'picomatch'
 import { holdsDicom, phantomDataSet } from '../stages/index.ts'
@@ -28,9 +28,15 @@ export function sectionsOf(task: Task, options: DataSetOptions): readonly string
 
 /**
  * Finds the cases. Throws ERR_DATASET when the list cannot be used or is empty; files are not opened here, and a case that
- * cannot be used has a `problem`.
+ * cannot be used has a `problem`. Where masks of others are compared (`comparesMasks`), those that are not there are missing,
+ * and ERR_DATASET says so where there is not one.
  */
-export async function openDataSet(task: Task, options: DataSetOptions, output: string): Promise<DataSet> {
+export async function openDataSet(
+  task: Task,
+  options: DataSetOptions,
+  output: string,
+  comparesMasks = false,
+): Promise<DataSet> {
   const dataSet = await source(options, output)
   const first = sectionsOf(task, options)[0]!
   if (dataSet.section(first).length === 0) {
@@ -42,13 +48,38 @@ export async function openDataSet(task: Task, options: DataSetOptions, output: s
     )
   }
   const { predictions, lungs } = options
-  if (predictions === undefined && lungs === undefined) return dataSet
   const withMasks = (found: Case): Case => ({
     ...found,
     ...(predictions !== undefined && { prediction: maskIn(predictions, found) }),
     ...(lungs !== undefined && { lungs: maskIn(lungs, found) }),
   })
-  return { ...dataSet, section: name => dataSet.section(name).map(withMasks) }
+  const named: DataSet = { ...dataSet, section: name => dataSet.section(name).map(withMasks) }
+  if (!comparesMasks) return named
+  // Looked at once: masks that are made meanwhile are for the next evaluation.
+  const compared = withMissing(named.section(first), predictions ?? dataSet.name)
+  return { ...named, section: name => (name === first ? compared : named.section(name)) }
+}
+
+/** The cases, those whose mask is not there marked; where no case has one the path is wrong, or the masks are yet to be made. */
+function withMissing(cases: readonly Case[], where: string): readonly Case[] {
+  if (cases.every(({ prediction }) => prediction === undefined)) {
+    throw new PipelineError(
+      'ERR_DATASET',
+      `/dataset: ${where}: nothing to evaluate: no case has a "prediction"; name the folder of masks with "predictions", or run the network with the stage "infer"`,
+    )
+  }
+  const marked = cases.map(found =>
+    found.prediction !== undefined && existsSync(found.prediction) ? found : { ...found, isMissing: true },
+  )
+  if (marked.every(({ isMissing }) => isMissing)) {
+    const example = cases.find(({ prediction }) => prediction !== undefined)!.prediction!
+    throw new PipelineError(
+      'ERR_DATASET',
+      `/dataset: ${where}: expected masks of ${cases.length} cases, found not one of them, such as ${example}; is the path right, and are they named as "save" names them?`,
+      { path: example, cases: cases.length },
+    )
+  }
+  return marked
 }
 
 /** Masks are named as `save` names them. */
@@ -103,9 +134,9 @@ function readList(list: string): Record<string, unknown> {
 
 /** Clara's lists hold objects; Decathlon's "testing" holds plain paths of images. */
 function caseOf(entry: unknown, index: number, where: string, root: string): Case {
-  const { image, label, lungs } = (typeof entry === 'string' ? { image: entry } : (entry ?? {})) as {
-    readonly [name: string]: unknown
-  }
+  const { image, label, lungs, prediction, ...others } = (
+    typeof entry === 'string' ? { image: entry } : (entry ?? {})
+  ) as { readonly [name: string]: unknown }
   const images = Array.isArray(image) ? (image as readonly unknown[]) : [image]
   if (images.length === 0 || !images.every(path => typeof path === 'string' && path !== ''))
     throw new PipelineError('ERR_DATASET', `${where}: expected {"image": path, "label": path}, found ${show(entry)}`)
@@ -117,7 +148,7 @@ function caseOf(entry: unknown, index: number, where: string, root: string): Cas
       index,
       problem: `${where}/image: expected one image per case, found ${paths.length}: ${paths.join(', ')}`,
     }
-  const masks = Object.entries({ label, lungs }).filter(([, path]) => path !== undefined)
+  const masks = Object.entries({ label, lungs, prediction }).filter(([, path]) => path !== undefined)
   for (const [name, path] of masks) {
     if (typeof path !== 'string' || path === '')
       throw new PipelineError('ERR_DATASET', `${where}/${name}: expected a path, found ${show(path)}`)
@@ -127,7 +158,14 @@ function caseOf(entry: unknown, index: number, where: string, root: string): Cas
     index,
     image: paths[0]!,
     ...Object.fromEntries(masks.map(([name, path]) => [name, resolve(root, path as string)])),
+    ...fieldsOf(others),
   }
+}
+
+/** What else an entry says in a word or a number. */
+function fieldsOf(others: { readonly [name: string]: unknown }): Pick<Case, 'fields'> {
+  const told = Object.entries(others).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+  return told.length === 0 ? {} : { fields: Object.fromEntries(told.map(([name, value]) => [name, String(value)])) }
 }
 
 function filesOf(files: readonly string[], root: string): DataSet {

@@ -163,7 +163,8 @@ function semanticProblems(definition: Definition): Problem[] {
   if (kinds.includes('infer') && definition.network && !definition.network.weights) {
     problems.push({ path: '/network', message: 'the field "weights" is missing: infer needs a trained network' })
   }
-  if (task === 'evaluate' && !kinds.includes('infer') && dataset.predictions === undefined) {
+  // A list may name masks itself: that shows when it is read.
+  if (comparesMasks(definition) && dataset.predictions === undefined && dataset.list === undefined) {
     problems.push({
       path: '/dataset',
       message:
@@ -172,6 +173,11 @@ function semanticProblems(definition: Definition): Problem[] {
   }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
   return problems.length > 0 ? problems : stageProblems(definition)
+}
+
+/** Whether masks are compared that others have made. */
+export function comparesMasks({ task, stages }: Pick<Definition, 'task' | 'stages'>): boolean {
+  return task === 'evaluate' && !stages.some(({ kind }) => kind === 'infer')
 }
 
 const unchanged: Transform = source => source

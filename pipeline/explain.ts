@@ -6,7 +6,7 @@
 import { openEngineFor, processors, readWeights } from '../stages/index.ts'
 import { parseBytes } from './bytes.ts'
 import { openDataSet, type DataSet } from './data-set.ts'
-import { checkFiles, type Definition } from './definition.ts'
+import { checkFiles, comparesMasks, type Definition } from './definition.ts'
 import { timeEngine } from './explain/calibrate-engine.ts'
 import { timeCases } from './explain/calibrate-cases.ts'
 import { timeWindows, type WindowSpeeds } from './explain/calibrate-windows.ts'
@@ -76,7 +76,7 @@ export async function validate(definition: Definition): Promise<Outline> {
   checkFiles(definition)
   // Phantoms are made on first use: no list to look at yet.
   if (definition.dataset.phantoms === undefined)
-    await openDataSet(definition.task, definition.dataset, definition.output)
+    await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
   return withEngine(definition, engine => outline(definition, engine))
 }
 
@@ -86,7 +86,7 @@ export async function explain(definition: Definition, options: ExplainOptions = 
   const { progress = () => {} } = options
   return withEngine(definition, async engine => {
     const known = await outline(definition, engine)
-    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
+    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
     return explainWith(definition, engine, known, dataSet, { ...options, progress })
   })
 }

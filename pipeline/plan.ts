@@ -93,7 +93,8 @@ export function validationStages(stages: readonly StageOptions[], classes: numbe
   return [
     ...stagesBeforeRandom(stages),
     { ...windows, kind: 'infer', invert: false, tta: [], parallel: 1 },
-    { kind: 'dice', emptyRule, classes },
+    // Once an epoch, and only to compare weights: without what takes long.
+    { kind: 'dice', emptyRule, classes, surface: false, lesions: false, regrid: false, parallel: 1 },
   ]
 }
 

@@ -4,7 +4,7 @@ import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { stageTimes } from './bottleneck.ts'
 import { openDataSet } from './data-set.ts'
-import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
+import { checkFiles, comparesMasks, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { definitionHash, modelHash } from './hashes.ts'
 import { jsonReady } from './json.ts'
@@ -77,7 +77,7 @@ export async function run(
     ledger = openLedger(memoryBytes)
     signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
-    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output)
+    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
     const making = await makingOf(definition, engine?.info.backend)
     const isBatch = definition.task === 'infer'
     folder = openRunFolder(definition.output, {
@@ -90,7 +90,8 @@ export async function run(
     announce(definition, engine, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
     const schedule = new Schedule()
-    const lent = { ledger, schedule, folder, engine, model: making.model, signal, counts, progress }
+    const atEnd = (close: () => void): void => void watchers.push({ close })
+    const lent = { ledger, schedule, folder, engine, model: making.model, signal, counts, progress, atEnd }
     const context = contextOf(definition, lent)
     folder.writeJson('definition.json', definition)
     watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
@@ -196,6 +197,7 @@ function contextOf(
     signal,
     counts,
     progress,
+    atEnd,
   }: {
     ledger: Ledger
     schedule: Schedule
@@ -205,6 +207,7 @@ function contextOf(
     signal: AbortSignal
     counts: Map<string, number>
     progress: Progress
+    atEnd: (close: () => void) => void
   },
 ): Context {
   return {
@@ -221,6 +224,7 @@ function contextOf(
       return engine
     },
     note: text => progress.note(text),
+    atEnd,
     count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
   }
 }

@@ -50,6 +50,8 @@ export interface Case {
   readonly label?: string
   /** A mask to be evaluated. */
   readonly prediction?: string
+  /** There is no such mask: it counts as an empty one. */
+  readonly isMissing?: boolean
   /** A mask of the lungs, to say on which side lesions lie. */
   readonly lungs?: string
   /** Why the case cannot be used, in words: it fails when it is loaded, alone. */
@@ -179,7 +181,10 @@ export interface Score {
   readonly monai?: Readonly<Record<string, number | null>>
   /** There was no mask: it counts as an empty one. */
   readonly isMissing?: boolean
-  /** What a page shows of the case; read again each time, from a file where it is large. */
+  /**
+   * What a page shows of the case; read again each time, from a file where it is large. Good until the stage begins another
+   * pass over cases, or the run is over.
+   */
   readonly slices?: () => Promise<KeySlices>
 }
 
@@ -383,6 +388,8 @@ export interface Context {
   count(name: string, by?: number): void
   /** A line for people, once: a warning, what is done without. */
   note(text: string): void
+  /** Calls `work` when the run is over, however it ends. Not in a rehearsal, which has no end. */
+  atEnd?(work: () => void): void
 }
 
 /** A highland transform; what is lifted says how. */

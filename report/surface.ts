@@ -4,7 +4,7 @@
  */
 
 import { classBits, classBox } from '../imaging/class-box.ts'
-import { distancesBetween, distancesBytes, rowWords } from '../native/surface.ts'
+import { distancesBetween, distancesBytes, rowWords, type BitMask } from '../native/surface.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Mask, Shape3 } from '../pipeline/stage.ts'
 
@@ -34,7 +34,8 @@ export type Spacing = readonly [number, number, number]
  * Compares class `value` (1 to 255) of two masks of one grid; `spacing` in mm along x, y, z, taken as perpendicular. A surface
  * is the mask's voxels with a face on something else or on the image's border. Everything happens inside the box around
  * both masks, in time linear in its voxels, on two threads of libuv's pool; the masks may be closed when the promise has
- * settled. The same bits on every processor. ERR_VOLUME for a spacing that is not three positive numbers.
+ * settled. The same bits on every processor. ERR_VOLUME for a spacing that is not three positive numbers, and for a mask
+ * with more than `mostSurfaceVoxels`.
  */
 export async function surfaceDistances(
   prediction: Mask,
@@ -53,22 +54,37 @@ export async function surfaceDistances(
   if (!box) return { toReference: none, toPrediction: none, emptyMasks: 2, diagonal }
   const found = await classBits(prediction, box, value)
   const wanted = await classBits(reference, box, value)
+  const most = mostSurfaceVoxels(shape)
+  const between = async (from: BitMask, to: BitMask, name: string): Promise<Float32Array> => {
+    const distances = await distancesBetween(from, to, spacing, most)
+    if (typeof distances !== 'number') return distances
+    throw new PipelineError(
+      'ERR_VOLUME',
+      `the ${name} of class ${value} is too ragged for distances: expected at most ${most} surface voxels in ${shape.join(' x ')}, found ${distances}; is it a mask? Leave distances out with "surface": false`,
+      { found: distances, most },
+    )
+  }
   const [toReference, toPrediction] = await Promise.all([
-    distancesBetween(found, wanted, spacing),
-    distancesBetween(wanted, found, spacing),
+    between(found, wanted, 'mask'),
+    between(wanted, found, 'reference'),
   ])
   // Any mask has edges, so where there are no distances the box belongs to one of them alone.
   return { toReference, toPrediction, emptyMasks: toReference.length === 0 ? 1 : 0, diagonal }
 }
 
 /**
- * Most bytes that `surfaceDistances` holds, and what it gives, for masks of `shape` or of a box that holds both. With
- * `voxels`, those of the class in both masks together, far fewer where these are small: four bytes for each that lies on
- * a surface are most of it. Each call on its way holds as much.
+ * Surface voxels that a mask may have. Four bytes are needed for each, and noise would have as many as it has voxels: memory
+ * for that would be claimed for every case.
  */
-export function surfaceBytes(shape: Shape3, voxels: number = 2 * shape[0] * shape[1] * shape[2]): number {
-  const bits = 4 * rowWords(shape[0]) * shape[1] * shape[2]
-  return 2 * (bits + distancesBytes(shape)) + 4 * voxels
+function mostSurfaceVoxels([nx, ny, nz]: Shape3): number {
+  return Math.max(1 << 22, Math.ceil((nx * ny * nz) / 8))
+}
+
+/** Most bytes that `surfaceDistances` holds, and what it gives, for masks of `shape`; each call on its way holds as much. */
+export function surfaceBytes(shape: Shape3): number {
+  const [nx, ny, nz] = shape
+  const bits = 4 * rowWords(nx) * ny * nz
+  return 2 * (bits + distancesBytes(shape) + 4 * Math.min(nx * ny * nz, mostSurfaceVoxels(shape)))
 }
 
 /**

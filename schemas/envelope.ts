@@ -39,7 +39,7 @@ export const dataset = {
     list: {
       type: 'string',
       description:
-        'a Decathlon data list: {"training": [{"image", "label", "lungs"}], "validation": [...], "testing": [...]}',
+        'a Decathlon data list: {"training": [{"image", "label", "lungs", "prediction"}], "validation": [...], "testing": [...]}; what else an entry says, such as a "site", is kept for the report',
     },
     root: {
       type: 'string',
@@ -67,7 +67,11 @@ export const dataset = {
       description:
         "which part of the list to run on; default: testing for infer and evaluate. Training takes 'training' and 'validation'",
     },
-    predictions: { type: 'string', description: 'for evaluate: the folder of masks, named as `save` names them' },
+    predictions: {
+      type: 'string',
+      description:
+        'for evaluate: the folder of masks, named as `save` names them; one that is not there counts as empty. Left out: the "prediction" of a list\'s entries',
+    },
     lungs: {
       type: 'string',
       description: 'a folder of lung masks, named as `save` names masks: they tell on which side lesions lie',

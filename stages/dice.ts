@@ -1,26 +1,29 @@
 /** Compares a mask with its reference. */
 
 import type { FromSchema } from 'json-schema-to-ts'
-import { determinant, spacingOf } from '../imaging/affine.ts'
-import { expectClasses } from '../imaging/classes.ts'
+import { spacingOf } from '../imaging/affine.ts'
+import { minimumVoxels } from '../imaging/components.ts'
 import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
-import { maskBytes, maskOf, maskVoxels } from '../imaging/mask.ts'
-import { materialise, voxelCount } from '../imaging/volume.ts'
-import { materialisedBytes } from '../imaging/volume-plan.ts'
+import { keySlicesBytes, KeySliceStore } from '../imaging/key-slices.ts'
+import { expectMask, labelMask, regriddingBytes, regridMask } from '../imaging/label-mask.ts'
+import { maskBytes, type MaskMaking, type OwnedMask } from '../imaging/mask.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Key, Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
-import { overlap } from '../report/overlap.ts'
-import { reduceMetric } from '../report/reduce.ts'
-import { surfaceBytes, surfaceDistances, surfaceMetrics } from '../report/surface.ts'
+import type { Context, Grid, Key, Mask, Plan, Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
+import { caseMetrics, type Measured } from '../report/case-metrics.ts'
+import { matchingBytes, matchLesions } from '../report/lesion-matching.ts'
+import { voxelMlOf } from '../report/lesions.ts'
+import { countOverlaps } from '../report/overlap.ts'
+import { surfaceBytes, surfaceDistances } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
-import { perItemAsync } from './lift.ts'
+import { described, perItemAsync } from './lift.ts'
+import { pauseOf } from './pause.ts'
 import { withBytes } from './plans.ts'
 
 const schema = {
   type: 'object',
   description:
-    'Dice, IoU, sensitivity, precision and volumes of the lesion against the reference; with "surface", distances too.',
+    'Dice, IoU, sensitivity, precision and volumes of the lesion against the reference; distances of the surfaces; how many lesions were found.',
   additionalProperties: false,
   required: ['kind'],
   properties: {
@@ -41,9 +44,10 @@ const schema = {
         'the class that is compared; all others count as background. Left out: every class from 1 up; where there are several, names end in _class1, _class2 and so on, and "dice" is their mean',
     },
     surface: {
-      type: 'object',
+      type: ['object', 'boolean'],
       additionalProperties: false,
-      description: 'also hd, a percentile of it (hd95), assd and nsd_1mm and so on; left out, they are not computed',
+      default: {},
+      description: 'hd, a percentile of it (hd95), assd and nsd_1mm and so on; false: they are not computed',
       properties: {
         tolerancesMm: {
           type: 'array',
@@ -62,68 +66,218 @@ const schema = {
         },
       },
     },
+    lesions: {
+      type: ['object', 'boolean'],
+      additionalProperties: false,
+      default: {},
+      description:
+        'how many lesions, 26-connected, were found: lesionSensitivity, lesionPrecision, lesionF1 and so on; false: they are not counted',
+      properties: {
+        minVoxels: {
+          type: 'integer',
+          minimum: 1,
+          default: 3,
+          description: 'components of fewer voxels are no lesions, in the mask as in the reference',
+        },
+        minMm3: { type: 'number', exclusiveMinimum: 0, description: 'likewise those of less volume' },
+        iou: {
+          type: 'number',
+          exclusiveMinimum: 0,
+          maximum: 1,
+          default: 0.1,
+          description: 'least IoU of a pair of lesions, for lesionSensitivityIou and so on',
+        },
+      },
+    },
+    regrid: {
+      type: 'boolean',
+      default: false,
+      description:
+        "a mask on another grid than its reference is brought to the reference's, nearest neighbour; false: it is an error",
+    },
+    parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being compared at a time' },
   },
-  examples: [{ kind: 'dice' }, { kind: 'dice', emptyRule: 'monai', surface: { tolerancesMm: [1, 2, 3] } }],
+  examples: [
+    { kind: 'dice' },
+    { kind: 'dice', emptyRule: 'monai', surface: { tolerancesMm: [1, 2, 3] }, lesions: { minMm3: 10, iou: 0.5 } },
+    { kind: 'dice', surface: false, lesions: false, regrid: true, parallel: 4 },
+  ],
 } as const
 
 type Options = FromSchema<typeof schema>
-type Metrics = Score['metrics']
 
 export const dice: Stage<Options> = {
   schema,
   takes: ['prediction', 'volume'],
   gives: 'score',
   create(options, context) {
-    const { classes, value } = options
-    if (value !== undefined && value >= classes) {
-      throw new PipelineError(
-        'ERR_DEFINITION',
-        `dice: expected a "value" from 1 to ${classes - 1} for ${classes} classes, found ${value}; raise "classes"`,
-        { value, classes },
-      )
-    }
-    const values = value === undefined ? Array.from({ length: classes - 1 }, (_, i) => i + 1) : [value]
-    const score = async (item: Prediction | Sample): Promise<Score> => {
-      const found =
-        'mask' in item
-          ? { grid: item.grid, voxels: maskVoxels(item.mask) }
-          : await volumeOf(item.prediction, 'prediction')
-      const reference = await volumeOf(item.label, 'label')
-      sameGrid(found.grid, reference.grid)
-      // Of a case's several files, the one at fault.
-      expectClasses(found.voxels, classes, ('mask' in item ? undefined : item.case.prediction) ?? 'the mask')
-      expectClasses(reference.voxels, classes, item.case.label ?? 'the label')
-      const metrics: Metrics[] = []
-      for (const each of values) metrics.push(await compare(found, reference, each, options))
-      return { case: item.case, metrics: values.length === 1 ? metrics[0]! : ofClasses(values, metrics) }
-    }
-    return perItemAsync<Prediction | Sample, Score>('dice', 1, async item => {
-      if (!('mask' in item)) {
-        return admitted(item, context, async claimed => {
-          const scored = await score(claimed)
-          claimed.claim.release()
-          return scored
-        })
+    const values = valuesOf(options)
+    let slices: KeySliceStore | undefined
+    context.atEnd?.(() => slices?.close())
+    return described([`ahead(${options.parallel})`], source => {
+      slices?.close()
+      const store = (slices = new KeySliceStore(context.scratch))
+      const score = async (item: Prediction | Sample): Promise<Score> => {
+        const pair = await readPair(item, options, context)
+        try {
+          return await scored(pair, item.case, { options, values, store, pause: pauseOf(context) })
+        } finally {
+          pair.close()
+        }
       }
-      const scored = await score(item)
-      item.claim?.release()
-      return scored
+      const scoring = perItemAsync<Prediction | Sample, Score>('dice', options.parallel, async item => {
+        if (!('mask' in item)) {
+          return admitted(item, context, async claimed => {
+            const result = await score(claimed)
+            claimed.claim.release()
+            return result
+          })
+        }
+        const result = await score(item)
+        item.claim?.release()
+        return result
+      })
+      return scoring(source)
     })
   },
-  plan(options, plan) {
-    const isMask = plan.flow === 'prediction'
-    const found = expectVolume(plan.volumes.prediction, 'prediction')
-    const label = expectVolume(plan.volumes.label, 'label')
-    if (found.isExact && label.isExact) sameGrid(found.grid, label.grid)
-    // The mask's voxels, and the reference's after them.
-    const mask = isMask ? voxelCount(found.grid) : materialisedBytes(found)
-    const copies = mask + materialisedBytes(label)
-    // Both masks as runs too.
-    const surfaces = options.surface ? surfaceBytes(found.grid.shape) + 2 * maskBytes(found.grid.shape) : 0
-    const reading = isMask ? 0 : mask + found.pulling
-    const { bytes } = withBytes(plan, Math.max(reading, copies + Math.max(label.pulling, surfaces)))
-    return { flow: 'score', volumes: {}, steps: [], items: 1, resident: 0, bytes }
-  },
+  plan: planCompared,
+}
+
+function valuesOf({ classes, value }: Options): readonly number[] {
+  if (value === undefined) return Array.from({ length: classes - 1 }, (_, i) => i + 1)
+  if (value < classes) return [value]
+  throw new PipelineError(
+    'ERR_DEFINITION',
+    `dice: expected a "value" from 1 to ${classes - 1} for ${classes} classes, found ${value}; raise "classes"`,
+    { value, classes },
+  )
+}
+
+/** Options as they were written, or the defaults for `true`. */
+function surfaceOf({ surface }: Options): { tolerancesMm: readonly number[]; percentile: number } | undefined {
+  if (surface === false) return undefined
+  const { tolerancesMm, percentile } = schema.properties.surface.properties
+  return surface === true ? { tolerancesMm: tolerancesMm.default, percentile: percentile.default } : surface
+}
+
+/** For voxels of so many ml. */
+function lesionsOf({ lesions }: Options, voxelMl: number): { minVoxels: number; iou: number } | undefined {
+  if (lesions === false) return undefined
+  const { minVoxels, iou } = schema.properties.lesions.properties
+  if (lesions === true) return { minVoxels: minVoxels.default, iou: iou.default }
+  // The larger of both sizes holds.
+  return { minVoxels: Math.max(lesions.minVoxels, minimumVoxels(lesions.minMm3, 1000 * voxelMl)), iou: lesions.iou }
+}
+
+/** A mask and its reference on one grid. */
+interface Pair {
+  readonly grid: Grid
+  readonly prediction: Mask
+  readonly reference: Mask
+  readonly isMissing: boolean
+  close(): void
+}
+
+async function readPair(item: Prediction | Sample, options: Options, context: Context): Promise<Pair> {
+  const making: MaskMaking = { scratch: context.scratch, pause: pauseOf(context) }
+  const owned: OwnedMask[] = []
+  const close = (): void => owned.forEach(mask => mask.close())
+  const own = async (mask: Promise<OwnedMask>): Promise<OwnedMask> => {
+    owned.push(await mask)
+    return mask
+  }
+  // Of a case's several files, the one at fault.
+  const read = (volume: Volume, what: string): Promise<OwnedMask> =>
+    own(labelMask(volume, options.classes, what, making))
+  try {
+    const found = 'mask' in item ? item : expectVolume(item.prediction, 'prediction')
+    const label = expectVolume(item.label, 'label')
+    const isSame = isSameGrid(found.grid, label.grid, options)
+    let prediction =
+      'mask' in found
+        ? await expectMask(found.mask, options.classes, 'the mask', making.pause)
+        : await read(found, item.case.prediction ?? 'the mask')
+    const reference = await read(label, item.case.label ?? 'the label')
+    if (!isSame) prediction = await own(regridMask(prediction, found.grid, label.grid, making))
+    return {
+      grid: label.grid,
+      prediction,
+      reference,
+      isMissing: !('mask' in item) && item.case.isMissing === true,
+      close,
+    }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+async function scored(
+  { grid, prediction, reference, isMissing }: Pair,
+  found: Score['case'],
+  {
+    options,
+    values,
+    store,
+    pause,
+  }: { options: Options; values: readonly number[]; store: KeySliceStore; pause: () => Promise<void> },
+): Promise<Score> {
+  const { classes, emptyRule } = options
+  const voxelMl = voxelMlOf(grid.affine)
+  const [surface, lesions] = [surfaceOf(options), lesionsOf(options, voxelMl)]
+  const counts = await countOverlaps(prediction, reference, classes, pause)
+  const matches = lesions && (await matchLesions(prediction, reference, { ...lesions, classes, pause }))
+  const measured: Measured[] = []
+  for (const value of values) {
+    const distances =
+      surface && (await surfaceDistances(prediction, reference, { spacing: spacingOf(grid.affine), value }))
+    measured.push({
+      value,
+      counts: counts[value]!,
+      ...(distances && { distances }),
+      ...(matches && { lesions: matches[value]! }),
+    })
+    await pause()
+  }
+  return {
+    case: found,
+    ...caseMetrics(measured, { emptyRule, voxelMl, ...(surface && { surface }) }),
+    ...(isMissing && { isMissing }),
+    slices: await store.keep(prediction, reference, { grid, values: new Set(values), pause }),
+  }
+}
+
+/** Both masks as runs, one after the other; then what is counted, matched and measured, likewise one after the other. */
+function planCompared(options: Options, plan: Plan): Plan {
+  const isMask = plan.flow === 'prediction'
+  const found = expectVolume(plan.volumes.prediction, 'prediction')
+  const label = expectVolume(plan.volumes.label, 'label')
+  const isExact = found.isExact && label.isExact
+  const isSame = isExact ? isSameGrid(found.grid, label.grid, options) : !options.regrid
+  const [mask, reference] = [isMask ? 0 : maskBytes(found.grid.shape), maskBytes(label.grid.shape)]
+  const reading = isMask ? 0 : mask + found.pulling + planeBytes(found.grid)
+  const both = mask + reference
+  const regridded = isSame ? 0 : reference
+  const { shape } = label.grid
+  const work = Math.max(
+    options.surface === false ? 0 : surfaceBytes(shape),
+    options.lesions === false ? 0 : matchingBytes(shape, options.classes),
+    keySlicesBytes(shape, options.classes),
+  )
+  const { bytes } = withBytes(
+    plan,
+    Math.max(
+      reading,
+      both + label.pulling + planeBytes(label.grid),
+      both + regridded + (isSame ? 0 : regriddingBytes(found.grid, label.grid)),
+      both + regridded + work,
+    ),
+  )
+  return { flow: 'score', volumes: {}, steps: [], items: 1, resident: 0, bytes }
+}
+
+function planeBytes({ shape }: Grid): number {
+  return shape[0] * shape[1]
 }
 
 function expectVolume<T>(volume: T | undefined, key: Key): T {
@@ -134,42 +288,14 @@ function expectVolume<T>(volume: T | undefined, key: Key): T {
   )
 }
 
-async function compare(found: Mask, reference: Mask, value: number, { emptyRule, surface }: Options): Promise<Metrics> {
-  const { shape, affine } = found.grid
-  const voxelMl = Math.abs(determinant(affine)) / 1000
-  const overlaps = overlap(found.voxels, reference.voxels, { value, emptyRule, voxelMl })
-  if (!surface) return overlaps
-  const [prediction, truth] = [found, reference].map(({ voxels }) => maskOf(shape, Uint8Array.from(voxels)))
-  const distances = await surfaceDistances(prediction!, truth!, { spacing: spacingOf(affine), value })
-  return { ...overlaps, ...surfaceMetrics(distances, { ...surface, emptyRule }) }
-}
-
-/** The mean Dice over the classes that have one, as MONAI's mean begins; then every class's metrics by name. */
-function ofClasses(values: readonly number[], metrics: readonly Metrics[]): Metrics {
-  const { value, defined } = reduceMetric([metrics.map(({ dice }) => dice!)], 'mean')
-  const named = metrics.flatMap((each, i) =>
-    Object.entries(each).map(([name, figure]) => [`${name}_class${values[i]!}`, figure] as const),
-  )
-  return { dice: defined === 0 ? null : value, ...Object.fromEntries(named) }
-}
-
-interface Mask {
-  readonly grid: Volume['grid']
-  readonly voxels: Float32Array | Uint8Array
-}
-
-async function volumeOf(volume: Volume | undefined, key: Key): Promise<Mask> {
-  const { grid } = expectVolume(volume, key)
-  return { grid, voxels: await materialise(volume!) }
-}
-
-/** A mask turned or shifted against its reference would score, and mean nothing. */
-function sameGrid(found: Grid, reference: Grid): void {
+/** A mask turned or shifted against its reference would score, and mean nothing: ERR_GEOMETRY unless it may be regridded. */
+function isSameGrid(found: Grid, reference: Grid, { regrid }: Options): boolean {
   const { isSameShape, farthestMm } = gridDifference(found, reference)
-  if (isSameShape && farthestMm <= defaultToleranceMm) return
+  if (isSameShape && farthestMm <= defaultToleranceMm) return true
+  if (regrid) return false
   throw new PipelineError(
     'ERR_GEOMETRY',
-    `the mask has ${found.shape.join(' x ')} voxels, the reference ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart; "infer" brings its masks back to the scan's own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false`,
+    `the mask has ${found.shape.join(' x ')} voxels, the reference ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart (allowed: ${defaultToleranceMm} mm); "regrid": true brings the mask to the reference's grid. Where "infer" made it: its masks come back to the scan's own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false`,
     { found: found.shape, reference: reference.shape, farthestMm },
   )
 }

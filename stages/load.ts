@@ -5,9 +5,9 @@ import { spacingOf } from '../imaging/affine.ts'
 import { defaultToleranceMm, expectSameGrid, gridDifference } from '../imaging/geometry-check.ts'
 import { openScan, type ScanFile } from '../imaging/scan-file.ts'
 import { planRead } from '../imaging/volume-plan.ts'
-import type { LoadedVolume } from '../imaging/volume.ts'
+import { lazyVolume, slabPlanes, type LoadedVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Case, Key, Plan, Sample, Shape3, Stage, VolumePlan } from '../pipeline/stage.ts'
+import type { Case, Grid, Key, Plan, Sample, Shape3, Stage, VolumePlan } from '../pipeline/stage.ts'
 import { perItemAsync } from './lift.ts'
 import { pullingBytes } from './plans.ts'
 
@@ -25,14 +25,14 @@ const schema = {
       uniqueItems: true,
       minItems: 1,
       description:
-        'which of the files of a case; those it has, if left out. A key that is named must be there. The grid of a mask of the lungs is compared where it is used, by save',
+        'which of the files of a case; those it has, if left out. A key that is named must be there. The grids of a prediction and of a mask of the lungs are compared where they are used, by dice and by save',
     },
     parallel: { type: 'integer', minimum: 1, maximum: 64, default: 2, description: 'cases being opened at a time' },
     geometryToleranceMm: {
       type: 'number',
       minimum: 0,
       default: defaultToleranceMm,
-      description: 'how far corners of image, label and prediction may be apart, mm',
+      description: 'how far corners of image and label may be apart, mm',
     },
   },
   examples: [{ kind: 'load' }, { kind: 'load', keys: ['image'], parallel: 4, geometryToleranceMm: 0.1 }],
@@ -63,10 +63,43 @@ export const load: Stage<LoadOptions> = {
 /** Opens the files that the options ask for, and compares their grids. */
 export async function openFiles(options: LoadOptions, scan: Case): Promise<OpenedFiles> {
   if (scan.problem !== undefined) throw new PipelineError('ERR_DATASET', scan.problem)
-  const keys = options.keys ?? allKeys.filter(key => scan[key] !== undefined)
-  const images = await Promise.all(keys.map(async key => [key, await openKey(scan, key)] as const))
-  checkGrids(images, options.geometryToleranceMm)
-  return images
+  const isEmpty = (key: Key): boolean => key === 'prediction' && scan.isMissing === true
+  const keys = options.keys ?? allKeys.filter(key => scan[key] !== undefined || isEmpty(key))
+  const opened = await Promise.all(
+    keys.filter(key => !isEmpty(key)).map(async key => [key, await openKey(scan, key)] as const),
+  )
+  checkGrids(opened, options.geometryToleranceMm)
+  const empty = keys.find(isEmpty)
+  if (empty === undefined) return opened
+  const beside = gridOrder.map(key => opened.find(([name]) => name === key)).find(found => found !== undefined)
+  return [...opened, [empty, beside ? emptyFile(scan, beside[1].grid) : await openKey(scan, empty)]]
+}
+
+/** A mask that is not there lies where its reference does, or the scan. */
+const gridOrder: readonly Key[] = ['label', 'image', 'lungs']
+
+/** In place of a mask that is not there: nothing at all, on the grid of its reference. */
+function emptyFile({ id, prediction }: Case, grid: Grid): ScanFile {
+  const path = prediction ?? id
+  return {
+    path,
+    grid,
+    volumes: 1,
+    storedBytes: 0,
+    isCompressed: false,
+    units: 'mm',
+    pullingBytes: 0,
+    volume: lazyVolume(grid, async function* () {
+      const plane = grid.shape[0] * grid.shape[1]
+      const voxels = new Float32Array(slabPlanes(grid) * plane)
+      for (let z = 0; z < grid.shape[2]; z += slabPlanes(grid)) {
+        const planes = Math.min(slabPlanes(grid), grid.shape[2] - z)
+        // Without a release: nobody writes to them.
+        yield { z, planes, voxels: voxels.subarray(0, planes * plane) }
+      }
+    }),
+    notes: [`${path}: there is no such mask; the case counts as missed`],
+  }
 }
 
 /** What a header says, for people who look for what may be wrong with a data set. */
@@ -125,8 +158,9 @@ async function openKey(scan: Case, key: Key): Promise<ScanFile> {
 }
 
 function checkGrids(images: OpenedFiles, toleranceMm: number): void {
-  // Lungs may have axes of another order: `save`, which looks at them, turns them to the mask's and compares there.
-  const [first, ...others] = images.filter(([key]) => key !== 'lungs').map(([, image]) => image)
+  // Lungs may have axes of another order: `save`, which looks at them, turns them to the mask's and compares there. A
+  // prediction may be resampled: `dice` compares.
+  const [first, ...others] = images.filter(([key]) => key === 'image' || key === 'label').map(([, image]) => image)
   for (const image of others)
     expectSameGrid(first!.grid, image.grid, { expected: first!.path, found: image.path }, toleranceMm)
 }

@@ -3,7 +3,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { determinant } from '../imaging/affine.ts'
 import { marksBytes } from '../imaging/component-marks.ts'
-import { mostRuns } from '../imaging/components.ts'
+import { minimumVoxels, mostRuns } from '../imaging/components.ts'
 import { fillHoles, mostComplementRuns } from '../imaging/holes.ts'
 import { keepComponents } from '../imaging/keep-components.ts'
 import { maskBytes, type OwnedMask } from '../imaging/mask.ts'
@@ -101,14 +101,6 @@ async function tidied({ mask, grid, classes }: Prediction, options: Options, con
     made?.close()
     throw error
   }
-}
-
-/**
- * Fewest voxels that have the volume. Affines are often float32: a component of 1000 voxels of 0.7 mm has its 343 mm3, though
- * the product says 342.99998.
- */
-export function minimumVoxels(minimumMm3: number | undefined, voxelMm3: number): number {
-  return minimumMm3 === undefined ? 0 : Math.ceil((minimumMm3 / voxelMm3) * (1 - 1e-6))
 }
 
 /**

@@ -12,7 +12,7 @@ import { maskOf } from '../../imaging/mask.ts'
 import { messageOf } from '../../pipeline/errors.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
-import { overlap } from '../../report/overlap.ts'
+import { countOverlaps, overlapMetrics } from '../../report/overlap.ts'
 import { surfaceDistances, surfaceMetrics, type Spacing } from '../../report/surface.ts'
 import { pythonWith } from '../../scripts/parity/python.ts'
 import { projectRoot } from '../machine.ts'
@@ -75,9 +75,13 @@ function voxelsOf(bodies: readonly Body[], [nx, ny, nz]: Shape3): Uint8Array {
 
 async function metricsOf({ shape, spacing, prediction, reference }: Pair): Promise<Value[]> {
   const emptyRule = 'monai'
-  const distances = await surfaceDistances(maskOf(shape, prediction), maskOf(shape, reference), { spacing, value: 1 })
+  const masks = [maskOf(shape, prediction), maskOf(shape, reference)] as const
+  const [counts, distances] = await Promise.all([
+    countOverlaps(...masks, 2, async () => {}),
+    surfaceDistances(...masks, { spacing, value: 1 }),
+  ])
   const all: Readonly<Record<string, number | null>> = {
-    ...overlap(prediction, reference, { value: 1, emptyRule, voxelMl: 1 }),
+    ...overlapMetrics(counts[1]!, { emptyRule, voxelMl: 1 }),
     ...surfaceMetrics(distances, { emptyRule, tolerancesMm: [1, 3], percentile: 95 }),
   }
   return metrics.map(metric => (all[metric] === Infinity ? 'inf' : all[metric]!))

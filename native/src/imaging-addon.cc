@@ -299,7 +299,7 @@ Napi::Value float_array(Napi::Env env, const std::shared_ptr<std::vector<float>>
   return Napi::Float32Array::New(env, count, Napi::ArrayBuffer(env, buffer), 0);
 }
 
-// (from, to, [nx, ny, nz], [mm along x, y, z]) -> mm, ascending
+// (from, to, [nx, ny, nz], [mm along x, y, z], most) -> mm, ascending; how many there would be where that is more than `most`
 Napi::Value surface_distances(const Napi::CallbackInfo& info) {
   static constexpr const char* kOp = "surface distances";
   return guarded(info, kOp, [&](const Arguments& a) {
@@ -318,9 +318,22 @@ Napi::Value surface_distances(const Napi::CallbackInfo& info) {
     const int64_t words = a.product({ctflow::bit_mask_row_words(v[0]), v[1], v[2]});
     call.from.words = reinterpret_cast<const uint32_t*>(a.integers(0, "from", words));
     call.to.words = reinterpret_cast<const uint32_t*>(a.integers(1, "to", words));
-    using Distances = std::shared_ptr<std::vector<float>>;
-    return queue<Distances>(
-        a, kOp, {info[0], info[1]}, [call] { return std::make_shared<std::vector<float>>(ctflow::surface_distances(call)); }, float_array);
+    const double most = a.number(4, "most");
+    struct Found {
+      std::shared_ptr<std::vector<float>> distances;
+      int64_t voxels;
+    };
+    return queue<Found>(
+        a, kOp, {info[0], info[1]},
+        [call, most] {
+          const int64_t voxels = ctflow::surface_voxels(call.from);
+          if (static_cast<double>(voxels) > most) return Found{nullptr, voxels};
+          return Found{std::make_shared<std::vector<float>>(ctflow::surface_distances(call)), voxels};
+        },
+        [](Napi::Env env, const Found& found) -> Napi::Value {
+          if (!found.distances) return Napi::Number::New(env, static_cast<double>(found.voxels));
+          return float_array(env, found.distances);
+        });
   });
 }
 

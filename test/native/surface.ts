@@ -139,11 +139,13 @@ t.test('bits beyond a row are not looked at', { skip }, async t => {
   const [from, to] = [emptyBitMask([3, 2, 2]), emptyBitMask([3, 2, 2])]
   from.words.fill(-1)
   to.words.fill(-8)
-  t.equal((await distancesBetween(from, to, [1, 1, 1])).length, 0, 'nothing in the row itself')
+  t.same(await distancesBetween(from, to, [1, 1, 1]), new Float32Array(0), 'nothing in the row itself')
   to.words[3] = -8 | 4
   const points = edgePoints(new Uint8Array(12).fill(1), [3, 2, 2], 1)
   const expected = nearest(points, [[2, 1, 1]], [1, 1, 1]).toSorted((a, b) => a - b)
-  t.same([...(await distancesBetween(from, to, [1, 1, 1]))], expected.map(Math.fround))
+  t.same(await distancesBetween(from, to, [1, 1, 1]), Float32Array.from(expected))
+  t.same(await distancesBetween(from, to, [1, 1, 1], 12), Float32Array.from(expected))
+  t.equal(await distancesBetween(from, to, [1, 1, 1], 11), 12, 'more than are wanted')
 })
 
 t.test('wrong calls are refused before any work', { skip }, async t => {

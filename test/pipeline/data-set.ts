@@ -149,3 +149,71 @@ t.test('masks of lungs and predictions lie in folders, named as the cases', asyn
   const [found] = await casesOf({ directory, lungs: '/lungs', predictions: '/masks' })
   t.match(found, { lungs: join('/lungs', 'p', 'a.nii.gz'), prediction: join('/masks', 'p', 'a.nii.gz') })
 })
+
+/** The cases of a list whose masks are compared. */
+async function comparedOf(options: DataSetOptions): Promise<readonly Case[]> {
+  return (await openDataSet('evaluate', options, '/nowhere', true)).section('testing')
+}
+
+t.test('what else an entry says is kept as text, if it is a word or a number', async t => {
+  const root = t.testdir()
+  const list = join(root, 'list.json')
+  const entry = {
+    image: 'a.nii',
+    label: 'b.nii',
+    site: 'Ulm',
+    age: 61.5,
+    isSmoker: false,
+    none: null,
+    more: [1],
+    box: {},
+  }
+  writeFileSync(list, JSON.stringify({ testing: [entry, 'c.nii'] }))
+  const [first, second] = await casesOf({ list })
+  t.same(first!.fields, { site: 'Ulm', age: '61.5', isSmoker: 'false' })
+  t.notOk('fields' in second!)
+})
+
+t.test('masks that are not there are missing; where there is none at all, the path is wrong', async t => {
+  const root = t.testdir()
+  const list = join(root, 'list.json')
+  const testing = ['a', 'b'].map(name => ({ image: `${name}.nii`, label: `${name}-label.nii` }))
+  writeFileSync(list, JSON.stringify({ testing }))
+  const predictions = write(join(root, 'masks'), 'b.nii.gz')
+  const found = await comparedOf({ list, predictions })
+  t.match(found, [{ isMissing: true, prediction: join(predictions, 'a.nii.gz') }, { id: 'b' }])
+  t.notOk('isMissing' in found[1]!)
+  for (const wrong of [join(root, 'none'), write(join(root, 'others'), 'c.nii.gz')]) {
+    await t.rejects(comparedOf({ list, predictions: wrong }), {
+      code: 'ERR_DATASET',
+      message: /expected masks of 2 cases, found not one of them, such as .*a\.nii\.gz; is the path right/,
+    })
+  }
+  t.notOk(
+    (await casesOf({ list, predictions: join(root, 'none') })).some(({ isMissing }) => isMissing),
+    'not compared',
+  )
+})
+
+t.test('a list may name its masks itself, the folder of masks comes first', async t => {
+  const root = write(t.testdir(), 'made/a.nii.gz', 'masks/a.nii.gz')
+  const list = join(root, 'list.json')
+  const entries = [
+    { image: 'a.nii', prediction: 'made/a.nii.gz' },
+    { image: 'b.nii', prediction: 'made/b.nii.gz' },
+    'c.nii',
+  ]
+  writeFileSync(list, JSON.stringify({ testing: entries }))
+  const found = await comparedOf({ list })
+  t.same(
+    found.map(({ isMissing = false }) => isMissing),
+    [false, true, true],
+  )
+  t.equal(found[0]!.prediction, join(root, 'made', 'a.nii.gz'))
+  const [other] = await comparedOf({ list, predictions: join(root, 'masks') })
+  t.equal(other!.prediction, join(root, 'masks', 'a.nii.gz'))
+  writeFileSync(list, JSON.stringify({ testing: ['c.nii'] }))
+  await t.rejects(comparedOf({ list }), { code: 'ERR_DATASET', message: /nothing to evaluate.*"predictions"/ })
+  writeFileSync(list, JSON.stringify({ testing: [] }))
+  await t.rejects(comparedOf({ list }), { code: 'ERR_DATASET', message: /"testing" has no cases/ })
+})

@@ -201,6 +201,15 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
   const shape: Shape3 = [160, 144, 96]
   const straight = await caseOn(dir, 'straight', { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1] })
   const mirrored = await caseOn(dir, 'mirrored', { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -2, 190, 0, 0, 0, 1] })
+  // As much as a mask can take: most of its voxels are runs of their own.
+  const noisy = join(dir, 'noisy.nii.gz')
+  const random = rng(7, 0, 0, 'noisy')
+  const noise = Uint8Array.from({ length: 160 * 144 * 96 }, () => (random.uniform() < 0.5 ? 1 : 0))
+  await writeNifti(
+    noisy,
+    { grid: { shape, affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1] }, voxels: noise },
+    { level: 1 },
+  )
   const slices = writeSeries(join(dir, 'series'), 40, () => ({ rows: 400, columns: 400 }))
   const prefix = [
     { kind: 'load' },
@@ -242,10 +251,25 @@ t.test('no more bytes are alive than planned, and not many less', { timeout: 180
     ],
     [
       'evaluated',
-      stagesOf({ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice', surface: {} }),
-      { ...straight, prediction: straight.label! },
-      // Room for masks that are all surface, where these have little of it.
-      2.5,
+      stagesOf({ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice', surface: false, lesions: false }),
+      { ...straight, label: noisy, prediction: noisy },
+      4,
+    ],
+    // Surfaces may fill the image, and lesions be many more than these.
+    [
+      'measured',
+      stagesOf({ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice' }),
+      { ...straight, label: noisy, prediction: noisy },
+      6,
+    ],
+    [
+      'regridded',
+      stagesOf(
+        { kind: 'load', keys: ['prediction', 'label'] },
+        { kind: 'dice', surface: false, lesions: false, regrid: true },
+      ),
+      { ...mirrored, label: mirrored.label!, prediction: noisy },
+      4,
     ],
   ]
   for (const [name, stages, found, most] of chains) {

@@ -1,10 +1,12 @@
 import { join } from 'node:path'
+import highland from 'highland'
 import t from 'tap'
 import { materialise, type LoadedVolume } from '../../imaging/volume.ts'
+import type { Item, Sample } from '../../pipeline/stage.ts'
 import { load } from '../../stages/load.ts'
 import { shorts, writeSeries } from '../support/dicom.ts'
 import { int16, rawNifti, writeBytes, type RawNifti } from '../support/nifti.ts'
-import { runStage, sampleWith } from '../support/stage.ts'
+import { contextOf, nothingBefore, optionsFrom, runStage, sampleWith } from '../support/stage.ts'
 
 const scan: RawNifti = {
   dims: [2, 2, 2],
@@ -72,6 +74,50 @@ t.test('a folder of DICOM slices is a scan like any other', async t => {
   t.equal((await materialise(sample!.image!))[35], 2)
   t.equal(sample!.scan, sample!.image)
   t.equal((sample!.scan as LoadedVolume).series!.seriesUid, '1.2.3.1')
+})
+
+t.test('a prediction may lie on a grid of its own: dice compares', async t => {
+  const folder = t.testdir()
+  const [label, prediction] = ['label', 'mask'].map((name, i) =>
+    writeBytes(join(folder, `${name}.nii`), rawNifti(moved(30 + 50 * i))),
+  )
+  const files = { label: label!, prediction: prediction! }
+  const [sample] = await runStage(load, { kind: 'load' }, [sampleWith({}, files)])
+  t.same(
+    [sample!.label, sample!.prediction].map(volume => volume!.grid.affine[11]),
+    [30, 80],
+  )
+})
+
+t.test("a missing mask is empty, on its reference's grid, with a word", async t => {
+  const folder = t.testdir()
+  const label = writeBytes(
+    join(folder, 'label.nii'),
+    rawNifti({ ...scan, dims: [2, 2, 3], voxels: int16(...Array(12).fill(1)) }),
+  )
+  const notes: string[] = []
+  const loaded = async (json: object, files: object): Promise<Sample> => {
+    const transform = load.create(
+      optionsFrom(load, json),
+      contextOf({ note: text => void notes.push(text) }),
+      nothingBefore,
+    )
+    return (await transform(highland<Item>([sampleWith({}, { isMissing: true, ...files })])).toPromise(
+      Promise,
+    )) as Sample
+  }
+  const prediction = join(folder, 'mask.nii')
+  for (const keys of [{}, { keys: ['prediction', 'label'] }]) {
+    const { prediction: mask, label: reference } = await loaded({ kind: 'load', ...keys }, { label, prediction })
+    t.same(mask!.grid, reference!.grid)
+    t.same([...(await materialise(mask!))], Array(12).fill(0))
+    t.same([...(await materialise(mask!))], Array(12).fill(0), 'and again')
+    t.match(notes.pop(), `${prediction}: there is no such mask; the case counts as missed`)
+  }
+  t.equal((await loaded({ kind: 'load' }, { label })).prediction!.grid.shape[2], 3, 'where the list names none')
+  t.match(notes.pop(), /^case: there is no such mask/)
+  const bare = loaded({ kind: 'load', keys: ['prediction'] }, { prediction })
+  await t.rejects(bare, { code: 'ERR_FILE' }, 'nothing to tell its grid by')
 })
 
 t.test('lungs may lie on a grid of their own, and the scan is kept', async t => {

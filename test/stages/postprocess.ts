@@ -1,10 +1,11 @@
 import highland from 'highland'
 import t from 'tap'
+import { minimumVoxels } from '../../imaging/components.ts'
 import { MaskBuilder, maskOf, maskVoxels, type OwnedMask } from '../../imaging/mask.ts'
 import { planResident } from '../../imaging/volume-plan.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
 import type { Claim, Context, Grid, Item, Mask, Plan, Prediction, Shape3 } from '../../pipeline/stage.ts'
-import { minimumVoxels, postprocess } from '../../stages/postprocess.ts'
+import { postprocess } from '../../stages/postprocess.ts'
 import { mostAlive } from '../support/alive.ts'
 import { contextOf, nothingBefore, optionsFrom } from '../support/stage.ts'
 

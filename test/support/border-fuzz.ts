@@ -152,7 +152,11 @@ function voxels(draw: Rng): Call {
     }
     case 5: {
       const bits = (): Int32Array => Int32Array.from({ length: ny * nz }, () => draw.integer(2 ** 9))
-      return { name: 'surfaceDistances', args: [bits(), bits(), [nx, ny, nz], Float64Array.of(1, 0.5, 3)], outputs: [] }
+      return {
+        name: 'surfaceDistances',
+        args: [bits(), bits(), [nx, ny, nz], Float64Array.of(1, 0.5, 3), 1e9],
+        outputs: [],
+      }
     }
     case 6:
       return { name: 'searchBox', args: [image, [nx, ny, nz], 0.5], outputs: [] }

@@ -171,9 +171,7 @@ class Search {
   std::vector<float> run() {
     std::vector<float> found;
     if (foot_ < 0) return found;
-    int64_t count = 0;
-    for (int z = 0; z < call_.from.nz; z++) each_edge(call_.from, z, [&](int, int) { count++; });
-    found.reserve(static_cast<size_t>(count));
+    found.reserve(static_cast<size_t>(surface_voxels(call_.from)));
     for (int z = 0; z < call_.from.nz; z++) {
       columns_.enter(z);
       gather(z);
@@ -298,6 +296,12 @@ class Search {
 };
 
 }  // namespace
+
+int64_t surface_voxels(const BitMask& mask) {
+  int64_t count = 0;
+  for (int z = 0; z < mask.nz; z++) each_edge(mask, z, [&](int, int) { count++; });
+  return count;
+}
 
 std::vector<float> surface_distances(const SurfaceSearch& call) { return Search(call).run(); }
 

@@ -15,6 +15,9 @@ struct BitMask {
 
 inline int64_t bit_mask_row_words(int nx) { return (static_cast<int64_t>(nx) + 31) / 32; }
 
+// How many voxels have a face outside of the mask.
+int64_t surface_voxels(const BitMask& mask);
+
 // So that places and distances in voxels are int; nx * ny as well.
 constexpr int kMostSurfaceExtent = 1 << 28;
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { writeNifti } from '../../../imaging/nifti-write.ts'
@@ -38,7 +38,7 @@ const pairs = [
 
 t.test('an infinite distance is in every file and on every line, never a silent null', async t => {
   const dir = t.testdir({})
-  const result = await evaluate(dir, { emptyRule: 'monai', surface: {} })
+  const result = await evaluate(dir, { emptyRule: 'monai' })
   t.match(result, { status: 'ok', cases: { ok: 3 } }, result.error ?? 'ran')
   const lines = readFileSync(join(dir, 'out/metrics.jsonl'), 'utf8').trim().split('\n')
   t.match(
@@ -92,4 +92,49 @@ t.test('by the strict rule every case has a finite value', async t => {
     hd90: { cases: 3 },
     'nsd_1.5mm': { mean: 1 / 3, cases: 3 },
   })
+})
+
+const comparing = (list: string): object => ({
+  task: 'evaluate',
+  dataset: { list, predictions: 'masks' },
+  stages: [{ kind: 'load', keys: ['prediction', 'label'] }, { kind: 'dice' }],
+  output: 'out',
+})
+
+t.test(
+  'a mask that is not there counts as missed; without any the run is refused, as with no cases at all',
+  async t => {
+    const dir = t.testdir({})
+    await evaluate(dir, {})
+    rmSync(join(dir, 'masks/scans/1.nii.gz'))
+    const result = await run(validateDefinition(comparing('list.json'), dir), { progress: createProgress('none') })
+    t.match(result, { status: 'ok', exitCode: 0, cases: { ok: 3 }, metrics: { dice: { mean: 1 / 3, cases: 3 } } })
+    rmSync(join(dir, 'masks/scans'), { recursive: true })
+    const none = await run(validateDefinition(comparing('list.json'), dir), { progress: createProgress('none') })
+    t.match(none, { status: 'refused', exitCode: 2, error: /found not one of them/ })
+    writeFileSync(join(dir, 'empty.json'), '{"testing": []}')
+    const empty = await run(validateDefinition(comparing('empty.json'), dir), { progress: createProgress('none') })
+    t.match(empty, { status: 'refused', exitCode: 2, error: /has no cases/ })
+  },
+)
+
+t.test('a mask on another grid is its case alone, unless it may be regridded', async t => {
+  const dir = t.testdir({})
+  await evaluate(dir, {})
+  const grid = gridOf([2, 1, 1], [2, 1, 1], [2, 0, 0])
+  await writeNifti(join(dir, 'masks/scans/1.nii.gz'), { grid, voxels: Uint8Array.of(1, 0) })
+  for (const regrid of [false, true]) {
+    const definition = {
+      task: 'evaluate',
+      dataset: { list: 'list.json', predictions: 'masks' },
+      stages: [
+        { kind: 'load', keys: ['prediction', 'label'] },
+        { kind: 'dice', regrid },
+      ],
+      output: 'out',
+    }
+    const result = await run(validateDefinition(definition, dir), { progress: createProgress('none') })
+    if (regrid) t.match(result, { exitCode: 0, cases: { ok: 3 }, metrics: { dice: { mean: 2 / 3 } } })
+    else t.match(result, { exitCode: 3, failures: [{ case: 'scans/1', reason: /mm apart.*"regrid": true/ }] })
+  }
 })

@@ -1,8 +1,8 @@
 /** Metrics of pairs of masks by MONAI's empty rule, and their reduction over cases. */
 
-import { maskOf as runsOf } from '../../../imaging/mask.ts'
 import { diceTable } from '../../../report/dice-table.ts'
-import { overlap } from '../../../report/overlap.ts'
+import { maskOf as runsOf } from '../../../imaging/mask.ts'
+import { countOverlaps, overlapMetrics } from '../../../report/overlap.ts'
 import { reduceMetric, type Reduction } from '../../../report/reduce.ts'
 import {
   averageSurfaceDistance,
@@ -74,9 +74,13 @@ export const metricChecks: readonly Check[] = [
     unit: 'of 1',
     tolerance: 1e-4,
     run: references =>
-      overCases(references.index.metrics?.cases, 'pairs', ({ pred, truth, dice }) => {
-        const [prediction, reference] = [maskOf(references, pred), maskOf(references, truth)]
-        return apart(overlap(prediction, reference, { value: 1, emptyRule, voxelMl: 1 }).dice, dice)
+      overCases(references.index.metrics?.cases, 'pairs', async ({ pred, truth, dice }) => {
+        const masks = [pred, truth].map(file => {
+          const { shape, voxels } = toVolume(references.array(file))
+          return runsOf(shape, Uint8Array.from(voxels))
+        })
+        const counts = await countOverlaps(masks[0]!, masks[1]!, 2, async () => {})
+        return apart(overlapMetrics(counts[1]!, { emptyRule, voxelMl: 1 }).dice, dice)
       }),
   },
   ...surfaces.map(({ step, quantity, unit, pattern, of }): Check => ({
