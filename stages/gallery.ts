@@ -10,10 +10,10 @@ export interface Chosen {
   readonly caption: string
 }
 
-export async function* picturesOf(_chosen: readonly Chosen[], _context: Context): AsyncGenerator<Picture> {
+export function picturesOf(_chosen: readonly Chosen[], _context: Context): AsyncGenerator<Picture> {
   throw new Error('not there yet')
 }
 
-export async function* viewerCases(_cases: readonly Case[], _context: Context): AsyncGenerator<ViewerCase> {
+export function viewerCases(_cases: readonly Case[], _context: Context): AsyncGenerator<ViewerCase> {
   throw new Error('not there yet')
 }
