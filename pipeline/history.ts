@@ -28,7 +28,7 @@ import { toJson } from './json.ts'
 import { takeLock } from './lock.ts'
 import { makeFolder } from './make-folder.ts'
 import { notWritable } from './not-writable.ts'
-import { reportFolder, reportIds } from './reports.ts'
+import { reportFile, reportFolder, reportIds } from './reports.ts'
 
 export const historyName = 'history.jsonl'
 
@@ -90,7 +90,7 @@ export function lostRecords(output: string, { records }: History): HistoryRecord
     .filter(id => !known.has(id))
     .flatMap(id => {
       try {
-        return [recordOf(readReport(reportFolder(output, id)))]
+        return [recordOf(readReport(reportFile(reportFolder(output, id))))]
       } catch (error) {
         if (codeOf(error) === undefined) throw error
         // A damaged report has nothing to tell.

@@ -5,6 +5,7 @@ import { gateProblems, readReport } from '../stages/index.ts'
 import type { Definition, ReportOptions } from './definition.ts'
 import { codeOf, messageOf } from './errors.ts'
 import type { Problem } from './problems.ts'
+import { reportFile } from './reports.ts'
 
 /** Gates that can never be judged, groups in no order. */
 export function reportProblems({ task, gates, report }: Definition): Problem[] {
@@ -47,7 +48,7 @@ export function fileProblems({ task, report: { compareWith, history } }: Definit
   const problems: string[] = []
   if (isPath(compareWith)) {
     try {
-      readReport(compareWith)
+      readReport(reportFile(compareWith))
     } catch (error) {
       if (codeOf(error) === undefined) throw error
       problems.push(`/report/compareWith: ${messageOf(error)}`)

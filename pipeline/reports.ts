@@ -8,6 +8,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -26,6 +27,11 @@ const idPattern = /^(\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z)(?:-(\d+))?$/
 /** Where a report is, or will be. */
 export function reportFolder(output: string, id: string): string {
   return join(output, folderName, id)
+}
+
+/** The file of a report that is named by it or by its folder. */
+export function reportFile(path: string): string {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ? join(path, 'report.json') : path
 }
 
 /** A name that no report of the output has: `2026-11-29T19-36-09Z`, with `-2` and so on where it is taken. */
@@ -56,7 +62,7 @@ function byAge(one: string, other: string): number {
 export function previousReport(output: string, note: (text: string) => void): Report | undefined {
   for (const id of reportIds(output).toReversed()) {
     try {
-      return readReport(reportFolder(output, id))
+      return readReport(reportFile(reportFolder(output, id)))
     } catch (error) {
       note(`not compared with ${id}: ${messageOf(error)}`)
     }

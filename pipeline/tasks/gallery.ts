@@ -37,7 +37,7 @@ export async function shown({ context, progress }: Job, cases: readonly Shown[])
     const planes: { case: Score['case']; why: Shown['why']; slices: KeySlices; caption: string }[] = []
     for (const { score, why } of cases) {
       const slices = await score.slices?.()
-      if (slices && slices.planes.length > 0) planes.push({ case: score.case, why, slices, caption: captionOf(score) })
+      if (slices) planes.push({ case: score.case, why, slices, caption: captionOf(score) })
     }
     if (planes.length > 0) yield* picturesOf(planes, context)
   })
@@ -72,7 +72,7 @@ async function gathered<T>(what: string, note: (text: string) => void, make: () 
 function captionOf({ metrics: { dice, referenceMl, predictedMl }, isMissing }: Score): string {
   const volumes =
     referenceMl === undefined ? '' : `; reference ${millilitres(referenceMl)}, found ${millilitres(predictedMl)}`
-  return `Dice ${figure(dice)}${isMissing ? ', no mask' : ''}${volumes}`
+  return `Dice ${figure(dice)}${isMissing ? ', no mask' : ''}${volumes}.`
 }
 
 function millilitres(value: number | null | undefined): string {

@@ -15,7 +15,15 @@ import { codeOf, messageOf, PipelineError } from '../errors.ts'
 import { appendToHistory, historyName, lostRecords, readHistory } from '../history.ts'
 import { toJson } from '../json.ts'
 import { isPath } from '../report-options.ts'
-import { checkPlaces, newReportId, previousReport, publishReport, removeOldReports, reportFolder } from '../reports.ts'
+import {
+  checkPlaces,
+  newReportId,
+  previousReport,
+  publishReport,
+  removeOldReports,
+  reportFile,
+  reportFolder,
+} from '../reports.ts'
 import type { Score } from '../stage.ts'
 import { peakRss } from '../summary.ts'
 import { version } from '../version.ts'
@@ -79,7 +87,7 @@ export function openReport(job: Job): OpenedReport {
 
 function earlierOf(compareWith: string, output: string, note: (text: string) => void): ReportInput['earlier'] {
   if (compareWith === 'none') return undefined
-  if (isPath(compareWith)) return { path: compareWith, report: readReport(compareWith) }
+  if (isPath(compareWith)) return { path: compareWith, report: readReport(reportFile(compareWith)) }
   const report = previousReport(output, note)
   return report && { path: report.id, report }
 }
