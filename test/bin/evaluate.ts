@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { HistoryRecord, Report } from '../../schemas/report.ts'
 import { batchIn, runPipeline, scanPath } from '../support/batch.ts'
-import { evaluationIn } from '../support/report.ts'
+import { evaluationIn } from '../support/evaluations.ts'
 import { noMount } from '../support/small-disk.ts'
 import { writeNifti } from '../../imaging/nifti-write.ts'
 

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runPipeline } from '../support/batch.ts'
-import { recordBy } from '../support/report.ts'
+import { recordBy } from '../support/evaluations.ts'
 
 const records = [0.7, 0.75, 0.72].map((mean, i) =>
   recordBy(`2026-01-0${i + 1}T02-00-00Z`, {

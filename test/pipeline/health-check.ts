@@ -9,7 +9,7 @@ import { lockOutput } from '../../pipeline/lock.ts'
 import { makeFolder } from '../../pipeline/make-folder.ts'
 import type { Progress } from '../../pipeline/progress.ts'
 import { run } from '../../pipeline/run.ts'
-import { evaluationIn } from '../support/report.ts'
+import { evaluationIn } from '../support/evaluations.ts'
 
 interface Service {
   readonly url: string

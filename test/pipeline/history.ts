@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { appendToHistory, lostRecords, readHistory } from '../../pipeline/history.ts'
-import { placeReport, recordBy, reportOf } from '../support/report.ts'
+import { placeReport, recordBy, reportOf } from '../support/evaluations.ts'
 import { projectRoot } from '../support/shared.ts'
 
 const id = (second: number): string => `2026-01-01T00-00-${String(second).padStart(2, '0')}Z`

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { checkFiles, loadDefinition } from '../../pipeline/definition.ts'
-import { evaluationIn } from '../support/report.ts'
+import { evaluationIn } from '../support/evaluations.ts'
 
 t.test('what a report cannot be made with is refused, with its place', async t => {
   const dir = t.testdir({ 'other.json': '{"format": "other"}' })

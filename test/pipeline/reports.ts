@@ -14,7 +14,7 @@ import {
 } from '../../pipeline/reports.ts'
 import { openRunFolder } from '../../pipeline/run-folder.ts'
 import { recordOf } from '../../stages/index.ts'
-import { placeReport, reportOf } from '../support/report.ts'
+import { placeReport, reportOf } from '../support/evaluations.ts'
 
 const id = (day: number): string => `2026-01-${String(day).padStart(2, '0')}T02-00-00Z`
 const silent = (): void => {}
