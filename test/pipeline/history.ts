@@ -68,7 +68,7 @@ t.test('several processes at once, some of them killed, lose and mix nothing', a
   const script = `
     const [modules, path, name, count] = process.argv.slice(1)
     const { appendToHistory } = await import(modules + '/pipeline/history.js')
-    const { recordBy } = await import(modules + '/test/support/report.js')
+    const { recordBy } = await import(modules + '/test/support/evaluations.js')
     process.stdout.write('ready\\n')
     for (let i = 0; i < Number(count); i++) {
       await appendToHistory(path, [recordBy('2026-01-01T00-00-00Z-' + (i + 2), { title: name })])
