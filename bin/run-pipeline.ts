@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /** The command line: one function per subcommand, in a file of its own. */
 
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { explainCommand, validateCommand, type ExplainFlags } from './explain.ts'
 import { exportCommand, type ExportFlags } from './export.ts'
 import { readImported } from '../interop/import-checkpoint.ts'
+import { historyCommand, type HistoryFlags } from './history.ts'
 import { importMmarCommand, type ImportMmarFlags } from './import-mmar.ts'
 import { importCommand, type ImportFlags } from './import.ts'
 import { mergeCommand, type MergeFlags } from './merge.ts'
@@ -16,6 +17,11 @@ for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
 /** Gathers an option that may be repeated. */
 function collect(value: string, all: readonly string[]): string[] {
   return [...all, value]
+}
+
+function wholeNumber(value: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(value)) throw new InvalidArgumentError('expected a whole number from 1 up')
+  return Number(value)
 }
 
 const set = [
@@ -50,6 +56,11 @@ program
       'none',
     ]),
   )
+  .addOption(
+    new Option('--quiet', 'print nothing where all went well, and all there is to say where it did not').conflicts(
+      'progress',
+    ),
+  )
   .option('--resume', 'for infer: what an earlier run has done, with the same scans, model and definition, stays done')
   .option(
     '--shard <i/n>',
@@ -80,6 +91,15 @@ program
   .argument('<output>', 'the output folder that the shards share')
   .option(...json)
   .action(async (output: string, flags: MergeFlags) => void (process.exitCode = await mergeCommand(output, flags)))
+
+program
+  .command('history')
+  .description('what evaluations have found over time: a table and a curve')
+  .argument('<history>', 'a history.jsonl, or the output folder of evaluations that holds one')
+  .option('--metric <name>', 'which metric, such as hd95', 'dice')
+  .option('--last <n>', 'how many of the newest', wholeNumber, 20)
+  .option(...json)
+  .action(async (path: string, flags: HistoryFlags) => void (process.exitCode = await historyCommand(path, flags)))
 
 program
   .command('import')

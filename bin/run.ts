@@ -11,6 +11,8 @@ export interface RunFlags {
   readonly set: readonly string[]
   readonly json?: boolean
   readonly progress?: ProgressMode
+  /** Nothing is printed of a run that ends with 0. */
+  readonly quiet?: boolean
   readonly shard?: string
   readonly resume?: boolean
 }
@@ -34,7 +36,7 @@ export async function runCommand(file: string, flags: RunFlags): Promise<number>
   try {
     const definition = loadDefinition(file, flags.set)
     const part = partOf(definition.task, flags)
-    const progress = createProgress(flags.progress ?? (flags.json ? 'none' : defaultMode()))
+    const progress = createProgress(flags.progress ?? (flags.json || flags.quiet ? 'none' : defaultMode()))
     if (part) progress.note(`shard ${shardText(part.shard)}${part.from === undefined ? '' : `, by ${part.from}`}`)
     const resume = flags.resume ?? false
     const shard = part && part.shard.count > 1 ? part.shard : undefined
@@ -51,6 +53,7 @@ export async function runCommand(file: string, flags: RunFlags): Promise<number>
       result = ended('failed', 1, `internal error: ${messageOf(error)}`)
     } else result = ended('refused', 2, messageOf(error))
   }
+  if (flags.quiet && result.exitCode === 0) return 0
   if (flags.json) console.log(JSON.stringify(result))
   else for (const line of lines) console.log(line)
   if (result.error !== undefined) console.error(result.error)

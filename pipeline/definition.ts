@@ -13,6 +13,7 @@ import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { applyOverrides } from './overrides.ts'
 import { problemsOf, show, type Problem } from './problems.ts'
 import { checkOrder } from './order.ts'
+import { absoluteReport, fileProblems, reportProblems } from './report-options.ts'
 
 export type Task = 'train' | 'infer' | 'evaluate'
 export type StageOptions = { readonly kind: string } & Readonly<Record<string, unknown>>
@@ -171,7 +172,7 @@ function semanticProblems(definition: Definition): Problem[] {
         'nothing to evaluate: name the folder of masks with "predictions", or run the network with the stage "infer"',
     })
   }
-  problems.push(...checkOrder(task, definition.stages), ...agreements(definition))
+  problems.push(...checkOrder(task, definition.stages), ...agreements(definition), ...reportProblems(definition))
   return problems.length > 0 ? problems : stageProblems(definition)
 }
 
@@ -200,7 +201,8 @@ function stageProblems({ stages, random }: Definition): Problem[] {
  * Refuses a definition that names files or folders which are not there, or one where the other is expected; `definition` has
  * absolute paths. Cases' files are judged one by one.
  */
-export function checkFiles({ dataset, network }: Definition): void {
+export function checkFiles(definition: Definition): void {
+  const { dataset, network } = definition
   const named: readonly (readonly [pointer: string, path: string | undefined, expected: 'file' | 'folder'])[] = [
     ['/network/weights', network?.weights, 'file'],
     ['/dataset/list', dataset.list, 'file'],
@@ -214,11 +216,12 @@ export function checkFiles({ dataset, network }: Definition): void {
     const found = path === undefined || !existsSync(path) ? expected : kindOf(path)
     return found === expected ? [] : [`  ${pointer}: ${path}: expected a ${expected}, found a ${found}`]
   })
-  if (missing.length + others.length === 0) return
   const lines = [
     ...missing.map(([pointer, path]) => `  ${pointer}: ${path}: there is no such file or folder`),
     ...others,
+    ...fileProblems(definition).map(problem => `  ${problem}`),
   ]
+  if (lines.length === 0) return
   throw new PipelineError('ERR_DEFINITION', `the definition is refused:\n${lines.join('\n')}`, {
     missing: missing.map(([, path]) => path),
   })
@@ -235,6 +238,7 @@ function absolute(definition: Definition, folder: string): Definition {
   return {
     ...definition,
     output: at(definition.output),
+    report: absoluteReport(definition.report, at),
     dataset: {
       ...dataset,
       ...(dataset.list !== undefined && { list: at(dataset.list) }),

@@ -17,7 +17,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { PipelineError } from './errors.ts'
 import { toJson } from './json.ts'
 import { lockOutput } from './lock.ts'
@@ -38,6 +38,8 @@ export interface RunFolder {
   writeJson(name: string, value: unknown): void
   writeText(name: string, text: string): void
   appendLine(name: string, value: unknown): void
+  /** Throws ERR_OUTPUT where something is in the way of what is to be moved. */
+  checkWay(): void
   /** Moves everything into place and gives the lock back. */
   publish(): void
   /** Ends without publishing. Results worth keeping (checkpoints, masks) are kept aside; says where. */
@@ -91,6 +93,7 @@ export function openRunFolder(output: string, { direct = false, shard, making }:
     writeText: (name, text) => write(name, path => writeFileSync(path, text)),
     writeJson: (name, value) => write(name, path => writeFileSync(path, `${toJson(value, 2)}\n`)),
     appendLine: (name, value) => write(name, path => appendFileSync(path, `${toJson(value)}\n`)),
+    checkWay: () => void movesInto(staging, output),
     publish() {
       try {
         rmSync(scratch, { recursive: true, force: true })
@@ -135,22 +138,28 @@ function setAside(staging: string, output: string): string | undefined {
 }
 
 /** Every target is looked at before the first file moves, so that what is in the way stops the whole. */
-function moveInto(from: string, to: string): void {
-  const moves = filesIn(from).map(file => ({ file, target: join(to, relative(from, file)) }))
+function movesInto(from: string, to: string): { file: string; target: string }[] {
+  const files = filesIn(from).filter(file => !relative(from, file).startsWith(`scratch${sep}`))
+  const moves = files.map(file => ({ file, target: join(to, relative(from, file)) }))
   for (const { target } of moves) {
     if (existsSync(target) && statSync(target).isDirectory()) throw inTheWay(target, 'a folder')
     for (let parent = dirname(target); parent !== to; parent = dirname(parent)) {
       if (existsSync(parent) && !statSync(parent).isDirectory()) throw inTheWay(parent, 'a file')
     }
   }
-  for (const { file, target } of moves) {
+  return moves
+}
+
+function moveInto(from: string, to: string): void {
+  for (const { file, target } of movesInto(from, to)) {
     mkdirSync(dirname(target), { recursive: true })
     renameSync(file, target)
   }
   rmSync(from, { recursive: true, force: true })
 }
 
-function inTheWay(path: string, what: string): PipelineError {
+/** ERR_OUTPUT for what stands where a result should go. */
+export function inTheWay(path: string, what: string): PipelineError {
   return new PipelineError(
     'ERR_OUTPUT',
     `${path}: ${what} of that name is in the way of the results; move it, or choose another "output"`,

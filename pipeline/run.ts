@@ -7,10 +7,11 @@ import { openDataSet } from './data-set.ts'
 import { checkFiles, comparesMasks, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { definitionHash, modelHash } from './hashes.ts'
+import { openHealthCheck } from './health-check.ts'
 import { jsonReady } from './json.ts'
 import { openLedger, type RunLedger } from './ledger.ts'
 import { Meter } from './meter.ts'
-import { notice } from './notice.ts'
+import { cacheLine, describe, keptLine, missedLine, resumeLine } from './outcome.ts'
 import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import { reservesOf } from './reserves.ts'
@@ -23,7 +24,7 @@ import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
 import { evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
-import { CaseBook, type Job, type TaskResult } from './tasks/task.ts'
+import { CaseBook, type Job } from './tasks/task.ts'
 import { train } from './tasks/train.ts'
 import { version } from './version.ts'
 import { openWatchdog } from './watchdog.ts'
@@ -40,12 +41,34 @@ export interface RunOptions {
   readonly resume?: boolean
 }
 
+type Ended = RunResult & { lines: readonly string[] }
+
 /** Runs a definition to its end. Never rejects for what a user can cause: the result says what happened. */
-export async function run(
+export async function run(definition: Definition, options: RunOptions): Promise<Ended> {
+  const { progress } = options
+  const healthCheck = openHealthCheck(definition.healthCheck, progress.note)
+  try {
+    const ended = await runHeld(definition, options, healthCheck.start)
+    // Who is locked out says nothing of the run that goes on.
+    const words = ended.error === undefined ? ended.lines : [ended.error, ...ended.lines]
+    if (ended.status !== 'locked') await healthCheck.end(ended.exitCode, words)
+    return ended
+  } catch (error) {
+    await healthCheck.end(1, [`internal error: ${messageOf(error)}`])
+    throw error
+  } finally {
+    progress.close()
+  }
+}
+
+/** The same; `begun` is called as soon as the run has the output folder. */
+async function runHeld(
   definition: Definition,
   { progress, signal = new AbortController().signal, shard, resume = false }: RunOptions,
-): Promise<RunResult & { lines: readonly string[] }> {
+  begun: () => void,
+): Promise<Ended> {
   const started = performance.now()
+  const seconds = (): number => (performance.now() - started) / 1000
   const book = new CaseBook(definition.onError === 'stop', failure =>
     progress.note(`failed: ${failure.case}: ${failure.reason}`),
   )
@@ -59,7 +82,7 @@ export async function run(
     exitCode,
     task: definition.task,
     output: definition.output,
-    seconds: (performance.now() - started) / 1000,
+    seconds: seconds(),
     peakRssBytes: peakRss(),
     cases: book.counts,
     metrics: {},
@@ -85,6 +108,7 @@ export async function run(
       ...(shard && { shard }),
       ...(isBatch && { making: `${making.definition} ${making.model}` }),
     })
+    begun()
     if (engine && definition.network?.weights !== undefined)
       await loadWeights(engine, definition.network.weights, definition.network)
     announce(definition, engine, memoryBytes, dataSet.name, progress)
@@ -105,14 +129,23 @@ export async function run(
       progress,
       signal,
       cases: book,
-      ...(isBatch && { batch: { making, resume, ...(shard && { shard }) } }),
+      making,
+      seconds,
+      ...(isBatch && { batch: { resume, ...(shard && { shard }) } }),
     }
     const outcome = await tasks[definition.task](job)
     if (signal.aborted) throw new PipelineError('ERR_INTERRUPTED', 'interrupted')
     // A batch is good for something without a single mask too: it says what is wrong with each scan.
     const isVain = book.counts.ok === 0 && !isBatch
-    const status: Status = book.counts.failed === 0 ? 'ok' : isVain ? 'failed' : 'partial'
-    const summary = result(status, exitCodes[status], { metrics: jsonReady(outcome.metrics) })
+    const missed = missedLine(outcome.gates)
+    const ending = book.counts.failed === 0 ? 'ok' : isVain ? 'failed' : 'partial'
+    const status: Status = missed === undefined ? ending : 'gate'
+    const summary = result(status, exitCodes[status], {
+      metrics: jsonReady(outcome.metrics),
+      ...(outcome.gates && outcome.gates.length > 0 && { gates: outcome.gates }),
+      ...(outcome.report !== undefined && { report: outcome.report }),
+      ...(missed !== undefined && { error: missed }),
+    })
     const times = stageTimes(meter)
     progress.stages(times.values, '')
     const lines = describe(summary, outcome, [cacheLine(counts), times.text], engine)
@@ -133,6 +166,8 @@ export async function run(
       folder = undefined
       return { ...summary, error: 'no case could be used', lines: [...lines, ...keptLine(kept)] }
     }
+    folder.checkWay()
+    await outcome.publish?.()
     folder.publish()
     folder = undefined
     return { ...summary, lines }
@@ -154,7 +189,6 @@ export async function run(
     ledger?.close()
     await engine?.close()
     folder?.abandon()
-    progress.close()
   }
 }
 
@@ -166,16 +200,6 @@ async function loadWeights(engine: Engine, path: string, network: NetworkOptions
     if (codeOf(error) !== 'ERR_WEIGHTS' || messageOf(error).includes(path)) throw error
     throw new PipelineError('ERR_WEIGHTS', `${path}: ${messageOf(error)}`, { path }, { cause: error })
   }
-}
-
-function keptLine(kept: string | undefined): string[] {
-  return kept === undefined ? [] : [`what was made so far is in ${kept}`]
-}
-
-/** Masks of a batch are where they belong already. */
-function resumeLine({ task, output }: Definition, { counts: { ok, skipped } }: CaseBook): string[] {
-  if (task !== 'infer' || ok + skipped === 0) return []
-  return [`done so far: ${ok + skipped}, in ${output}; --resume goes on from there`]
 }
 
 async function makingOf(definition: Definition, backend: string | undefined): Promise<Making> {
@@ -244,34 +268,6 @@ function announce(
     )
   }
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
-}
-
-function describe(
-  summary: RunResult,
-  outcome: TaskResult,
-  remarks: readonly string[],
-  engine: Engine | undefined,
-): string[] {
-  const { ok, failed, skipped } = summary.cases
-  return [
-    ...outcome.lines,
-    ...remarks.filter(remark => remark !== ''),
-    `cases: ${ok} ok, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
-    ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
-    `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
-    ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),
-    notice,
-  ]
-}
-
-/** Where cases were had from; nothing where no cache was asked. */
-function cacheLine(counts: ReadonlyMap<string, number>): string {
-  const [memory, disk, misses, bytes] = ['hitsInMemory', 'hitsOnDisk', 'misses', 'peakBytes'].map(
-    name => counts.get(`cache.${name}`) ?? 0,
-  ) as [number, number, number, number]
-  if (memory + disk + misses === 0) return ''
-  const hits = [memory > 0 ? [`${memory} hits in memory`] : [], disk > 0 ? [`${disk} hits on disk`] : []].flat()
-  return `cache: ${[...hits, `${misses} misses`].join(', ')}; at most ${formatBytes(bytes)} in memory`
 }
 
 /** Versions and the machine, for `run.json`. */

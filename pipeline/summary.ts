@@ -1,6 +1,7 @@
 /** How a run ends: status, exit code, the object that `--json` prints. */
 
 import { readFileSync } from 'node:fs'
+import type { Report } from '../schemas/report.ts'
 import type { EngineInfo } from './stage.ts'
 
 export type Status = 'ok' | 'failed' | 'refused' | 'partial' | 'gate' | 'locked' | 'interrupted'
@@ -32,6 +33,10 @@ export interface RunResult {
   readonly metrics: Readonly<Record<string, unknown>>
   readonly engine: Pick<EngineInfo, 'backend' | 'precision' | 'threads'> | null
   readonly failures: readonly Failure[]
+  /** Rules that figures must hold, judged; of an evaluation that has some. */
+  readonly gates?: Report['gates']
+  /** The folder of an evaluation's report, relative to `output`. */
+  readonly report?: string
   /** Where checkpoints and masks of a run that did not end well were kept. */
   readonly kept?: string
   /** Why the run did not end well, for people. */

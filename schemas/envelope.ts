@@ -122,7 +122,7 @@ export const report = {
       minLength: 1,
       default: 'previous',
       description:
-        'the report that this one is compared with: "previous" of this output, "none", or the path of a report.json',
+        'the report that this one is compared with: "previous" of this output, "none", or the path of a report.json or its folder',
     },
     bootstrap: {
       type: 'integer',
@@ -161,7 +161,7 @@ const healthCheck = {
   type: 'string',
   pattern: '^https?://',
   description:
-    'a URL that is asked at the start (/start), at success and at failure (/fail) of a run; whatever it answers, the run goes on',
+    'a URL that is asked at the start (/start), at success and at failure (/<exit code>) of a run; whatever it answers, the run goes on',
 } as const
 
 export const envelope = {

@@ -78,6 +78,14 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
   return stage as never
 }
 
+export { gateProblems } from '../report/gates.ts'
+export { makeReport, type ReportInput } from '../report/make-report.ts'
+export { monitoringText } from '../report/monitoring.ts'
+export { evaluationPage, trainingPage, type Picture, type Training, type ViewerCase } from '../report/page/page.ts'
+export { readReport } from '../report/read-report.ts'
+export { recordOf } from '../report/record.ts'
+export { casesTable } from '../report/table.ts'
+export { picturesOf, viewerCases } from './gallery.ts'
 export { holdsDicom } from '../imaging/dicom/folder.ts'
 export { distribution, distributions, type Distribution } from '../report/distribution.ts'
 export { agreements } from './agreements.ts'

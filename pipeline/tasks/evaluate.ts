@@ -1,25 +1,21 @@
-/** `evaluate`: scores per case, their distribution, a table. */
+/** `evaluate`: scores per case, and a report of them. */
 
+import { createHash } from 'node:crypto'
 import { distributions } from '../../stages/index.ts'
 import { compose, drain } from '../compose.ts'
 import { sectionsOf } from '../data-set.ts'
+import { watchInput } from '../hashes.ts'
 import { needsOf } from '../needs.ts'
-import type { Item, Score } from '../stage.ts'
+import type { Case, Item, Sample, Score } from '../stage.ts'
+import { openReport } from './report.ts'
 import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
 
-export async function evaluate({
-  definition,
-  dataSet,
-  context,
-  schedule,
-  meter,
-  folder,
-  progress,
-  signal,
-  cases,
-}: Job): Promise<TaskResult> {
+export async function evaluate(job: Job): Promise<TaskResult> {
+  const { definition, dataSet, context, schedule, meter, folder, progress, signal, cases } = job
   const all = dataSet.section(sectionsOf('evaluate', definition.dataset)[0]!)
   const scores: Score[] = []
+  const report = openReport(job)
+  const references = new References(signal)
   progress.begin('evaluate', all.length)
   schedule.begin({ ids: all.map(({ id }) => id) }, [])
   const flow = compose(definition.stages, context, meter).at(-1)!
@@ -36,13 +32,50 @@ export async function evaluate({
     caseFailed: cases.fail,
   }
   await drain(
-    all.map(found => sampleOf(found, 0, need)),
+    references.watched(all, found => sampleOf(found, 0, need)),
     flow,
     sink,
     signal,
   )
   const metrics = distributions(scores)
-  return { metrics, lines: [`${scores.length} of ${all.length} cases evaluated`, ...table(metrics)] }
+  const lines = [`${scores.length} of ${all.length} cases evaluated`, ...table(metrics)]
+  // Without a single score there is nothing to report, and the run has failed.
+  if (scores.length === 0 || signal.aborted) return { metrics, lines }
+  const made = await report.make(scores, { cases: all.length, hash: await references.hash() })
+  return { metrics, ...made, lines: [...lines, ...made.lines] }
+}
+
+/** Hashes references while their cases are at work, so that the files are read once from the disk. */
+class References {
+  readonly #hashes: { readonly id: string; readonly content: ReturnType<typeof watchInput> }[] = []
+  readonly #signal: AbortSignal
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  /** Samples of the cases, as they are pulled. */
+  *watched(cases: readonly Case[], sampleOf: (found: Case) => Sample): Generator<Sample> {
+    for (const found of cases) {
+      const { id, index, label } = found
+      const content =
+        label === undefined
+          ? Promise.resolve(() => Promise.resolve(null))
+          : watchInput({ id, index, image: label }, this.#signal)
+      this.#hashes.push({ id, content })
+      yield sampleOf(found)
+    }
+  }
+
+  /** Of the list of cases and the content of their references; one that cannot be read counts by its case alone. */
+  async hash(): Promise<string> {
+    const hash = createHash('sha256')
+    for (const { id, content } of this.#hashes) {
+      const found = await (await content)()
+      hash.update(`${JSON.stringify([id, found])}\n`)
+    }
+    return hash.digest('hex')
+  }
 }
 
 function describe({ metrics }: Score): string {

@@ -17,7 +17,7 @@ import type { Case, Item, Prediction, Sample } from '../stage.ts'
 import { distribution } from '../../stages/index.ts'
 import { Superseded } from '../superseded.ts'
 import { version } from '../version.ts'
-import { sampleOf, type BatchOptions, type Job, type TaskResult } from './task.ts'
+import { sampleOf, type Job, type TaskResult } from './task.ts'
 
 export async function infer(job: Job): Promise<TaskResult> {
   const { definition, dataSet, context, schedule, meter, folder, signal } = job
@@ -27,7 +27,7 @@ export async function infer(job: Job): Promise<TaskResult> {
   const path = join(folder.output, shardName('manifest.jsonl', shard))
   const earlier = openEarlier(job, path, listed)
   const superseded = new Superseded(folder.output)
-  const manifest = await ManifestWriter.open(path, headOf(job.batch!, listed))
+  const manifest = await ManifestWriter.open(path, headOf(job, listed))
   const linesOf = (found: Case): readonly CaseLine[] => earlier?.done.get(found.id) ?? []
   const fresh = mine.filter(found => linesOf(found).length === 0)
   const doubtful = mine.filter(found => linesOf(found).length > 0)
@@ -59,10 +59,13 @@ export async function infer(job: Job): Promise<TaskResult> {
 }
 
 /** With --resume, what was done before; without it the manifest makes room for a new one. */
-function openEarlier({ folder, progress, batch }: Job, path: string, listed: readonly Case[]): Earlier | undefined {
+function openEarlier(
+  { folder, progress, making, batch }: Job,
+  path: string,
+  listed: readonly Case[],
+): Earlier | undefined {
   noteOrphans(path, listed, progress.note)
-  const { making, resume } = batch!
-  if (!resume) {
+  if (!batch!.resume) {
     const before = readManifest(path)
     // A run that ended before its first case is none to keep.
     if (!before || lastLines(before).size === 0) return undefined
@@ -99,7 +102,8 @@ function counted(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? '' : 's'}`
 }
 
-function headOf({ making, shard }: BatchOptions, listed: readonly Case[]): ManifestHead {
+function headOf({ making, batch }: Job, listed: readonly Case[]): ManifestHead {
+  const { shard } = batch!
   return {
     format: manifestFormat,
     ctflow: version(),

@@ -1,5 +1,6 @@
 /** What every task is given and gives back. */
 
+import type { Report } from '../../schemas/report.ts'
 import type { DataSet } from '../data-set.ts'
 import type { Definition } from '../definition.ts'
 import type { PipelineError } from '../errors.ts'
@@ -23,14 +24,15 @@ export interface Job {
   readonly progress: Progress
   readonly signal: AbortSignal
   readonly cases: CaseBook
+  readonly making: Making
+  /** Seconds since the run began. */
+  readonly seconds: () => number
   /** Of `infer`. */
   readonly batch?: BatchOptions
 }
 
 /** Which part of a batch is meant, and what may be left out of it. */
 export interface BatchOptions {
-  /** What an earlier run must have had in common with this one to have done the same. */
-  readonly making: Making
   /** All cases without it. */
   readonly shard?: Shard
   /** Whether what an earlier run has done stays done. */
@@ -41,6 +43,12 @@ export interface TaskResult {
   readonly metrics: Readonly<Record<string, unknown>>
   /** Lines for people: the outcome. */
   readonly lines: readonly string[]
+  /** Rules that figures must hold, judged. */
+  readonly gates?: Report['gates']
+  /** The folder of the report, once it is published; relative to the output. */
+  readonly report?: string
+  /** Puts in place what must appear as a whole, before the run's other files and while it holds the output. */
+  readonly publish?: () => Promise<void>
 }
 
 /** Which cases went well and which did not, over the whole run. */

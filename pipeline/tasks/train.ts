@@ -21,6 +21,7 @@ import type { Failure } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
 import { figure, sampleOf, type Job, type TaskResult, type Way } from './task.ts'
+import { writeTrainingPage, type TrainingLog } from './training-page.ts'
 
 interface Best {
   readonly epoch: number
@@ -39,15 +40,18 @@ export async function train(job: Job): Promise<TaskResult> {
     need: needsOf(validationStages(definition.stages, facts.classes), facts),
   }
   let best: Best | undefined
+  const log: TrainingLog = { epochs: [], validated: [] }
   try {
-    best = await runEpochs(job, options, way, validation)
+    best = await runEpochs(job, options, way, validation, log)
   } catch (error) {
     // Whatever ended it, a signal, a full disk or a bug: what was learned so far is worth hours.
     await save(job, 'last.safetensors', { interrupted: true }).catch(() => {})
     if (codeOf(error) !== 'ERR_INTERRUPTED') throw error
     throw new PipelineError('ERR_INTERRUPTED', 'interrupted; the weights after the last whole step are saved')
   }
-  return finish(job, options, validation, best)
+  const result = await finish(job, options, validation, best)
+  if (!job.signal.aborted) await writeTrainingPage(job, log, best)
+  return result
 }
 
 /** Whoever replays a MONAI run can compare this line with his Compose. */
@@ -56,7 +60,13 @@ function announceRandom({ definition: { seed }, context: { random }, progress }:
     progress.note(`random: numpy, as MONAI's Compose([${random.transforms.join(', ')}]).set_random_state(${seed})`)
 }
 
-async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: Way): Promise<Best | undefined> {
+async function runEpochs(
+  job: Job,
+  options: TrainOptions,
+  way: Way,
+  validation: Way,
+  log: TrainingLog,
+): Promise<Best | undefined> {
   const { dataSet, context, schedule, meter, folder, progress, signal, cases } = job
   const training = dataSet.section('training')
   let best: Best | undefined
@@ -75,15 +85,18 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
     stopIfInterrupted(signal)
     if (steps.length === 0)
       throw new PipelineError('ERR_DATASET', `epoch ${epoch + 1}: no case gave a patch${firstOf(cases.failures)}`)
-    const record: Record<string, unknown> = { epoch: epoch + 1, learningRate, ...summarise(steps) }
-    let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${(record['loss'] as number).toFixed(4)}  ${(record['patchesPerSecond'] as number).toFixed(1)} patches/s`
+    const told = { epoch: epoch + 1, learningRate, ...summarise(steps) }
+    const record: Record<string, unknown> = { ...told }
+    let text = `epoch ${String(epoch + 1).padStart(String(options.epochs).length)}/${options.epochs}  loss ${told.loss.toFixed(4)}  ${told.patchesPerSecond.toFixed(1)} patches/s`
     await save(job, 'last.safetensors', { epoch: epoch + 1 })
+    let dice: number | null = null
     if (isValidated(job, options, epoch)) {
       schedule.begin(later[0]!, later.slice(1))
-      const metrics = await scoreSection(job, validation, 'validation', epoch)
+      log.validated = await scoreSection(job, validation, 'validation', epoch)
+      const metrics = distributions(log.validated)
       // Half of the cases say nothing about which weights are best.
       stopIfInterrupted(signal)
-      const dice = keyMetric(metrics)
+      dice = keyMetric(metrics)
       record['validation'] = metrics
       text += `  validation Dice ${figure(dice)}`
       // As MONAI compares its key metric: rounded to four decimals, and only strictly better replaces.
@@ -93,6 +106,7 @@ async function runEpochs(job: Job, options: TrainOptions, way: Way, validation: 
         text += ' (best)'
       }
     }
+    log.epochs.push({ ...told, ...(dice !== null && { dice }) })
     record['seconds'] = (performance.now() - started) / 1000
     folder.appendLine('metrics.jsonl', record)
     progress.event('epoch', record, text)
@@ -205,7 +219,7 @@ async function scoreSection(
   { flow, need }: Way,
   section: string,
   epoch: number,
-): Promise<Record<string, Distribution>> {
+): Promise<Score[]> {
   const scores: Score[] = []
   const usable = cases.usable(dataSet.section(section))
   progress.begin(section, usable.length)
@@ -223,7 +237,7 @@ async function scoreSection(
     sink,
     signal,
   )
-  return distributions(scores)
+  return scores
 }
 
 function keyMetric(metrics: Record<string, Distribution>): number | null {
@@ -254,7 +268,7 @@ async function finish(job: Job, options: TrainOptions, validation: Way, best: Be
   if (!options.validate.test || dataSet.section('testing').length === 0) return { metrics: extra, lines }
   await context.engine().load(await readWeights(join(folder.staging, 'best.safetensors')))
   schedule.begin({ ids: dataSet.section('testing').map(({ id }) => id) }, [])
-  const metrics = await scoreSection(job, validation, 'testing', options.epochs)
+  const metrics = distributions(await scoreSection(job, validation, 'testing', options.epochs))
   const dice = metrics['dice']
   lines.push(`held-out Dice ${figure(dice?.mean)} over ${dice?.cases ?? 0} cases`, ...table(metrics))
   const baseline = await dataSet.baseline?.('testing')

@@ -109,6 +109,7 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
   t.same(folder.toSorted(), [
     'best.safetensors',
     'definition.json',
+    'index.html',
     'last.safetensors',
     'metrics.jsonl',
     'run.json',

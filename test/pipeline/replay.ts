@@ -86,7 +86,7 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
   const batches: Batch[] = []
   const definition = definitionOf('unused', variant)
   const engine = {
-    info: { classes: 2 },
+    info: { classes: 2, parameters: 1 },
     async step(batch: Batch) {
       batches.push({ ...batch, image: batch.image.slice(), label: batch.label.slice() }) // the memory is used again
       return { loss: 0, patches: batch.count, seconds: 1, cases: batch.cases }
@@ -105,7 +105,7 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
     seed: definition.seed,
     random: randomOf(definition.random, definition.seed),
   })
-  const folder = { staging: dir, appendLine: () => {} } as unknown as RunFolder
+  const folder = { staging: dir, appendLine: () => {}, writeText: () => {} } as unknown as RunFolder
   const dataSet: DataSet = await openDataSet('train', definition.dataset, dir)
   const cases = new CaseBook(false, ({ case: id }) => void failed.push(id))
   await train({
@@ -115,6 +115,8 @@ async function batchesOf(variant: Variant): Promise<{ cases: string[][]; bytes: 
     schedule: new Schedule(),
     meter: new Meter(),
     folder,
+    making: { definition: '', model: null },
+    seconds: () => 0,
     progress,
     signal: context.signal,
     cases,

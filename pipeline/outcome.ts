@@ -1,0 +1,60 @@
+/** What came of a run, in lines for people. */
+
+import { formatBytes } from './bytes.ts'
+import type { Definition } from './definition.ts'
+import { notice } from './notice.ts'
+import type { Engine } from './stage.ts'
+import type { RunResult } from './summary.ts'
+import type { CaseBook, TaskResult } from './tasks/task.ts'
+
+/** The outcome, remarks, cases, time and place. */
+export function describe(
+  summary: RunResult,
+  outcome: TaskResult,
+  remarks: readonly string[],
+  engine: Engine | undefined,
+): string[] {
+  const { ok, failed, skipped } = summary.cases
+  return [
+    ...outcome.lines,
+    ...remarks.filter(remark => remark !== ''),
+    `cases: ${ok} ok, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
+    ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
+    `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
+    ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),
+    notice,
+  ]
+}
+
+/** Where cases were had from; nothing where no cache was asked. */
+export function cacheLine(counts: ReadonlyMap<string, number>): string {
+  const [memory, disk, misses, bytes] = ['hitsInMemory', 'hitsOnDisk', 'misses', 'peakBytes'].map(
+    name => counts.get(`cache.${name}`) ?? 0,
+  ) as [number, number, number, number]
+  if (memory + disk + misses === 0) return ''
+  const hits = [memory > 0 ? [`${memory} hits in memory`] : [], disk > 0 ? [`${disk} hits on disk`] : []].flat()
+  return `cache: ${[...hits, `${misses} misses`].join(', ')}; at most ${formatBytes(bytes)} in memory`
+}
+
+/** Where the results of a run that did not end well are. */
+export function keptLine(kept: string | undefined): string[] {
+  return kept === undefined ? [] : [`what was made so far is in ${kept}`]
+}
+
+/** Masks of a batch are where they belong already. */
+export function resumeLine({ task, output }: Definition, { counts: { ok, skipped } }: CaseBook): string[] {
+  if (task !== 'infer' || ok + skipped === 0) return []
+  return [`done so far: ${ok + skipped}, in ${output}; --resume goes on from there`]
+}
+
+/** The gates that were missed, each with its value; undefined where none was. */
+export function missedLine(gates: TaskResult['gates'] = []): string | undefined {
+  const missed = gates.filter(({ passed }) => !passed)
+  if (missed.length === 0) return undefined
+  return missed
+    .map(({ figure, rule, value, note }) => {
+      const found = value === null ? 'undefined' : String(value)
+      return `gate missed: ${figure}: expected ${rule}, found ${found}${note === '' ? '' : ` (${note})`}`
+    })
+    .join('\n')
+}
