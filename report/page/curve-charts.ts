@@ -1,7 +1,7 @@
 /** Figures along time: past evaluations, and the epochs of a training. */
 
 import type { HistoryRecord, Report } from '../../schemas/report.ts'
-import { ink, type Chart, type Spec } from './chart.ts'
+import { ink, type Chart } from './chart.ts'
 import { counted, dayText, fixed, numberOf, significant } from './format.ts'
 import { labelOf } from './metrics.ts'
 
@@ -30,7 +30,6 @@ export function historyChart(report: Report, metric: string): Chart | undefined 
   if (runs.length < 2) return undefined
   const label = labelOf(report, metric)
   const means = runs.map(({ mean }) => mean)
-  const said = (value: number): string => significant(value, 3)
   const ends = [...runs.map(({ low }) => low), ...runs.map(({ high }) => high)]
   const x = {
     field: 'run',
@@ -49,7 +48,7 @@ export function historyChart(report: Report, metric: string): Chart | undefined 
   const y = { field: 'mean', type: 'quantitative', title: label, scale, axis: { tickCount: 5 } }
   return {
     title: `${label} over past runs`,
-    alt: `Mean ${label} of ${counted(runs.length, 'run')}, oldest first: ${said(means[0]!)} in the first, ${said(means.at(-1)!)} in this one; lowest ${said(Math.min(...means))}, highest ${said(Math.max(...means))}.`,
+    alt: `Mean ${label} of ${counted(runs.length, 'run')}, oldest first: ${short(means[0]!)} in the first, ${short(means.at(-1)!)} in this one; lowest ${short(Math.min(...means))}, highest ${short(Math.max(...means))}.`,
     caption: 'Mean, with its 95 % interval as a band. Triangle: a gate was missed; square: another data set.',
     isWide: true,
     spec: () => ({
@@ -182,6 +181,10 @@ export function groupsChart(
       ],
     }),
   }
+}
+
+function short(value: number): string {
+  return significant(value, 3)
 }
 
 function padded(low: number, high: number): [number, number] {

@@ -109,22 +109,20 @@ function specOf(
         },
       }
   const axis = { title: null, tickCount: 6, ...(to - from < 2 ? { format: '.1f' } : {}) } as const
-  const rows = (...pairs: (readonly [number, number])[]): object => ({ values: pairs.map(([x, x2]) => ({ x, x2 })) })
-  const span = { x: { ...x, axis }, x2: { field: 'x2' } } as const
-  const at = (value: number): object => ({ values: [{ x: value }] })
+  const along = { x: { ...x, axis }, x2: { field: 'x2' } } as const
   const box = {
     height: heights.box,
     layer: [
-      { data: rows([finite[0]!, finite.at(-1)!]), mark: { type: 'rule', color: ink.mark }, encoding: span },
+      { data: span([finite[0]!, finite.at(-1)!]), mark: { type: 'rule', color: ink.mark }, encoding: along },
       {
-        data: rows([lower, upper]),
+        data: span([lower, upper]),
         mark: { type: 'bar', height: 14, fill: ink.ground, stroke: ink.mark, strokeWidth: 1.4 },
-        encoding: span,
+        encoding: along,
       },
       { data: at(median), mark: { type: 'tick', color: ink.mark, thickness: 2.4, size: 14 }, encoding: { x } },
       ...(low === undefined || high === undefined
         ? []
-        : [{ data: rows([low, high]), mark: { type: 'rule', color: ink.accent, strokeWidth: 2.4 }, encoding: span }]),
+        : [{ data: span([low, high]), mark: { type: 'rule', color: ink.accent, strokeWidth: 2.4 }, encoding: along }]),
       ...(mean >= from && mean <= to
         ? [
             {
@@ -145,6 +143,14 @@ function specOf(
     ],
     resolve: { scale: { x: 'shared' } },
   }
+}
+
+/** Data of a mark at one place, and of one that goes from there to another. */
+function at(x: number): object {
+  return { values: [{ x }] }
+}
+function span([x, x2]: readonly [number, number]): object {
+  return { values: [{ x, x2 }] }
 }
 
 /** Of ascending values, linear between them. */

@@ -27,9 +27,12 @@ export function factsTable(facts: readonly (readonly [name: string, value: Conte
   </table> `
 }
 
+function hash(value: string | null): Html {
+  return value === null ? html`none` : html`<code>${value}</code>`
+}
+
 export function provenance(report: Report): Html {
   const { run, data } = report
-  const hash = (value: string | null): Html => (value === null ? html`none` : html`<code>${value}</code>`)
   return html`${factsTable([
       ['report', html`<code>${report.id}</code>`],
       ['made', dateText(report.created)],

@@ -41,8 +41,10 @@ export function blandAltmanChart(report: Report, suffix: string): Chart | undefi
           { y: mean - 1.96 * sd, text: `−1.96 SD ${fixed(mean - 1.96 * sd, 1)}` },
         ]),
   ]
-  const farthest = new Set(points.toSorted((a, b) => Math.abs(b.y - mean) - Math.abs(a.y - mean)).slice(0, marked))
-  const outside = points.filter(({ y }) => Math.abs(y - mean) > 1.96 * sd).length
+  const outside = points
+    .filter(({ y }) => Math.abs(y - mean) > 1.96 * sd)
+    .toSorted((a, b) => Math.abs(b.y - mean) - Math.abs(a.y - mean))
+  const farthest = new Set(outside.slice(0, marked))
   const most = Math.max(...points.map(({ x }) => x), Number.MIN_VALUE)
   const x = { title: 'mean of both volumes (ml)', domain: [0, most * 1.04] } as const
   const ys = [...points.map(({ y }) => y), ...lines.map(({ y }) => y), 0]
@@ -54,7 +56,7 @@ export function blandAltmanChart(report: Report, suffix: string): Chart | undefi
   const text = `mean difference ${fixed(mean, 1)} ml, ${limits}`
   return {
     title: `Bland–Altman of volumes${classText(suffix)}`,
-    alt: `Difference of the volumes of mask and reference against their mean, ${counted(n, 'case')}: ${text}; ${counted(outside, 'case lies', 'cases lie')} outside.`,
+    alt: `Difference of the volumes of mask and reference against their mean, ${counted(n, 'case')}: ${text}; ${counted(outside.length, 'case lies', 'cases lie')} outside.`,
     caption: `${counted(n, 'case')}; ${text}. Numbers are ranks in the table, worst first.`,
     isWide: true,
     spec: () =>

@@ -69,7 +69,7 @@ figcaption { font-size: .86rem; line-height: 1.4; color: var(--faint); margin-to
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: lining-nums tabular-nums; border-block: 1.5px solid var(--ink); }
 th, td { padding: .28rem .55rem; text-align: right; vertical-align: baseline; white-space: nowrap; }
 th { font-weight: 600; }
-thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom; }
+thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom; white-space: normal; max-width: 9rem; }
 tbody tr + tr > * { border-top: 1px solid var(--grid); }
 th:first-child, td:first-child { padding-left: .2rem; }
 .name, .words { text-align: left; }

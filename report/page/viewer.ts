@@ -1,7 +1,7 @@
 /** The interactive viewer: NiiVue and its cases' files lie in the page. */
 
 import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { PipelineError } from '../../pipeline/errors.ts'
 import { viewerButton } from './gallery.ts'
 import { html, scriptJson, type Html } from './html.ts'
@@ -12,8 +12,8 @@ const window = [-1000, 500] as const
 
 /** NiiVue as a script that defines `niivue`. ERR_FILE where the package is damaged. */
 export async function viewerLibrary(): Promise<string> {
-  const require = createRequire(import.meta.url)
-  const path = require.resolve('@niivue/niivue/min').replace(/index\.min\.js$/, 'niivue.umd.js')
+  // The package exports modules only; the script lies beside them.
+  const path = fileURLToPath(new URL('../../dist/niivue.umd.js', import.meta.resolve('@niivue/niivue')))
   const source = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new PipelineError(
       'ERR_FILE',

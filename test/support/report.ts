@@ -42,8 +42,7 @@ export function sampleReport(count: number, seed = 7): Report {
   const draws = rng(seed, 0, 0, 'report')
   const [random, normal] = [draws.uniform, draws.normal]
   const cases = Array.from({ length: count }, (_, i) => caseOf(i, random, normal))
-  const value = (each: ReportedCase): number => Number(each.metrics['dice'] ?? 2)
-  const worst = cases.toSorted((a, b) => value(a) - value(b)).map(each => each.case)
+  const worst = cases.toSorted((a, b) => diceOf(a) - diceOf(b)).map(each => each.case)
   const [summary, monai] = [summaryOf(cases, 'metrics'), summaryOf(cases, 'monai')]
   const history = Array.from({ length: 14 }, (_, i) => recordOf(i, summary, normal))
   const missing = cases.filter(({ isMissing }) => isMissing).map(each => each.case)
@@ -52,10 +51,6 @@ export function sampleReport(count: number, seed = 7): Report {
       const inside = cases.filter(each => of(each) === name)
       return { name, cases: inside.length, summary: summaryOf(inside, 'metrics') }
     })
-  const sizeOf = (each: ReportedCase): string => {
-    const ml = Number(each.metrics['referenceMl'])
-    return ml === 0 ? 'no lesion' : ml < 10 ? 'below 10 ml' : ml < 100 ? '10 to 100 ml' : '100 ml and more'
-  }
   return {
     format: 'ctflow-report-1',
     id: '2026-11-29T19-36-09Z',
@@ -96,7 +91,7 @@ export function sampleReport(count: number, seed = 7): Report {
     gates: [
       { figure: 'dice.mean', rule: '>= 0.60', value: summary['dice']?.mean ?? null, passed: true, note: '' },
       { figure: 'dice.mean.drop', rule: '<= 0.02', value: -0.021, passed: true, note: '' },
-      { figure: 'hd95.median', rule: '<= 8', value: summary['hd95']?.median ?? null, passed: false, note: '' },
+      { figure: 'hd95.median', rule: '<= 2.5', value: summary['hd95']?.median ?? null, passed: false, note: '' },
     ],
     history,
     cases,
@@ -111,6 +106,15 @@ export function sampleReport(count: number, seed = 7): Report {
       },
     ],
   }
+}
+
+function diceOf({ metrics }: ReportedCase): number {
+  return Number(metrics['dice'] ?? 2)
+}
+
+function sizeOf({ metrics }: ReportedCase): string {
+  const ml = Number(metrics['referenceMl'])
+  return ml === 0 ? 'no lesion' : ml < 10 ? 'below 10 ml' : ml < 100 ? '10 to 100 ml' : '100 ml and more'
 }
 
 /** The same report with everything but the figures taken out. */
