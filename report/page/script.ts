@@ -37,7 +37,7 @@ for (const table of document.querySelectorAll('table.cases')) {
 }
 `
 
-/** Opens cases in NiiVue, whose classes are in \`niivue\`; its files lie in \`script.viewer-case\` as JSON. */
+/** Opens cases in NiiVue, whose classes are in `niivue`; its files lie beside it as JSON. */
 export const viewerScript = `'use strict'
 {
   const dialog = document.querySelector('dialog')
@@ -46,7 +46,23 @@ export const viewerScript = `'use strict'
   const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer
   const hasWebGL = () => document.createElement('canvas').getContext('webgl2') !== null
   let view
-  const lines = { width: 0 }
+  // The middle of a mask where its planes have most of it, as shares of the extents.
+  const middleOf = image => {
+    const voxels = image.img2RAS()
+    const [, nx, ny, nz] = image.dimsRAS
+    let best = { count: 0 }
+    for (let z = 0; z < nz; z++) {
+      let [count, x, y] = [0, 0, 0]
+      for (let at = 0; at < nx * ny; at++) {
+        if (voxels[z * nx * ny + at] === 0) continue
+        count++
+        x += at % nx
+        y += Math.floor(at / nx)
+      }
+      if (count > best.count) best = { count, x: x / count, y: y / count, z }
+    }
+    return best.count === 0 ? undefined : [(best.x + 0.5) / nx, (best.y + 0.5) / ny, (best.z + 0.5) / nz]
+  }
   async function open(button) {
     const files = JSON.parse(document.getElementById(button.dataset.files).textContent)
     title.textContent = files.case
@@ -58,7 +74,9 @@ export const viewerScript = `'use strict'
     }
     try {
       if (!view) {
-        view = new niivue.Niivue({ backColor: [0, 0, 0, 1], isRadiologicalConvention: true, show3Dcrosshair: false, dragAndDropEnabled: false, isColorbar: false, logLevel: 'silent', loadingText: '' })
+        view = new niivue.Niivue({ backColor: [0, 0, 0, 1], isRadiologicalConvention: true, show3Dcrosshair: false, dragAndDropEnabled: false, isColorbar: false, crosshairWidth: 0.6, multiplanarShowRender: 0, logLevel: 'silent', loadingText: '' })
+        view.addColormap('reference', { R: [0, 86], G: [0, 180], B: [0, 233], A: [0, 255], I: [0, 255] })
+        view.addColormap('prediction', { R: [0, 245], G: [0, 163], B: [0, 26], A: [0, 255], I: [0, 255] })
         await view.attachToCanvas(dialog.querySelector('canvas'))
         view.onLocationChange = at => { status.textContent = at.string }
       }
@@ -66,10 +84,13 @@ export const viewerScript = `'use strict'
       const add = async (text, name, options) => {
         const image = await niivue.NVImage.loadFromUrl({ url: bytesOf(text), name, ...options })
         view.addVolume(image)
+        return image
       }
       await add(files.scan, 'scan.nii.gz', { colormap: 'gray', cal_min: files.window[0], cal_max: files.window[1] })
-      await add(files.reference, 'reference.nii.gz', { colormap: 'reference', opacity: 0.45, cal_min: 0.5, cal_max: 1 })
-      await add(files.prediction, 'prediction.nii.gz', { colormap: 'prediction', opacity: 0.45, cal_min: 0.5, cal_max: 1 })
+      const reference = await add(files.reference, 'reference.nii.gz', { colormap: 'reference', opacity: 0.45, cal_min: 0.5, cal_max: 1 })
+      const prediction = await add(files.prediction, 'prediction.nii.gz', { colormap: 'prediction', opacity: 0.45, cal_min: 0.5, cal_max: 1 })
+      view.scene.crosshairPos = middleOf(reference) ?? middleOf(prediction) ?? [0.5, 0.5, 0.5]
+      view.drawScene()
       status.textContent = ''
     } catch (error) {
       status.textContent = 'The case could not be shown: ' + error.message

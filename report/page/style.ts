@@ -88,9 +88,9 @@ tbody th { font-weight: 400; text-align: left; }
 .cases tr:target > * { background: var(--target); }
 .cases button { all: unset; display: block; width: 100%; cursor: pointer; text-align: inherit; font: inherit; }
 .cases button:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
-.cases button::after { content: ' ↕'; color: var(--faint); font-weight: 400; }
-.cases [aria-sort='ascending'] button::after { content: ' ↑'; color: var(--accent); }
-.cases [aria-sort='descending'] button::after { content: ' ↓'; color: var(--accent); }
+.cases button::after { content: ' ↕'; content: ' ↕' / ''; color: var(--faint); font-weight: 400; }
+.cases [aria-sort='ascending'] button::after { content: ' ↑'; content: ' ↑' / ''; color: var(--accent); }
+.cases [aria-sort='descending'] button::after { content: ' ↓'; content: ' ↓' / ''; color: var(--accent); }
 .tag { font-size: .8em; color: var(--bad); border: 1px solid currentColor; border-radius: 2px; padding: 0 .3em; margin-left: .4em; }
 
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.6rem 1.4rem; margin-bottom: 1.6rem; }
@@ -100,6 +100,8 @@ tbody th { font-weight: 400; text-align: left; }
 .key { display: inline-block; width: 2.2em; height: .75em; background: #111; margin: 0 .35em 0 0; padding: .3em .2em; vertical-align: baseline; }
 .key::before { content: ''; display: block; border-top: 2px solid #56b4e9; }
 .key.prediction::before { border-top: 2px dashed #f5a31a; }
+.swatch { display: inline-block; width: 1em; height: .8em; background: #56b4e9; margin-right: .4em; }
+.swatch.prediction { background: #f5a31a; }
 .legend { font-size: .9rem; }
 .legend span { white-space: nowrap; margin-right: 1.2rem; }
 details { margin: .8rem 0; }

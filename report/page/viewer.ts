@@ -45,7 +45,7 @@ export function viewerOverlay(cases: readonly ViewerCase[]): Html {
       </div>
       <p>
         <span class="legend"
-          ><span><i class="key"></i>reference</span><span><i class="key prediction"></i>mask</span></span
+          ><span><i class="swatch"></i>reference</span><span><i class="swatch prediction"></i>mask</span></span
         >
         <span role="status"></span>
       </p>
