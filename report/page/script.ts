@@ -74,7 +74,7 @@ export const viewerScript = `'use strict'
     }
     try {
       if (!view) {
-        view = new niivue.Niivue({ backColor: [0, 0, 0, 1], isRadiologicalConvention: true, show3Dcrosshair: false, dragAndDropEnabled: false, isColorbar: false, crosshairWidth: 0.6, multiplanarShowRender: 0, logLevel: 'silent', loadingText: '' })
+        view = new niivue.Niivue({ backColor: [0, 0, 0, 1], isRadiologicalConvention: true, show3Dcrosshair: false, dragAndDropEnabled: false, isColorbar: false, crosshairWidth: 0.3, crosshairColor: [1, 1, 1, 0.7], multiplanarShowRender: 0, logLevel: 'silent', loadingText: '' })
         view.addColormap('reference', { R: [0, 86], G: [0, 180], B: [0, 233], A: [0, 255], I: [0, 255] })
         view.addColormap('prediction', { R: [0, 245], G: [0, 163], B: [0, 26], A: [0, 255], I: [0, 255] })
         await view.attachToCanvas(dialog.querySelector('canvas'))

@@ -118,8 +118,8 @@ dialog h2 { margin: 0 auto 0 0; font-size: 1.1rem; overflow-wrap: anywhere; }
 dialog .stage { flex: 1; min-height: 0; position: relative; background: #000; }
 dialog canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
 dialog p { margin: 0; font-size: .9rem; }
-footer { border-top: 1px solid var(--ink); padding-top: .9rem; padding-bottom: 2.5rem; margin-top: .6rem; font-size: .86rem; color: var(--faint); }
-footer p { max-width: none; }
+footer { padding-bottom: 2.5rem; font-size: .86rem; color: var(--faint); }
+footer p { max-width: none; border-top: 1px solid var(--ink); padding-top: .9rem; margin-top: .6rem; }
 
 @media (max-width: 40rem) {
   section { padding-bottom: 1.4rem; }

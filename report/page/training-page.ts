@@ -113,7 +113,7 @@ function epochsTable({ epochs, best }: Training): Html {
                 <td>${epoch}</td>
                 <td>${fixed(loss, 4)}</td>
                 <td>${dice === undefined ? undefinedMark : html`${fixed(dice, 4)}`}</td>
-                <td>${significant(learningRate, 3)}</td>
+                <td>${learningRate.toExponential(2).replace('-', '−')}</td>
                 <td>${fixed(patchesPerSecond, 2)}</td>
               </tr> `,
           )}

@@ -52,6 +52,10 @@ t.test('pixels are square in mm, the right is left, in front is up; a window is 
   t.end()
 })
 
+const slope = (x: number, y: number): number => x * 20 + y * 7 - 900
+
+const isLesion = (x: number, y: number): boolean => x > 5 && x < 14 && y > 20 && y < 26
+
 t.test('the picture is the same whichever way the axes run', t => {
   const grid = gridOf([40, 30, 5], [2, 3, 3])
   const [nx, ny] = grid.shape
@@ -59,13 +63,11 @@ t.test('the picture is the same whichever way the axes run', t => {
     shape: grid.shape,
     affine: [-2, 0, 0, 2 * (nx - 1), 0, -3, 0, 3 * (ny - 1), 0, 0, 3, 0, 0, 0, 0, 1],
   }
-  const value = (x: number, y: number): number => x * 20 + y * 7 - 900
-  const isLesion = (x: number, y: number): boolean => x > 5 && x < 14 && y > 20 && y < 26
   const make = (grid: Grid, place: (x: number, y: number) => [number, number]): Uint8Array =>
     slicePicture({
       grid,
       z: 1,
-      plane: planeOf(grid, (x, y) => value(...place(x, y))),
+      plane: planeOf(grid, (x, y) => slope(...place(x, y))),
       reference: runsOf(grid, (x, y) => isLesion(...place(x, y))),
       prediction: runsOf(grid, (x, y) => isLesion(...place(x + 1, y))),
     }).png
@@ -75,7 +77,7 @@ t.test('the picture is the same whichever way the axes run', t => {
       slicePicture({
         grid: flipped,
         z: 1,
-        plane: planeOf(flipped, (x, y) => value(nx - 1 - x, ny - 1 - y)),
+        plane: planeOf(flipped, (x, y) => slope(nx - 1 - x, ny - 1 - y)),
         reference: runsOf(flipped, (x, y) => isLesion(nx - 1 - x, ny - 1 - y)),
         prediction: runsOf(flipped, (x, y) => isLesion(nx - x, ny - 1 - y)),
       }).png,
@@ -84,10 +86,11 @@ t.test('the picture is the same whichever way the axes run', t => {
   t.end()
 })
 
+const isRound = (x: number, y: number): boolean => Math.hypot(x - 60, y - 140) < 20
+
 t.test('the reference is solid, the mask dashed, and both are seen where they agree', t => {
   const grid = gridOf([200, 200, 5], [1, 1, 3])
-  const isLesion = (x: number, y: number): boolean => Math.hypot(x - 60, y - 140) < 20
-  const [reference, prediction] = [runsOf(grid, isLesion), runsOf(grid, isLesion)]
+  const [reference, prediction] = [runsOf(grid, isRound), runsOf(grid, isRound)]
   const none = runsOf(grid, nowhere)
   const counts = (reference: PlaneRuns, prediction: PlaneRuns): [number, number] => {
     const pixels = pixelsOf(slicePicture({ grid, z: 0, reference, prediction }))

@@ -41,6 +41,11 @@ async function viewerFile(value: (x: number, y: number, z: number) => number, is
 
 const inside = (x: number, y: number, z: number): number => Number(Math.hypot(x - 14, y - 9, 2 * (z - 6)) < 5)
 
+const write = (name: string, page: string): string => {
+  writeFileSync(join(folder, name), page)
+  return pathToFileURL(join(folder, name)).href
+}
+
 async function writePages(): Promise<{ evaluation: string; training: string }> {
   const [worst, second] = report.worst as [string, string]
   const viewer = {
@@ -50,10 +55,6 @@ async function writePages(): Promise<{ evaluation: string; training: string }> {
     reference: await viewerFile(inside, true),
   }
   const pictures = [samplePicture(worst, 'worst'), samplePicture(second, 'worst')]
-  const write = (name: string, page: string): string => {
-    writeFileSync(join(folder, name), page)
-    return pathToFileURL(join(folder, name)).href
-  }
   return {
     evaluation: write('evaluation.html', await evaluationPage(report, { pictures, viewer: [viewer] })),
     training: write('training.html', await trainingPage(sampleTraining(30))),
