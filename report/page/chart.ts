@@ -1,6 +1,6 @@
 /** Charts: a Vega-Lite specification becomes SVG when the report is made; the page's style colours it. */
 
-import { Error, logger, parse, View } from 'vega'
+import { Error as errorsOnly, logger, parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import { html, trusted, type Content, type Html } from './html.ts'
 
@@ -81,8 +81,8 @@ const config: TopLevelSpec['config'] = {
 async function plot(spec: Spec, width: number, alt: string, look: string): Promise<Html> {
   // The library's own wishes: charts fit into the width that they are given, text included.
   const whole = { width, autosize: { type: 'fit', contains: 'padding' }, ...spec, config }
-  const compiled = compile(whole as unknown as TopLevelSpec, { logger: logger(Error) }).spec
-  const view = new View(parse(compiled), { renderer: 'none', logLevel: Error })
+  const compiled = compile(whole as unknown as TopLevelSpec, { logger: logger(errorsOnly) }).spec
+  const view = new View(parse(compiled), { renderer: 'none', logLevel: errorsOnly })
   try {
     return html`<div class="plot${look}" role="img" aria-label="${alt}">${trusted(slim(await view.toSVG()))}</div>`
   } finally {
