@@ -74,6 +74,19 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   }
 }
 
+/** The same as the bytes of a .nii.gz file, for what is small. ERR_GEOMETRY as `writeNifti`; `name` is for messages. */
+export async function niftiBytes(
+  name: string,
+  content: NiftiContent,
+  { level = 4, description = 'ctflow' }: Omit<NiftiWriteOptions, 'into'> = {},
+): Promise<Uint8Array> {
+  const { pieces, datatype } = await firstOf(content.voxels, name)
+  const header = encodeHeader(content, datatype, description, name)
+  const parts: Uint8Array[] = []
+  for await (const part of gzipped(inBlocks(header, pieces, content.grid, { path: name, memories: blocksAhead }), level)) parts.push(part)
+  return Buffer.concat(parts)
+}
+
 /** The type is known from the first piece; it is put back in front of the others. */
 async function firstOf(
   voxels: StoredVoxels | AsyncIterable<StoredVoxels>,

@@ -4,6 +4,7 @@ import { encode } from 'fast-png'
 import { maskPlanes, viewsOf, volumePlanes, type Planes, type View, type ViewAxis } from '../imaging/three-planes.ts'
 import { notice } from '../pipeline/notice.ts'
 import type { Grid, Mask, Shape3, Volume } from '../pipeline/stage.ts'
+import { between, classesOf, greyOf, samples } from './plane-pixels.ts'
 
 export interface PreviewOptions {
   /** The values that become black and white, HU. */
@@ -100,7 +101,7 @@ function draw(
   view: Placed,
   greys: Planes<Float32Array>,
   classes: Planes<Uint8Array>,
-  { window: [low, high] }: PreviewOptions,
+  { window }: PreviewOptions,
 ): void {
   const { left, width, height, across } = view
   const columns = samples(view.horizontal, width)
@@ -116,62 +117,9 @@ function draw(
         continue
       }
       const value = between(plane, columns[u]!, rows[v]!)
-      // What is no number is black.
-      const grey = value > low ? Math.round((255 * (Math.min(value, high) - low)) / (high - low)) : 0
-      data.fill(grey, to, to + 3)
+      data.fill(greyOf(value, window), to, to + 3)
     }
   }
-}
-
-/** Where a pixel is along one axis of a plane's array. */
-interface Sample {
-  /** The voxels before and behind its centre, as offsets in the array, and how far it is from the first one. */
-  readonly low: number
-  readonly high: number
-  readonly share: number
-  /** Voxels whose centres it covers; the nearest one where it covers none. */
-  readonly covered: readonly number[]
-}
-
-function samples({ voxels, stride, isReversed }: ViewAxis, pixels: number): Sample[] {
-  const offset = (i: number): number => (isReversed ? voxels - 1 - i : i) * stride
-  const inside = (i: number): number => Math.min(Math.max(i, 0), voxels - 1)
-  return Array.from({ length: pixels }, (_, pixel) => {
-    const centre = inside(((pixel + 0.5) * voxels) / pixels - 0.5)
-    const low = Math.floor(centre)
-    const first = Math.ceil((pixel * voxels) / pixels - 0.5)
-    const end = Math.ceil(((pixel + 1) * voxels) / pixels - 0.5)
-    const covered = Array.from({ length: end - first }, (_, i) => offset(inside(first + i)))
-    return {
-      low: offset(low),
-      high: offset(inside(low + 1)),
-      share: centre - low,
-      covered: covered.length > 0 ? covered : [offset(inside(Math.round(centre)))],
-    }
-  })
-}
-
-function between(plane: Float32Array, column: Sample, row: Sample): number {
-  const along = (offset: number): number => {
-    const low = plane[offset + column.low]!
-    return column.share === 0 ? low : low + column.share * (plane[offset + column.high]! - low)
-  }
-  const low = along(row.low)
-  return row.share === 0 ? low : low + row.share * (along(row.high) - low)
-}
-
-/** The class of each pixel: the highest of the voxels that it covers, so that nothing is too small to be seen. */
-function classesOf(plane: Uint8Array, columns: readonly Sample[], rows: readonly Sample[]): Uint8Array {
-  const labels = new Uint8Array(columns.length * rows.length)
-  let at = 0
-  for (const row of rows) {
-    for (const column of columns) {
-      let highest = 0
-      for (const v of row.covered) for (const u of column.covered) highest = Math.max(highest, plane[u + v]!)
-      labels[at++] = highest
-    }
-  }
-  return labels
 }
 
 /** Whether a pixel of a class has one of its four neighbours outside of it, or none there. */

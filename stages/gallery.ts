@@ -1,19 +1,158 @@
-/** Chosen cases for a page: planes with outlines, and scans for the viewer. */
+/** Pictures of chosen cases for a report: planes of the scan, with mask and reference outlined. */
 
-import type { Case, Context, KeySlices } from '../pipeline/stage.ts'
-import type { Picture, ViewerCase } from '../report/page/page.ts'
+import { spacingOf } from '../imaging/affine.ts'
+import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
+import { openScan, type ScanFile } from '../imaging/scan-file.ts'
+import { planRead } from '../imaging/volume-plan.ts'
+import { PipelineError } from '../pipeline/errors.ts'
+import type { Case, Context, Grid, KeySlices, PlaneRuns } from '../pipeline/stage.ts'
+import type { Picture } from '../report/page/page.ts'
+import { slicePicture } from '../report/slice-picture.ts'
+import { pauseOf } from './pause.ts'
 
+/** A case that people should see, and why. */
 export interface Chosen {
   readonly case: Case
-  readonly why: 'worst' | 'median'
+  readonly why: Picture['why']
   readonly slices: KeySlices
+  /** What is said below its pictures, before what the pictures say of themselves. */
   readonly caption: string
 }
 
-export function picturesOf(_chosen: readonly Chosen[], _context: Context): AsyncGenerator<Picture> {
-  throw new Error('not there yet')
+type Lent = Pick<Context, 'signal' | 'ledger' | 'note'>
+
+/** Planes of a case that are drawn, at most: those with most voxels of either mask. */
+const mostPlanes = 3
+
+type KeyPlane = KeySlices['planes'][number]
+
+const nothing: PlaneRuns = { from: new Uint32Array(0), to: new Uint32Array(0), value: new Uint8Array(0) }
+
+/**
+ * Pictures of each case, plane by plane, as they are made; the middle plane where neither mask has a voxel. Holds the planes
+ * of one case and what reading its scan takes, which is claimed of the run's memory; the scan is read as far as its last plane
+ * and no further. A scan that cannot be read, or has another grid than the masks, is left out of the picture, which says so;
+ * only the run's end stops it, with ERR_INTERRUPTED.
+ */
+export async function* picturesOf(chosen: readonly Chosen[], context: Lent): AsyncGenerator<Picture> {
+  for (const each of chosen) {
+    const { grid } = each.slices
+    const planes = planesOf(each.slices)
+    const { found, without } = await scanPlanes(each, planes, context)
+    const caption = `${each.caption} ${planeNames(planes, grid)}${without === undefined ? '' : `, without the scan: ${without}`}.`
+    for (const plane of planes) {
+      const scan = found.get(plane.z)
+      const { view, ...picture } = slicePicture({ ...plane, grid, ...(scan ? { plane: scan } : {}) })
+      const alt = `${view} plane ${plane.z + 1} of ${grid.shape[2]} of ${each.case.id}${scan ? '' : ', outlines only'}: reference ${areaText(plane.reference, grid)}, mask ${areaText(plane.prediction, grid)}`
+      yield {
+        case: each.case.id,
+        why: each.why,
+        ...picture,
+        alt: alt[0]!.toUpperCase() + alt.slice(1),
+        caption: caption.trim(),
+      }
+    }
+  }
 }
 
-export function viewerCases(_cases: readonly Case[], _context: Context): AsyncGenerator<ViewerCase> {
-  throw new Error('not there yet')
+function planesOf({ planes, grid }: KeySlices): readonly KeyPlane[] {
+  if (planes.length === 0) return [{ z: Math.floor(grid.shape[2] / 2), reference: nothing, prediction: nothing }]
+  const size = ({ reference, prediction }: KeyPlane): number => voxelsOf(reference) + voxelsOf(prediction)
+  return planes
+    .toSorted((a, b) => size(b) - size(a) || a.z - b.z)
+    .slice(0, mostPlanes)
+    .toSorted((a, b) => a.z - b.z)
+}
+
+function voxelsOf({ from, to }: PlaneRuns): number {
+  return from.reduce((sum, first, i) => sum + to[i]! - first, 0)
+}
+
+function areaText(runs: PlaneRuns, grid: Grid): string {
+  const [dx, dy] = spacingOf(grid.affine)
+  const voxels = voxelsOf(runs)
+  return voxels === 0 ? 'nothing' : `${((voxels * dx * dy) / 100).toFixed(1)} cm²`
+}
+
+/** "Planes 3, 12 and 17 of 60": people count from 1. */
+function planeNames(planes: readonly KeyPlane[], grid: Grid): string {
+  const numbers = planes.map(({ z }) => String(z + 1))
+  const last = numbers.pop()!
+  return `${numbers.length === 0 ? 'Plane' : `Planes ${numbers.join(', ')} and`} ${last} of ${grid.shape[2]}`
+}
+
+/** The scan's planes (y, x) by z; none, and why, where they cannot be had. */
+async function scanPlanes(
+  { case: { id, image }, slices: { grid } }: Chosen,
+  planes: readonly KeyPlane[],
+  context: Lent,
+): Promise<{ found: ReadonlyMap<number, Float32Array>; without?: string }> {
+  if (image === undefined) return { found: new Map(), without: 'the data set lists none' }
+  try {
+    const scan = await openScan(image, { finite: false })
+    expectScanOf(grid, scan)
+    const [nx, ny] = grid.shape
+    const { pulling } = planRead(scan)
+    const claim = await context.ledger.claim(`pictures of ${id}`, pulling + 4 * nx * ny * planes.length)
+    try {
+      return {
+        found: await readPlanes(
+          scan,
+          planes.map(({ z }) => z),
+          pauseOf(context),
+        ),
+      }
+    } finally {
+      claim.release()
+    }
+  } catch (error) {
+    if (!(error instanceof PipelineError) || error.code === 'ERR_INTERRUPTED') throw error
+    context.note(`${id}: its pictures are without the scan: ${error.message}`)
+    return { found: new Map(), without: reasons[error.code] ?? 'it could not be read' }
+  }
+}
+
+/** Why a scan is not shown, in a few words; the whole message is noted. */
+const reasons: { readonly [Code in PipelineError['code']]?: string } = {
+  ERR_GEOMETRY: 'its grid is not that of the mask',
+  ERR_VOLUME: 'its voxels make no sense, or it is too large for the memory',
+}
+
+function expectScanOf(grid: Grid, { path, volumes, grid: found }: ScanFile): void {
+  if (volumes !== 1) {
+    throw new PipelineError('ERR_VOLUME', `${path}: expected one volume, found ${volumes}`, { path, volumes })
+  }
+  const { isSameShape, farthestMm } = gridDifference(grid, found)
+  if (isSameShape && farthestMm <= defaultToleranceMm) return
+  throw new PipelineError(
+    'ERR_GEOMETRY',
+    `${path}: expected the grid of the masks, ${grid.shape.join(' x ')} voxels, found ${found.shape.join(' x ')}, corners up to ${+farthestMm.toPrecision(4)} mm apart`,
+    { path, expected: grid.shape, found: found.shape, farthestMm },
+  )
+}
+
+async function readPlanes(
+  { volume }: ScanFile,
+  wanted: readonly number[],
+  pause: () => Promise<void>,
+): Promise<ReadonlyMap<number, Float32Array>> {
+  const [nx, ny] = volume.grid.shape
+  const found = new Map<number, Float32Array>()
+  if (volume.region) {
+    for (const z of wanted) {
+      await pause()
+      found.set(z, await volume.region([0, 0, z], [nx, ny, 1]))
+    }
+    return found
+  }
+  const last = Math.max(...wanted)
+  for await (const { z, planes, voxels, release } of volume.slabs()) {
+    for (const at of wanted) {
+      if (at >= z && at < z + planes) found.set(at, voxels.slice((at - z) * nx * ny, (at - z + 1) * nx * ny))
+    }
+    release?.()
+    await pause()
+    if (z + planes > last) break
+  }
+  return found
 }

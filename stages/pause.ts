@@ -7,7 +7,7 @@ import type { Context } from '../pipeline/stage.ts'
 const mostMs = 20
 
 /** To be awaited often: yields now and then, and gives up with ERR_INTERRUPTED where the run is to end. */
-export function pauseOf({ signal }: Context): () => Promise<void> {
+export function pauseOf({ signal }: Pick<Context, 'signal'>): () => Promise<void> {
   let last = performance.now()
   return async () => {
     if (performance.now() - last > mostMs) {

@@ -1,6 +1,21 @@
 /** Reports as pages: one file each, that needs nothing else. */
 
 import type { Report } from '../../schemas/report.ts'
+import { figures } from './chart.ts'
+import { comparisonSection, groupsOf, historyTable } from './comparison.ts'
+import { groupsChart, historyChart } from './curve-charts.ts'
+import { distributionChart } from './distribution-chart.ts'
+import { documentOf, type Section } from './document.ts'
+import { counted, dateText } from './format.ts'
+import { gallery } from './gallery.ts'
+import { completeness, gatesList, headline } from './headline.ts'
+import { html, type Html } from './html.ts'
+import { classSuffixes, headlineMetrics, labelOf, shownMetrics } from './metrics.ts'
+import { provenance } from './provenance.ts'
+import { blandAltmanChart, diceBySizeChart } from './scatter-charts.ts'
+import { sortScript, viewerScript } from './script.ts'
+import { casesTable, conventionTable, stratumName, stratumTable, summaryTable } from './tables.ts'
+import { viewerLibrary, viewerOverlay, viewerSection } from './viewer.ts'
 
 /** A plane of a case with the outlines of mask and reference. */
 export interface Picture {
@@ -40,13 +55,97 @@ export interface Training {
   readonly pictures: readonly Picture[]
 }
 
+/** Metrics whose spread is drawn. */
+const drawn = [/^dice(_class\d+)?$/, /^hd\d/, /^nsd_/, /^differenceMl/]
+
+/** Metrics whose history is drawn. */
+const remembered = [/^dice$/, /^hd\d/, /^nsd_/, /^lesionF1$/]
+
+/**
+ * The page of an evaluation, the same bytes for the same report and pictures. The viewer's script, 2.3 MB, is in it only where
+ * there are cases for it.
+ */
 export async function evaluationPage(
-  _report: Report,
-  _extras: { readonly pictures: readonly Picture[]; readonly viewer: readonly ViewerCase[] },
+  report: Report,
+  { pictures, viewer }: { readonly pictures: readonly Picture[]; readonly viewer: readonly ViewerCase[] },
 ): Promise<string> {
-  throw new Error('not there yet')
+  const names = shownMetrics(report)
+  const of = (patterns: readonly RegExp[]): string[] =>
+    patterns.flatMap(pattern => names.filter(name => pattern.test(name)).slice(0, 4))
+  const spreads = await figures(of(drawn).map(metric => distributionChart(report, metric)))
+  const agreement = await figures(
+    classSuffixes(report, 'referenceMl').flatMap(suffix => [
+      blandAltmanChart(report, suffix),
+      diceBySizeChart(report, suffix),
+    ]),
+  )
+  const history = await figures(of(remembered).map(metric => historyChart(report, metric)))
+  const convention = conventionTable(report)
+  const sections: (Section | false | undefined)[] = [
+    {
+      id: 'figures',
+      title: 'Headline figures',
+      content: html`${gatesList(report)}${headline(report)}${completeness(report)}`,
+    },
+    spreads && {
+      id: 'distributions',
+      title: 'Distributions',
+      content: html`<p class="note">
+          Each dot or bar is cases; below them the median and quartiles in a box, whiskers to the extremes, the mean as
+          a diamond with its 95 % interval.
+        </p>
+        ${spreads}`,
+    },
+    agreement && { id: 'agreement', title: 'Volumes and lesion size', content: agreement },
+    pictures.length > 0 && { id: 'gallery', title: 'Gallery', content: gallery(report, pictures, viewer) },
+    viewer.length > 0 && { id: 'viewer', title: 'Viewer', content: viewerSection(viewer), look: 'viewer' },
+    report.cases.length > 0 && {
+      id: 'cases',
+      title: 'All cases',
+      content: casesTable(report, new Set(pictures.map(picture => picture.case))),
+      look: 'all-cases',
+    },
+    Object.keys(report.summary).length > 0 && {
+      id: 'summary',
+      title: 'All figures',
+      content: html`${summaryTable(report)}${
+        convention &&
+        html`<h3>MONAI's convention beside ours</h3>
+          <p class="note">
+            The rules differ in how cases with empty masks count; figures published with MONAI are comparable with its
+            own.
+          </p>
+          ${convention}`
+      }`,
+    },
+    report.strata.length > 0 && { id: 'strata', title: 'Groups of cases', content: await strata(report) },
+    report.comparison !== null && {
+      id: 'comparison',
+      title: 'Comparison with an earlier run',
+      content: comparisonSection(report, report.comparison),
+    },
+    report.history.length > 1 && { id: 'history', title: 'History', content: html`${history}${historyTable(report)}` },
+    { id: 'provenance', title: 'Provenance and definitions', content: provenance(report) },
+  ]
+  return documentOf({
+    title: report.title,
+    lead: html`<p class="sub">
+      Evaluation of ${dateText(report.created)}, ${counted(report.cases.length, 'case')} of ${report.data.name}
+    </p>`,
+    sections: sections.filter(section => section !== undefined && section !== false),
+    scripts: [sortScript, ...(viewer.length > 0 ? [await viewerLibrary(), viewerScript] : [])],
+    overlays: viewer.length > 0 && viewerOverlay(viewer),
+  })
 }
 
-export async function trainingPage(_training: Training): Promise<string> {
-  throw new Error('not there yet')
+async function strata(report: Report): Promise<Html> {
+  const [metric] = headlineMetrics(report)
+  const charts = report.strata.map(stratum => {
+    const { groups, digits } = metric === undefined ? { groups: [], digits: 0 } : groupsOf(report, stratum, metric)
+    const title = `By ${stratumName(report, stratum.by)}`
+    return metric === undefined ? undefined : groupsChart(title, `${labelOf(report, metric)}, mean`, groups, digits)
+  })
+  return html`${await figures(charts)}${report.strata.map(stratum => stratumTable(report, stratum))}`
 }
+
+export { trainingPage } from './training-page.ts'

@@ -1,0 +1,140 @@
+/** What is read first: the figures, what became of the gates, and what is missing. */
+
+import type { Report } from '../../schemas/report.ts'
+import { changeText, counted, digitsOf, fixed, intervalText, numberOf, probabilityText, summaryText } from './format.ts'
+import { html, type Content, type Html } from './html.ts'
+import { headlineMetrics, labelOf } from './metrics.ts'
+
+/** Figures beside the first one, at most. */
+const beside = 7
+
+/** A figure's value as text, for gates and others that may be no metric's. */
+function gateValue(report: Report, figure: string, value: Report['gates'][number]['value']): string {
+  const [metric = ''] = figure.replace(/^monai\./, '').split('.')
+  if (metric === 'cases') return fixed(numberOf(value), 0)
+  return fixed(numberOf(value), Math.max(1, digitsOf(report, metric)))
+}
+
+export function gatesList(report: Report): Html {
+  if (report.gates.length === 0) return html``
+  // Missed ones first.
+  const gates = report.gates.toSorted((a, b) => Number(a.passed) - Number(b.passed))
+  const missed = gates.filter(({ passed }) => !passed).length
+  const verdict =
+    missed === 0
+      ? html`<span class="better">All ${counted(gates.length, 'gate')} passed</span>`
+      : html`<span class="worse">${missed} of ${counted(gates.length, 'gate')} missed</span>`
+  return html`<h3>${verdict}</h3>
+    <ul class="gates">
+      ${gates.map(
+        ({ figure, rule, value, passed, note }) =>
+          html`<li>
+            <span class="verdict ${passed ? 'better' : 'worse'}">${passed ? '✓ passed' : '✗ missed'}</span>
+            <code>${figure}</code> is ${gateValue(report, figure, value)}, wanted
+            <code>${rule}</code>${note && html` <span class="note">${note}</span>`}
+          </li> `,
+      )}
+    </ul> `
+}
+
+/** Whether a difference is good; undefined where the metric has no good direction or nothing changed for sure. */
+function verdictOf(report: Report, metric: string): 'better' | 'worse' | undefined {
+  const paired = report.comparison?.metrics[metric]
+  const [difference, p] = [numberOf(paired?.difference), numberOf(paired?.p)]
+  if (difference === undefined || p === undefined || p >= 0.05 || difference === 0) return undefined
+  const direction = report.metrics[metric]?.better
+  if (direction !== 'higher' && direction !== 'lower') return undefined
+  return difference > 0 === (direction === 'higher') ? 'better' : 'worse'
+}
+
+/** The change of a metric against the earlier report, with how sure it is. */
+export function changeOf(report: Report, metric: string): Content {
+  const paired = report.comparison?.metrics[metric]
+  if (!paired || paired.difference === null) return undefined
+  const verdict = verdictOf(report, metric)
+  return html`<span${verdict && html` class="${verdict}"`}>${changeText(report, metric, paired.difference)}</span> (${probabilityText(paired.p)})`
+}
+
+export function headline(report: Report): Html {
+  const [first, ...others] = headlineMetrics(report).filter(metric => report.summary[metric])
+  if (first === undefined) return html`<p>No case could be evaluated, so there are no figures.</p>`
+  const figures = [first, ...others.slice(0, beside)].map(metric => headlineFigure(report, metric))
+  const { comparison } = report
+  return html`<dl class="headline">${figures}</dl>
+    <p class="note">
+      Intervals: bootstrap over cases.
+      ${
+        comparison
+          ? html`Changes: mean over the cases of both runs against <code>${comparison.with}</code>; significance:
+              ${comparison.test}.`
+          : 'There is no earlier report to compare with.'
+      }
+    </p> `
+}
+
+/** One metric; its median comes first where an infinite value makes the mean say nothing. */
+function headlineFigure(report: Report, metric: string): Html {
+  const spread = report.summary[metric]!
+  const change = changeOf(report, metric)
+  const interval = intervalText(report, metric, spread)
+  const isFinite = Number.isFinite(numberOf(spread.mean) ?? 0)
+  const beside = [
+    spread.cases < report.cases.length && `of ${counted(spread.cases, 'case')}`,
+    spread.infinite > 0 && `${spread.infinite} infinite`,
+  ].filter(text => text !== false)
+  const [mean, median] = [summaryText(report, metric, spread.mean), summaryText(report, metric, spread.median)]
+  return html`<div>
+    <dt>${labelOf(report, metric)}, ${isFinite ? 'mean' : 'median'}</dt>
+    <dd class="figure">${isFinite ? mean : median}</dd>
+    ${interval && html`<dd>95 % ${interval}</dd>`}
+    <dd>${isFinite ? `median ${median}` : `mean ${mean}`}${beside.length > 0 && `, ${beside.join(', ')}`}</dd>
+    ${change && html`<dd>change ${change}</dd>`}
+  </div> `
+}
+
+/** How many cases there were, and which ones have no mask or failed. */
+export function completeness(report: Report): Html {
+  const { missing, name } = report.data
+  return html`<p>
+      ${counted(report.cases.length, 'case')} of ${name}
+      evaluated${missing.length > 0 && html`, ${fixed(missing.length, 0)} of them without a mask`};
+      ${report.failures.length === 0 ? 'none' : fixed(report.failures.length, 0)} failed.
+      ${
+        report.emptyRule === 'strict'
+          ? 'Missed lesions and missing masks count as 0; where mask and reference are both empty, Dice is 1.'
+          : "By MONAI's rule: cases without lesion in the reference are left out of Dice and of distances."
+      }
+    </p>
+    ${
+      missing.length > 0 &&
+      html`<details${missing.length <= 10 && html` open`}><summary>${counted(missing.length, 'case')} without a mask, counted as missed</summary>
+<p>${missing.map((id, i) => html`${i > 0 && ', '}<code>${id}</code>`)}</p></details>
+`
+    }${
+      report.failures.length > 0 &&
+      html`<details open>
+        <summary>${counted(report.failures.length, 'case')} failed</summary>
+        <div class="scroll" role="region" aria-label="Failed cases" tabindex="0">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col" class="name">case</th>
+                <th scope="col" class="name">stage</th>
+                <th scope="col" class="name">reason</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${report.failures.map(
+                ({ case: id, stage, code, reason }) =>
+                  html`<tr>
+                    <th scope="row">${id}</th>
+                    <td class="name">${stage}</td>
+                    <td class="words">${reason} <code>${code}</code></td>
+                  </tr> `,
+              )}
+            </tbody>
+          </table>
+        </div>
+      </details> `
+    }`
+}

@@ -1,0 +1,170 @@
+/** Figures over the cases, and the cases themselves. */
+
+import type { Figure, Report, ReportedCase, Spread } from '../../schemas/report.ts'
+import { scrollBox } from './document.ts'
+import { counted, figureText, intervalText, summaryText, undefinedMark } from './format.ts'
+import { changeOf } from './headline.ts'
+import { html, type Content, type Html } from './html.ts'
+import { headlineMetrics, labelOf, shownMetrics } from './metrics.ts'
+
+/** A heading cell over figures. */
+function head(text: Content): Html {
+  return html`<th scope="col">${text}</th>`
+}
+
+/** Mean, interval, median and so on of every metric. */
+export function summaryTable(report: Report): Html {
+  const metrics = shownMetrics(report).filter(metric => report.summary[metric])
+  const isCompared = report.comparison !== null
+  const row = (metric: string): Html => {
+    const spread = report.summary[metric]!
+    const text = (figure: Figure): string => summaryText(report, metric, figure)
+    return html`<tr>
+      <th scope="row">${labelOf(report, metric)}</th>
+      <td>${text(spread.mean)}</td>
+      <td class="interval">${intervalText(report, metric, spread) || undefinedMark}</td>
+      <td>${text(spread.median)}</td>
+      <td>${text(spread.sd)}</td>
+      <td>${text(spread.min)}</td>
+      <td>${text(spread.max)}</td>
+      <td>${spread.cases}</td>
+      <td>${spread.infinite || undefinedMark}</td>
+      <td>${spread.undefined || undefinedMark}</td>
+      ${isCompared && html`<td>${changeOf(report, metric) ?? undefinedMark}</td>`}
+    </tr> `
+  }
+  return scrollBox(
+    'All figures',
+    html`<table>
+      <thead>
+        <tr>
+          <th scope="col" class="name">metric</th>
+          ${['mean', '95 % interval', 'median', 'SD', 'least', 'most', 'cases', 'infinite', 'not defined'].map(head)}${isCompared && head('change (p)')}
+        </tr>
+      </thead>
+      <tbody>
+        ${metrics.map(row)}
+      </tbody>
+    </table>`,
+  )
+}
+
+/** Means by the definition's rule and by MONAI's, where they may differ. */
+export function conventionTable(report: Report): Html | undefined {
+  const metrics = shownMetrics(report).filter(metric => report.summary[metric] && report.monai[metric])
+  if (metrics.length === 0) return undefined
+  const cells = (metric: string, spread: Spread): Html =>
+    html`<td>${summaryText(report, metric, spread.mean)}</td>
+      <td class="interval">${intervalText(report, metric, spread) || undefinedMark}</td>
+      <td>${spread.cases}</td>`
+  return scrollBox(
+    'Both conventions',
+    html`<table>
+      <thead>
+        <tr>
+          <th scope="col" class="name">metric</th>
+          ${(report.emptyRule === 'monai' ? ['mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases'] : ['strict: mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases']).map(head)}
+        </tr>
+      </thead>
+      <tbody>
+        ${metrics.map(
+          metric =>
+            html`<tr>
+              <th scope="row">${labelOf(report, metric)}</th>
+              ${cells(metric, report.summary[metric]!)}${cells(metric, report.monai[metric]!)}
+            </tr> `,
+        )}
+      </tbody>
+    </table>`,
+  )
+}
+
+/** Means of groups of cases. */
+export function stratumTable(report: Report, stratum: Report['strata'][number]): Html {
+  const metrics = headlineMetrics(report).filter(metric => stratum.groups.some(({ summary }) => summary[metric]))
+  return scrollBox(
+    `By ${stratumName(report, stratum.by)}`,
+    html`<table>
+      <thead>
+        <tr>
+          <th scope="col" class="name">${stratumName(report, stratum.by)}</th>
+          ${head('cases')}${metrics.map(metric => head(labelOf(report, metric)))}
+        </tr>
+      </thead>
+      <tbody>
+        ${stratum.groups.map(
+          ({ name, cases, summary }) =>
+            html`<tr>
+              <th scope="row">${name}</th>
+              <td>${cases}</td>
+              ${metrics.map(metric => html`<td>${summaryText(report, metric, summary[metric]?.mean)}</td>`)}
+            </tr> `,
+        )}
+      </tbody>
+    </table>`,
+  )
+}
+
+/** What cases are grouped by, for people. */
+export function stratumName(report: Report, by: string): string {
+  return by in report.metrics ? labelOf(report, by) : by
+}
+
+/** Identifiers of a case's row and of its picture, by its place in the report. */
+export const rowId = (place: number): string => `case-${place + 1}`
+export const pictureId = (place: number): string => `picture-${place + 1}`
+
+/** All cases with all figures, worst first; a case with a picture links to it. */
+export function casesTable(report: Report, pictured: ReadonlySet<string>): Html {
+  const places = new Map(report.cases.map(({ case: id }, place) => [id, place]))
+  const metrics = shownMetrics(report)
+  const fields = [...new Set(report.cases.flatMap(({ fields }) => Object.keys(fields)))]
+  const ordered = inOrder(report)
+  const row = (each: ReportedCase, rank: number): Html => {
+    const place = places.get(each.case)!
+    const name = pictured.has(each.case) ? html`<a href="#${pictureId(place)}">${each.case}</a>` : each.case
+    return html`<tr id="${rowId(place)}">
+      <td>${rank + 1}</td>
+      <th scope="row" title="${each.case}">${name}${each.isMissing && html`<span class="tag">missing</span>`}</th>
+      ${metrics.map(metric => cell(figureText(report, metric, each.metrics[metric])))}${fields.map(field => html`<td class="name">${each.fields[field] ?? ''}</td>`)}
+    </tr> `
+  }
+  return html`<p class="note">
+      ${counted(ordered.length, 'case')}, worst first. ${undefinedMark} is not defined, ∞ infinite.
+      <span class="screen">Headings sort.</span> <span id="sorted" class="note screen" role="status"></span>
+    </p>
+    ${scrollBox(
+      'All cases',
+      html`<table class="cases">
+        <thead>
+          <tr>
+            <th scope="col" aria-sort="ascending">#</th>
+            <th scope="col" class="name" data-text>case</th>
+            ${metrics.map(metric => head(labelOf(report, metric)))}${fields.map(field => html`<th scope="col" class="name" data-text>${field}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${ordered.map(row)}
+        </tbody>
+      </table>`,
+      'tall',
+    )}`
+}
+
+function cell(text: string): Html {
+  return html`<td>${text}</td>`
+}
+
+/** Worst first, as the report has it; a case that it does not rank comes behind. */
+function inOrder(report: Report): ReportedCase[] {
+  const byId = new Map(report.cases.map(each => [each.case, each]))
+  const ranked = report.worst.flatMap(id => byId.get(id) ?? [])
+  const isRanked = new Set(report.worst)
+  return [...ranked, ...report.cases.filter(({ case: id }) => !isRanked.has(id))]
+}
+
+/** A case's figure by its metric, for a list of cases. */
+export function caseFigure(report: Report, id: string, metric: string): string {
+  const found = report.cases.find(({ case: other }) => other === id)
+  return figureText(report, metric, found?.metrics[metric])
+}

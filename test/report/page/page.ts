@@ -1,0 +1,210 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { evaluationPage, trainingPage } from '../../../report/page/page.ts'
+import type { Report } from '../../../schemas/report.ts'
+import { bareReport, samplePicture, sampleReport, sampleTraining } from '../../support/report.ts'
+
+const nothing = { pictures: [], viewer: [] }
+
+/** Titles of sections, in their order. */
+const sections = (page: string): string[] =>
+  [...page.matchAll(/<h2 id="[^"]*">([^<]*)<\/h2>/g)].map(([, title]) => title!)
+
+/** The page without its scripts and its style. */
+const shown = (page: string): string => page.replace(/<(script|style)>[^]*?<\/\1>/g, '')
+
+/** Every identifier once, and every link within the page leads somewhere. */
+function expectLinks(t: Test, page: string): void {
+  const ids = [...page.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id!)
+  t.same(ids.length, new Set(ids).size, 'identifiers are unique')
+  const links = [...page.matchAll(/href="#([^"]*)"/g)].map(([, id]) => id!)
+  t.same(
+    links.filter(link => !ids.includes(link)),
+    [],
+    'links lead somewhere',
+  )
+}
+
+t.test('a whole report has its sections, worst case first', async t => {
+  const report = sampleReport(60)
+  const pictures = report.worst.slice(0, 3).map(id => samplePicture(id, 'worst'))
+  const page = await evaluationPage(report, { pictures, viewer: [] })
+  t.same(sections(page), [
+    'Headline figures',
+    'Distributions',
+    'Volumes and lesion size',
+    'Gallery',
+    'All cases',
+    'All figures',
+    'Groups of cases',
+    'Comparison with an earlier run',
+    'History',
+    'Provenance and definitions',
+  ])
+  expectLinks(t, page)
+  const rows = [...page.matchAll(/<tr id="case-(\d+)">/g)].map(([, place]) => report.cases[Number(place) - 1]!.case)
+  t.same(rows, report.worst)
+  t.equal(page.match(/<div class="plot[^>]* role="img" aria-label="[^"]{20,}"/g)?.length, page.match(/<svg /g)?.length)
+  t.equal(page.match(/<img\s[^>]*alt="[^"]+"/g)?.length, 3)
+  t.notMatch(page, /niivue/i)
+  t.notMatch(shown(page), /NaN|undefined|\[object/)
+})
+
+const hash = (page: string): string => createHash('sha256').update(page).digest('hex')
+
+t.test('the same report gives the same page, in any time zone and language', async t => {
+  const script = `
+    const { evaluationPage, trainingPage } = await import(${JSON.stringify(new URL('../../../report/page/page.js', import.meta.url).href)})
+    const { sampleReport, sampleTraining } = await import(${JSON.stringify(new URL('../../support/report.js', import.meta.url).href)})
+    const { createHash } = await import('node:crypto')
+    const pages = await Promise.all([evaluationPage(sampleReport(40), { pictures: [], viewer: [] }), trainingPage(sampleTraining(20))])
+    for (const page of pages) console.log(createHash('sha256').update(page).digest('hex'))`
+  const elsewhere = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    env: { ...process.env, TZ: 'Pacific/Kiritimati', LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' },
+    encoding: 'utf8',
+  })
+  const here = [await evaluationPage(sampleReport(40), nothing), await trainingPage(sampleTraining(20))]
+  t.same(elsewhere.trim().split('\n'), here.map(hash))
+})
+
+t.test('only its own scripts may run', async t => {
+  const page = await evaluationPage(sampleReport(5), nothing)
+  const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page)![1]!.replaceAll('&#39;', "'")
+  t.match(policy, "default-src 'none'")
+  const scripts = [...page.matchAll(/<script>([^]*?)<\/script>/g)].map(([, source]) => source!)
+  t.equal(scripts.length, 1)
+  for (const source of scripts) t.match(policy, `'sha256-${createHash('sha256').update(source).digest('base64')}'`)
+  t.notMatch(page, /https?:\/\/(?!www\.w3\.org)/)
+  t.notMatch(page, / on[a-z]+="/)
+})
+
+t.test('what comes from outside is text wherever it stands', async t => {
+  const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
+  const report = sampleReport(6)
+  const rename = (id: string): string => (id === report.cases[0]!.case ? evil : id)
+  const hostile: Report = {
+    ...report,
+    title: evil,
+    data: { ...report.data, name: evil, missing: [evil] },
+    cases: report.cases.map(each => ({ ...each, case: rename(each.case), fields: { [evil]: evil } })),
+    worst: report.worst.map(rename),
+    failures: [{ case: evil, stage: evil, code: evil, reason: evil }],
+    gates: [{ figure: evil, rule: evil, value: 1, passed: false, note: evil }],
+    strata: report.strata.map(({ groups }) => ({ by: evil, groups: groups.map(group => ({ ...group, name: evil })) })),
+    metrics: Object.fromEntries(
+      Object.entries(report.metrics).map(([name, about]) => [name, { ...about, label: evil }]),
+    ),
+    comparison: {
+      ...report.comparison!,
+      with: evil,
+      test: evil,
+      onlyNow: [evil],
+      metrics: { dice: { ...report.comparison!.metrics['dice']!, better: [evil] } },
+    },
+    history: report.history.map(record => ({ ...record, id: evil, title: evil, created: evil, gates: [evil] })),
+    run: { ...report.run, engine: evil },
+  }
+  const page = await evaluationPage(hostile, {
+    pictures: [{ ...samplePicture(evil, 'worst'), alt: evil, caption: evil }],
+    viewer: [{ case: evil, scan: Uint8Array.of(1), prediction: Uint8Array.of(2), reference: Uint8Array.of(3) }],
+  })
+  t.notMatch(page, /<script>alert/)
+  t.notMatch(page, /<img src=x/)
+  t.match(page, '&lt;script&gt;alert(1)')
+})
+
+t.test('reports with little in them still give a page', async t => {
+  const one = bareReport(1)
+  const allMissing: Report = {
+    ...sampleReport(4),
+    cases: sampleReport(4).cases.map(each => ({
+      ...each,
+      isMissing: true,
+      metrics: Object.fromEntries(Object.keys(each.metrics).map(name => [name, /^hd|^assd/.test(name) ? 'inf' : 0])),
+    })),
+  }
+  const perfect: Report = {
+    ...sampleReport(4),
+    cases: sampleReport(4).cases.map(each => ({
+      ...each,
+      metrics: Object.fromEntries(
+        Object.keys(each.metrics).map(name => [name, /^hd|^assd|ifference/.test(name) ? 0 : 1]),
+      ),
+    })),
+  }
+  const undefinedAll: Report = {
+    ...sampleReport(3),
+    cases: sampleReport(3).cases.map(each => ({
+      ...each,
+      metrics: Object.fromEntries(Object.keys(each.metrics).map(name => [name, null])),
+      monai: {},
+    })),
+    monai: {},
+  }
+  const none: Report = { ...bareReport(1), cases: [], worst: [], summary: {}, monai: {} }
+  for (const [name, report] of Object.entries({ one, allMissing, perfect, undefinedAll, none })) {
+    const page = await evaluationPage(report, nothing)
+    expectLinks(t, page)
+    t.notMatch(shown(page), /NaN|Infinity|undefined|\[object/, name)
+    t.match(page, 'Provenance and definitions', name)
+  }
+  const page = await evaluationPage(one, nothing)
+  for (const title of ['Gallery', 'Viewer', 'History', 'Comparison with an earlier run', 'Groups of cases']) {
+    t.notOk(sections(page).includes(title), title)
+  }
+  t.match(page, 'There is no earlier report to compare with')
+  t.match(await evaluationPage(none, nothing), 'No case could be evaluated')
+})
+
+const split = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
+  Object.fromEntries(
+    Object.entries(record).flatMap(([name, value]) =>
+      name === 'dice'
+        ? [
+            [name, value],
+            ['dice_class1', value],
+            ['dice_class2', value],
+          ]
+        : [
+            [`${name}_class1`, value],
+            [`${name}_class2`, value],
+          ],
+    ),
+  )
+
+t.test('several classes have figures and charts of their own', async t => {
+  const report = sampleReport(8)
+  const page = await evaluationPage(
+    {
+      ...report,
+      metrics: split(report.metrics),
+      summary: split(report.summary),
+      cases: report.cases.map(each => ({ ...each, metrics: split(each.metrics) })),
+    },
+    nothing,
+  )
+  t.match(page, 'Bland–Altman of volumes, class 1')
+  t.match(page, 'Bland–Altman of volumes, class 2')
+})
+
+const drawn = (page: string): number => page.match(/<svg [^]*?<\/svg>/g)!.reduce((sum, svg) => sum + svg.length, 0)
+
+t.test('many cases are drawn as bars and squares, not one by one', async t => {
+  const [few, many] = [await evaluationPage(bareReport(300), nothing), await evaluationPage(bareReport(1000), nothing)]
+  t.ok(drawn(many) < 2 * drawn(few), `${drawn(many)} and ${drawn(few)}`)
+  t.equal(many.match(/<tr id="case-/g)!.length, 1000)
+})
+
+t.test('a training has curves, its best epoch and its pictures', async t => {
+  const page = await trainingPage(sampleTraining(20))
+  t.same(sections(page), ['Headline figures', 'Curves', 'Example slices', 'Epochs', 'Provenance'])
+  expectLinks(t, page)
+  t.match(page, /Mean Dice over 10 epochs|mean Dice over 10 epochs/)
+  const none = await trainingPage({ ...sampleTraining(0), pictures: [] })
+  t.same(sections(none), ['Headline figures', 'Provenance'])
+  t.notMatch(shown(none), /NaN|Infinity|undefined/)
+  const { epochs, ...rest } = sampleTraining(3)
+  const unvalidated = { ...rest, epochs: epochs.filter(({ dice }) => dice === undefined) }
+  t.notMatch(await trainingPage(unvalidated), 'Mean Dice over')
+})
