@@ -83,7 +83,11 @@ export async function niftiBytes(
   const { pieces, datatype } = await firstOf(content.voxels, name)
   const header = encodeHeader(content, datatype, description, name)
   const parts: Uint8Array[] = []
-  for await (const part of gzipped(inBlocks(header, pieces, content.grid, { path: name, memories: blocksAhead }), level)) parts.push(part)
+  for await (const part of gzipped(
+    inBlocks(header, pieces, content.grid, { path: name, memories: blocksAhead }),
+    level,
+  ))
+    parts.push(part)
   return Buffer.concat(parts)
 }
 

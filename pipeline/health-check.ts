@@ -1,6 +1,7 @@
 /**
  * Tells a service that watches scheduled runs, by requests to a URL, that a run has begun and how it ended, as
- * healthchecks.io has them: `<url>/start`, `<url>` for exit code 0, `<url>/<exit code>` for all others.
+ * healthchecks.io and its like have them: `<url>/start`, `<url>` for exit code 0, `<url>/fail` for all others, whose body
+ * begins with the code.
  */
 
 import { messageOf } from './errors.ts'
@@ -31,8 +32,9 @@ export function openHealthCheck(url: string | undefined, note: (text: string) =>
       const limit = AbortSignal.timeout(timeoutMs)
       // The service must see the start first.
       await Promise.race([started, new Promise(resolve => limit.addEventListener('abort', resolve))])
-      const text = lines.join('\n').slice(0, mostCharacters)
-      await ping(exitCode === 0 ? url : at(url, String(exitCode)), text, limit, note)
+      const isWell = exitCode === 0
+      const text = [...(isWell ? [] : [`exit code ${exitCode}`]), ...lines].join('\n').slice(0, mostCharacters)
+      await ping(isWell ? url : at(url, 'fail'), text, limit, note)
     },
   }
 }

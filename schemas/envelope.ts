@@ -161,7 +161,7 @@ const healthCheck = {
   type: 'string',
   pattern: '^https?://',
   description:
-    'a URL that is asked at the start (/start), at success and at failure (/<exit code>) of a run; whatever it answers, the run goes on',
+    'a URL that is asked at the start (/start), at success and at failure (/fail) of a run; whatever it answers, the run goes on',
 } as const
 
 export const envelope = {

@@ -83,15 +83,22 @@ t.test('runs of every ending: good, failed, refused, locked out, interrupted', a
   const told = async (set: string[], signal?: AbortSignal): Promise<string[]> => {
     asked.length = 0
     await run(loadDefinition(file, set), { progress, ...(signal && { signal }) })
-    return asked.map(line => line.split('\n')[0]!)
+    return asked.map(line => line.split('\n').slice(0, 2).join(' | '))
   }
   t.match(await told([]), ['POST /id/start ', /^POST \/id 2 of 2 cases evaluated/])
   t.match(asked[1], /results: /)
-  t.match(await told(['gates={"dice.mean": ">= 0.9"}']), [/start/, /^POST \/id\/4 gate missed: dice.mean.*0.5/])
-  t.match(await told(['dataset.predictions=nowhere']), [/^POST \/id\/2 the definition is refused/], 'no start')
+  t.match(await told(['gates={"dice.mean": ">= 0.9"}']), [
+    /start/,
+    /^POST \/id\/fail exit code 4 \| gate missed: dice.mean.*0.5/,
+  ])
+  t.match(
+    await told(['dataset.predictions=nowhere']),
+    [/^POST \/id\/fail exit code 2 \| the definition is refused/],
+    'no start',
+  )
   const ended = new AbortController()
   ended.abort('SIGTERM')
-  t.match(await told([], ended.signal), [/start/, /^POST \/id\/143 interrupted/])
+  t.match(await told([], ended.signal), [/start/, /^POST \/id\/fail exit code 143 \| interrupted/])
   makeFolder(join(dir, 'out'))
   const unlock = lockOutput(join(dir, 'out'))
   t.same(await told([]), [], 'who is locked out leaves the word to who is at work')
