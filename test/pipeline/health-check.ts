@@ -49,7 +49,7 @@ t.test('start, success and failure with the exit code, each with its words', asy
   await good.end(0, ['3 cases', 'dice 0.7'])
   await openHealthCheck(`${url}/uuid`, silent).end(4, ['gate missed', 'x'.repeat(20_000)])
   t.same(asked.slice(0, 2), ['POST /uuid/start?rid=7 ', 'POST /uuid/?rid=7 3 cases\ndice 0.7'])
-  t.match(asked[2], /^POST \/uuid\/4 gate missed\nx+$/)
+  t.match(asked[2], /^POST \/uuid\/fail exit code 4\ngate missed\nx+$/)
   t.ok(asked[2]!.length < 11_000, 'a body that services take')
   await openHealthCheck(undefined, silent).end(0, [])
   t.equal(asked.length, 3)
