@@ -61,6 +61,7 @@ const benches: Readonly<Record<string, Measure>> = {
     for (const bench of (await import('./metrics.ts')).benches) results.push(...(await runBench(select(bench), tell)))
     return results
   },
+  evaluate: async (tell, select) => runBench(select((await import('./evaluate.ts')).bench), tell),
 }
 
 const { values, positionals } = parseArgs({

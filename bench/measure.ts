@@ -99,7 +99,8 @@ async function repeat({ trial, values, shares, usages }: Course, warmUp: boolean
   for (let tried = 0; tried < most; tried++) {
     if (trial.pid) await pause(settlingMs)
     const started = performance.now()
-    const watch = watchUsage(trial.pid?.() ?? process.pid)
+    const pid = trial.pid ? trial.pid() : process.pid
+    const watch = pid === undefined ? () => undefined : watchUsage(pid)
     const value = await trial.run()
     const usage = watch()
     if (warmUp) return

@@ -9,16 +9,12 @@ import { surfaceDistances, surfaceMetrics } from '../report/surface.ts'
 import { rng } from '../pipeline/random.ts'
 import type { Mask, Shape3 } from '../pipeline/stage.ts'
 import { peakRss } from '../pipeline/summary.ts'
+import { voxelsOf, type Ellipsoid } from './bodies.ts'
 import { monaiMetrics } from './peers/monai-metrics.ts'
 import type { Bench, Trial } from './trial.ts'
 
 const shape: Shape3 = [512, 512, 300]
 const spacing = [0.7, 0.7, 1] as const
-
-interface Ellipsoid {
-  readonly centre: readonly number[]
-  readonly radii: readonly number[]
-}
 
 const lungs: readonly Ellipsoid[] = [
   { centre: [156, 256, 150], radii: [95, 125, 135] },
@@ -35,26 +31,6 @@ function lesions(): Ellipsoid[] {
   })
 }
 
-/** A mask (z, y, x) with wavy ellipsoids, shifted and blown up by a little. */
-function voxelsOf(bodies: readonly Ellipsoid[], shift: number, grown: number): Uint8Array {
-  const [nx, ny] = shape
-  const mask = new Uint8Array(nx * ny * shape[2])
-  for (const { centre, radii } of bodies) {
-    const reach = radii.map(r => Math.ceil(1.1 * (r + grown)))
-    const [from, to] = [-1, 1].map(side => centre.map((c, axis) => Math.round(c + shift + side * reach[axis]!)))
-    for (let z = from![2]!; z <= to![2]!; z++) {
-      for (let y = from![1]!; y <= to![1]!; y++) {
-        for (let x = from![0]!; x <= to![0]!; x++) {
-          const r = [x, y, z].map((at, axis) => (at - centre[axis]! - shift) / (radii[axis]! + grown))
-          const wave = 1 + 0.04 * Math.sin(0.31 * x) * Math.sin(0.23 * y) * Math.sin(0.41 * z)
-          if (r[0]! ** 2 + r[1]! ** 2 + r[2]! ** 2 <= wave) mask[(z * ny + y) * nx + x] = 1
-        }
-      }
-    }
-  }
-  return mask
-}
-
 function trial(name: string, bodies: readonly Ellipsoid[], shift: number, grown: number): Trial {
   let masks: readonly [prediction: Mask, reference: Mask] | undefined
   return {
@@ -62,7 +38,7 @@ function trial(name: string, bodies: readonly Ellipsoid[], shift: number, grown:
     unit: 's',
     runs: 5,
     async prepare() {
-      masks = [maskOf(shape, voxelsOf(bodies, shift, grown)), maskOf(shape, voxelsOf(bodies, 0, 0))]
+      masks = [maskOf(shape, voxelsOf(shape, bodies, shift, grown)), maskOf(shape, voxelsOf(shape, bodies))]
       const counts = await countOverlaps(...masks, 2, async () => {})
       const dice = (2 * counts[1]!.both) / (counts[1]!.predicted + counts[1]!.reference)
       if (!(dice > 0.3 && dice < 1)) throw new Error(`expected masks that overlap in part, found Dice ${dice}`)

@@ -19,7 +19,7 @@ export interface Trial {
   /** One repetition: the figure in `unit`. The first is a warm-up and not counted. */
   readonly run: () => Promise<number>
   readonly close?: () => Promise<void>
-  /** The process that does the work, where it is not this one. */
+  /** The process that does the work, where it is not this one; undefined where it lives for one repetition only. */
   readonly pid?: () => number | undefined
   /** What 100 % would be, in the same unit, measured beside the last repetition. */
   readonly peak?: () => number
