@@ -11,7 +11,7 @@
 namespace ctflow {
 namespace {
 
-// Products that are summed by themselves, then added to a total: see kRowsOfSum.
+// Products that are summed by themselves, then added to a total: see conv3d/tiles.h.
 constexpr int kProductsOfPointwiseSum = 32;
 // Inputs that stay in a first-level cache while all filters pass by.
 constexpr int64_t kPointwiseBlockFloats = 1 << 12;

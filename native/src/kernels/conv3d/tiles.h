@@ -18,11 +18,8 @@
 namespace ctflow {
 namespace {
 
-// Rows, of 24 products each in a 3x3x3 convolution, that are summed by themselves: few enough for float32, enough to hide
-// the extra addition where totals do not fit into registers.
-constexpr int kRowsOfSum = 4;
-
-// total += sum, sum = 0
+// total += sum, sum = 0. Rows, of 24 products each in a 3x3x3 convolution, are summed by themselves, A::kRowsOfSum at a time:
+// few enough for float32, enough to hide the extra addition where totals do not fit into registers.
 template <class A, int N>
 static inline void flush(typename A::F (&total)[N], typename A::F (&sum)[N]) {
   CTFLOW_UNROLL
@@ -120,7 +117,7 @@ template <class A, int S, int SX, int T, int B>
   int r = 0;
   do {
     const bool first = r == 0;
-    const int end = r + kRowsOfSum < job.row_count ? r + kRowsOfSum : job.row_count;
+    const int end = r + A::kRowsOfSum < job.row_count ? r + A::kRowsOfSum : job.row_count;
     F sum[T * B];
     CTFLOW_UNROLL
     for (int i = 0; i < T * B; i++) sum[i] = A::zero();
@@ -213,7 +210,7 @@ template <class A, int S, int SX, int T>
   int r = 0;
   do {
     const bool first = r == 0;
-    const int end = r + kRowsOfSum < job.row_count ? r + kRowsOfSum : job.row_count;
+    const int end = r + A::kRowsOfSum < job.row_count ? r + A::kRowsOfSum : job.row_count;
     F sum[T];
     CTFLOW_UNROLL
     for (int t = 0; t < T; t++) sum[t] = A::zero();

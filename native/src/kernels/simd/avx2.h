@@ -19,6 +19,8 @@ struct Avx2 {
   static constexpr int kTileCells = 2;
   // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 12 registers.
   static constexpr int kGradientChannels = 4;
+  // Rows summed by themselves: see conv3d/tiles.h. Totals are in memory anyway, and shorter sums are nearer to float64's.
+  static constexpr int kRowsOfSum = 2;
   using F = __m256;
   using Mask = __m256i;
 

@@ -13,6 +13,7 @@ struct Avx512Half {
   static constexpr bool kStreams = true;
   static constexpr int kTile1 = 12;
   static constexpr int kTile2 = 6;
+  static constexpr int kRowsOfSum = 4;
   using F = __m256;
   using Mask = __mmask8;
 
@@ -58,6 +59,8 @@ struct Avx512 {
   static constexpr int kTilePairsOfRows = 6;
   // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 24 registers.
   static constexpr int kGradientChannels = 8;
+  // Rows summed by themselves: see conv3d/tiles.h.
+  static constexpr int kRowsOfSum = 4;
   using F = __m512;
   using Mask = __mmask16;
 

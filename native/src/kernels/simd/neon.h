@@ -23,6 +23,8 @@ struct Neon {
   static constexpr int kTileCells = 2;
   // Input channels whose filter gradients are summed at once: three taps, or rows of taps, of each, in 24 registers.
   static constexpr int kGradientChannels = 4;
+  // Rows summed by themselves: see conv3d/tiles.h.
+  static constexpr int kRowsOfSum = 4;
 
   struct F {
     float32x4_t low, high;
