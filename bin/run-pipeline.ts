@@ -98,6 +98,7 @@ program
   .argument('<history>', 'a history.jsonl, or the output folder of evaluations that holds one')
   .option('--metric <name>', 'which metric, such as hd95', 'dice')
   .option('--last <n>', 'how many of the newest', wholeNumber, 20)
+  .option('--title <title>', 'only evaluations of this title, where several share the history')
   .option(...json)
   .action(async (path: string, flags: HistoryFlags) => void (process.exitCode = await historyCommand(path, flags)))
 

@@ -1,17 +1,17 @@
 /** From a JSON file to a definition that can run: parsed, overridden, validated, defaults filled in, paths made absolute. */
 
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
-import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { dataset as datasetSchema, envelope, report as reportSchema } from '../schemas/envelope.ts'
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
+import { readDefinitionFile } from './definition-file.ts'
 import { dryContext } from './dry-context.ts'
 import type { Random, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { applyOverrides } from './overrides.ts'
-import { problemsOf, show, type Problem } from './problems.ts'
+import { problemsOf, type Problem } from './problems.ts'
 import { checkOrder } from './order.ts'
 import { absoluteReport, fileProblems, reportProblems } from './report-options.ts'
 
@@ -102,11 +102,8 @@ function validator(): ValidateFunction {
  */
 export function loadDefinition(file: string, overrides: readonly string[] = []): Definition {
   const path = resolve(file)
-  const { value, tree, text } = parseFile(path)
-  return validateDefinition(applyOverrides(value as never, overrides), dirname(path), {
-    name: file,
-    lineOf: pointer => lineOf(tree, text, pointer),
-  })
+  const { value, lineOf } = readDefinitionFile(path)
+  return validateDefinition(applyOverrides(value as never, overrides), dirname(path), { name: file, lineOf })
 }
 
 /** The same for a value already in memory; `folder` is what its relative paths are relative to. */
@@ -173,7 +170,19 @@ function semanticProblems(definition: Definition): Problem[] {
     })
   }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition), ...reportProblems(definition))
+  problems.push(...healthCheckProblems(definition))
   return problems.length > 0 ? problems : stageProblems(definition)
+}
+
+/** Messages do not repeat the URL: whoever knows it can send in our name. */
+function healthCheckProblems({ healthCheck }: Definition): Problem[] {
+  if (healthCheck === undefined) return []
+  const path = '/healthCheck'
+  if (!URL.canParse(healthCheck))
+    return [{ path, message: 'expected a URL such as https://hc-ping.com/<uuid>, found one that cannot be read' }]
+  const { username, password } = new URL(healthCheck)
+  if (username === '' && password === '') return []
+  return [{ path, message: 'expected a URL without user name and password, which cannot be sent; leave them out' }]
 }
 
 /** Whether masks are compared that others have made. */
@@ -274,41 +283,3 @@ function withAbsolutePaths(stage: StageOptions, at: (path: string) => string): S
 }
 
 type Fields = Record<string, unknown>
-
-function parseFile(path: string): { value: unknown; tree: Node | undefined; text: string } {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code
-    const why = reason === 'ENOENT' ? 'there is no such file' : reason === 'EISDIR' ? 'it is a folder' : String(reason)
-    throw new PipelineError('ERR_DEFINITION', `${path}: expected a pipeline definition (JSON), ${why}`, { file: path })
-  }
-  const errors: ParseError[] = []
-  const tree = parseTree(text.replace(/^\uFEFF/, ' '), errors, { disallowComments: true })
-  const first = errors[0]
-  if (first || !tree) {
-    const before = text.slice(0, first?.offset ?? 0).split('\n')
-    const what = first ? printParseErrorCode(first.error) : 'the file is empty'
-    throw new PipelineError(
-      'ERR_DEFINITION',
-      `${path}:${before.length}:${before.at(-1)!.length + 1}: not valid JSON: ${what}, found ${show(text.slice(first?.offset ?? 0, (first?.offset ?? 0) + 20))}`,
-      { file: path },
-    )
-  }
-  return { value: JSON.parse(text.replace(/^\uFEFF/, '')), tree, text }
-}
-
-/** The line of the value at a pointer, or of the nearest thing around it that stands in the file. */
-function lineOf(tree: Node | undefined, text: string, pointer: string): number | undefined {
-  const parts = pointer
-    .split('/')
-    .slice(1)
-    .map(part => (/^\d+$/.test(part) ? Number(part) : part))
-  if (!tree) return undefined
-  for (let length = parts.length; length >= 0; length--) {
-    const node = findNodeAtLocation(tree, parts.slice(0, length))
-    if (node) return text.slice(0, node.offset).split('\n').length
-  }
-  return undefined
-}

@@ -5,8 +5,8 @@
 
 import { openEngineFor, processors, readWeights } from '../stages/index.ts'
 import { parseBytes } from './bytes.ts'
-import { openDataSet, type DataSet } from './data-set.ts'
-import { checkFiles, comparesMasks, type Definition } from './definition.ts'
+import type { DataSet } from './data-set.ts'
+import { checkFiles, type Definition } from './definition.ts'
 import { timeEngine } from './explain/calibrate-engine.ts'
 import { timeCases } from './explain/calibrate-cases.ts'
 import { timeWindows, type WindowSpeeds } from './explain/calibrate-windows.ts'
@@ -19,6 +19,7 @@ import { measuredOf, planTime, type Calibration, type TimePlan } from './explain
 import { transformsOf, type StageTransform } from './explain/transforms.ts'
 import { warningsOf, type Warning } from './explain/warnings.ts'
 import { openLedger } from './ledger.ts'
+import { openCases } from './open-cases.ts'
 import { engineWorkOf } from './plan.ts'
 import { reservesOf, type Reserve } from './reserves.ts'
 import type { Engine, EngineInfo, EngineWork } from './stage.ts'
@@ -75,8 +76,7 @@ const usualBudgets = { engine: 1.2, cases: 1, labels: 1 }
 export async function validate(definition: Definition): Promise<Outline> {
   checkFiles(definition)
   // Phantoms are made on first use: no list to look at yet.
-  if (definition.dataset.phantoms === undefined)
-    await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
+  if (definition.dataset.phantoms === undefined) await openCases(definition)
   return withEngine(definition, engine => outline(definition, engine))
 }
 
@@ -86,7 +86,7 @@ export async function explain(definition: Definition, options: ExplainOptions = 
   const { progress = () => {} } = options
   return withEngine(definition, async engine => {
     const known = await outline(definition, engine)
-    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
+    const dataSet = await openCases(definition)
     return explainWith(definition, engine, known, dataSet, { ...options, progress })
   })
 }

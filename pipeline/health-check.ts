@@ -20,9 +20,13 @@ const mostCharacters = 10_000
 
 const none: HealthCheck = { start() {}, async end() {} }
 
-/** Nothing that the service answers, or does not, is more than a line for `note`. */
+/** Nothing that the service answers, or does not, nor any URL, is more than a line for `note`. */
 export function openHealthCheck(url: string | undefined, note: (text: string) => void): HealthCheck {
   if (url === undefined) return none
+  if (!URL.canParse(url)) {
+    note('health check: the URL cannot be read, so nobody is told of this run')
+    return none
+  }
   let started: Promise<void> = Promise.resolve()
   return {
     start() {
@@ -54,7 +58,8 @@ async function ping(url: string, body: string, signal: AbortSignal, note: (text:
     if (!answer.ok) note(`health check: ${hostOf(url)} answered ${answer.status} ${answer.statusText}`.trimEnd())
   } catch (error) {
     const { cause } = error as { cause?: unknown }
-    note(`health check: ${hostOf(url)} could not be asked: ${cause === undefined ? messageOf(error) : reasonOf(cause)}`)
+    const reason = cause === undefined ? messageOf(error) : reasonOf(cause)
+    note(`health check: ${hostOf(url)} could not be asked: ${reason.replaceAll(url, 'its URL')}`)
   }
 }
 

@@ -32,34 +32,50 @@ import { reportFile, reportFolder, reportIds } from './reports.ts'
 
 export const historyName = 'history.jsonl'
 
+const newline = 10
+
 export interface History {
   /** Oldest first. */
   readonly records: readonly HistoryRecord[]
-  /** Lines that are no record, as they stand there. */
-  readonly damaged: readonly string[]
+  /** Lines that are no record, byte for byte. */
+  readonly damaged: readonly Buffer[]
 }
 
 /** An empty one where there is no such file. Throws ERR_FILE where it cannot be read. */
 export function readHistory(path: string): History {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { records: [], damaged: [] }
-    throw new PipelineError('ERR_FILE', `${path}: expected a history: ${messageOf(error)}`, { path }, { cause: error })
-  }
-  const records: HistoryRecord[] = []
-  const damaged: string[] = []
-  for (const line of linesOf(text)) {
-    const value = parse(line)
-    if (isRecord(value)) records.push(value)
-    else if (!isForeign(value)) damaged.push(line)
-  }
+  const { records, damaged } = sorted(path)
   return { records: records.toSorted((a, b) => a.created.localeCompare(b.created)), damaged }
 }
 
-function linesOf(text: string): string[] {
-  return text.split('\n').filter(line => line.trim() !== '')
+/** The lines as bytes: what is damaged need not be text. */
+function sorted(path: string): { records: HistoryRecord[]; good: Buffer[]; damaged: Buffer[] } {
+  const found = { records: [] as HistoryRecord[], good: [] as Buffer[], damaged: [] as Buffer[] }
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return found
+    throw new PipelineError('ERR_FILE', `${path}: expected a history: ${messageOf(error)}`, { path }, { cause: error })
+  }
+  for (const line of linesOf(bytes)) {
+    const value = parse(line.toString())
+    const isWhole = isRecord(value)
+    if (isWhole) found.records.push(value)
+    found[isWhole || isForeign(value) ? 'good' : 'damaged'].push(line)
+  }
+  return found
+}
+
+/** Without their ends; empty ones are left out. */
+function linesOf(bytes: Buffer): Buffer[] {
+  const lines: Buffer[] = []
+  for (let start = 0, end; start < bytes.length; start = end + 1) {
+    const found = bytes.indexOf(newline, start)
+    end = found < 0 ? bytes.length : found
+    const line = bytes.subarray(start, end)
+    if (line.toString().trim() !== '') lines.push(line)
+  }
+  return lines
 }
 
 function parse(line: string): unknown {
@@ -85,9 +101,8 @@ function isForeign(value: unknown): boolean {
 
 /** Records of the output's reports that the history lacks: of runs that were killed before they could append. Oldest first. */
 export function lostRecords(output: string, { records }: History): HistoryRecord[] {
-  const known = new Set(records.map(({ id }) => id))
+  const known = new Set(records.map(keyOf))
   return reportIds(output)
-    .filter(id => !known.has(id))
     .flatMap(id => {
       try {
         return [recordOf(readReport(reportFile(reportFolder(output, id))))]
@@ -97,6 +112,24 @@ export function lostRecords(output: string, { records }: History): HistoryRecord
         return []
       }
     })
+    .filter(record => !known.has(keyOf(record)))
+}
+
+/** ERR_OUTPUT where nothing could be appended: asked before hours of work, and nothing is changed by it. */
+export function checkHistory(path: string): void {
+  try {
+    makeFolder(dirname(path))
+    const file = existsSync(path) ? realpathSync(path) : path
+    try {
+      takeLock(`${file}.lock`)()
+    } catch (error) {
+      // Somebody appends just now, so it can be done.
+      if (codeOf(error) !== 'ERR_LOCKED') throw error
+    }
+    if (existsSync(file)) closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw notWritable(path, error)
+  }
 }
 
 /**
@@ -117,7 +150,7 @@ export async function appendToHistory(
       const damaged = unlock ? setDamagedAside(file) : 0
       const known = new Set(readHistory(file).records.map(keyOf))
       const lines = records.filter(record => !known.has(keyOf(record))).map(record => `${toJson(record)}\n`)
-      if (lines.length > 0) append(file, lines.join(''), unlock !== undefined)
+      if (lines.length > 0) append(file, Buffer.from(lines.join('')), unlock !== undefined)
       return damaged
     } finally {
       unlock?.()
@@ -127,7 +160,7 @@ export async function appendToHistory(
   }
 }
 
-/** Two outputs may have reports of one id. */
+/** Which evaluation it is: several outputs may have reports of one id. */
 function keyOf({ id, created, title }: HistoryRecord): string {
   return JSON.stringify([id, created, title])
 }
@@ -150,11 +183,11 @@ async function lockWithin(path: string, waitMs: number): Promise<(() => void) | 
  * One write at the end of the file, whoever else appends. Without the lock nobody knows how the file ends by then, so the
  * lines begin anew in any case; an empty line is none.
  */
-function append(path: string, lines: string, isLocked: boolean): void {
+function append(path: string, lines: Buffer, isLocked: boolean): void {
   const file = openSync(path, 'a+')
   try {
     const { size } = fstatSync(file)
-    const bytes = Buffer.from(`${isLocked && endsWhole(file, size) ? '' : '\n'}${lines}`)
+    const bytes = isLocked && endsWhole(file, size) ? lines : Buffer.concat([Buffer.of(newline), lines])
     const written = writeSync(file, bytes)
     if (written < bytes.length) {
       if (isLocked) ftruncateSync(file, size)
@@ -168,21 +201,19 @@ function append(path: string, lines: string, isLocked: boolean): void {
 
 function endsWhole(file: number, size: number): boolean {
   const last = Buffer.alloc(1)
-  return size === 0 || (readSync(file, last, 0, 1, size - 1) === 1 && last[0] === 10)
+  return size === 0 || (readSync(file, last, 0, 1, size - 1) === 1 && last[0] === newline)
 }
 
 /** Copies damaged lines to `<path>.damaged`, then replaces the file by one without them; the others stay as they are. */
 function setDamagedAside(path: string): number {
   const replacement = `${path}.new`
   rmSync(replacement, { force: true })
-  const { damaged } = readHistory(path)
+  const { good, damaged } = sorted(path)
   if (damaged.length === 0) return 0
-  append(`${path}.damaged`, damaged.map(line => `${line}\n`).join(''), true)
-  const bad = new Set(damaged)
-  const good = linesOf(readFileSync(path, 'utf8')).filter(line => !bad.has(line))
+  append(`${path}.damaged`, joined(damaged), true)
   const file = openSync(replacement, 'w', statSync(path).mode)
   try {
-    const bytes = Buffer.from(good.map(line => `${line}\n`).join(''))
+    const bytes = joined(good)
     if (writeSync(file, bytes) < bytes.length) throw Object.assign(new Error('cut short'), { code: 'ENOSPC' })
     fsyncSync(file)
   } finally {
@@ -190,4 +221,8 @@ function setDamagedAside(path: string): number {
   }
   renameSync(replacement, path)
   return damaged.length
+}
+
+function joined(lines: readonly Buffer[]): Buffer {
+  return Buffer.concat(lines.flatMap(line => [line, Buffer.of(newline)]))
 }

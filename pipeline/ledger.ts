@@ -271,5 +271,5 @@ class YieldingShare implements Yielding {
 }
 
 function interrupted(): PipelineError {
-  return new PipelineError('ERR_INTERRUPTED', 'interrupted while waiting for memory')
+  return new PipelineError('ERR_INTERRUPTED', 'interrupted')
 }

@@ -1,7 +1,16 @@
 /** One run per output folder, or the shards of one: lock files that a dead process does not hold forever. */
 
 import { randomUUID } from 'node:crypto'
-import { linkSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PipelineError } from './errors.ts'
@@ -41,6 +50,18 @@ export function lockOutput(output: string, shard?: Shard, making?: string): () =
     unlock()
     throw error
   }
+}
+
+/**
+ * Throws ERR_LOCKED where somebody alive holds the folder against a run or a shard of it, and changes nothing. Whether another
+ * shard of as many makes the same shows when the lock is taken.
+ */
+export function refuseHeld(output: string, shard?: Shard): void {
+  const path = join(output, shardName(name, shard))
+  const holder = read(path)
+  if (holder && isAlive(holder)) throw locked(path, holder, 'another run works on this output folder')
+  if (!existsSync(output)) return
+  for (const other of othersIn(output, path)) refuseBeside(other, shard, other.holder.making)
 }
 
 /** Who holds the lock of a shard, for people; undefined where nobody does. */

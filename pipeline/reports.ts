@@ -1,8 +1,11 @@
 /** Reports in an output folder: `reports/<id>/` for each evaluation, `latest` that leads to the newest, and how many stay. */
 
 import {
+  closeSync,
   existsSync,
+  fsyncSync,
   lstatSync,
+  openSync,
   readFileSync,
   readdirSync,
   realpathSync,
@@ -15,7 +18,7 @@ import {
 import { join } from 'node:path'
 import { readReport } from '../stages/index.ts'
 import type { Report } from '../schemas/report.ts'
-import { messageOf } from './errors.ts'
+import { messageOf, PipelineError } from './errors.ts'
 import { makeFolder } from './make-folder.ts'
 import { notWritable } from './not-writable.ts'
 import { inTheWay, type RunFolder } from './run-folder.ts'
@@ -70,12 +73,25 @@ export function previousReport(output: string, note: (text: string) => void): Re
   return undefined
 }
 
-/** ERR_OUTPUT where something that is no report's is in the way of one. */
-export function checkPlaces(output: string): void {
+type Places = Pick<RunFolder, 'output' | 'staging'>
+
+/** ERR_OUTPUT where something that is no report's is in the way of one, or where one rename would not lead there. */
+export function checkPlaces({ output, staging }: Places): void {
   const [reports, link] = [folderName, linkName].map(name => lstatSync(join(output, name), { throwIfNoEntry: false }))
   if (reports && !isFolder(join(output, folderName))) throw inTheWay(join(output, folderName), 'a file')
+  refuseOtherDisk(reports ? join(output, folderName) : output, staging)
   if (!link || link.isSymbolicLink() || isPointer(join(output, linkName))) return
   throw inTheWay(join(output, linkName), link.isDirectory() ? 'a folder' : 'a file')
+}
+
+/** A report appears whole by a rename, which no two file systems have between them. */
+function refuseOtherDisk(folder: string, staging: string): void {
+  if (statSync(folder).dev === statSync(staging).dev) return
+  throw new PipelineError(
+    'ERR_OUTPUT',
+    `${folder}: expected a folder on the file system of "output", where reports are made, found one on another; put the whole "output" there, be it by a link, and a plain folder here`,
+    { path: folder },
+  )
 }
 
 function isFolder(path: string): boolean {
@@ -97,16 +113,20 @@ function isPointer(path: string): boolean {
  * it with another: whoever looks finds the last one or this one, whole. ERR_OUTPUT.
  */
 export function publishReport(
-  { output, staging }: Pick<RunFolder, 'output' | 'staging'>,
+  { output, staging }: Places,
   from: string,
   id: string,
   note: (text: string) => void,
 ): void {
   const to = reportFolder(output, id)
   try {
-    checkPlaces(output)
+    checkPlaces({ output, staging })
     makeFolder(join(output, folderName))
+    // After a power cut, names without content would be worse than the report before.
+    for (const name of readdirSync(from)) flush(join(from, name))
+    flush(from)
     renameSync(from, to)
+    flush(join(output, folderName))
     // What is unfinished is in the staging folder, which the next run removes.
     const link = join(staging, linkName)
     rmSync(link, { force: true })
@@ -114,6 +134,20 @@ export function publishReport(
     renameSync(link, join(output, linkName))
   } catch (error) {
     throw error instanceof Error && error.name === 'PipelineError' ? error : notWritable(to, error)
+  }
+}
+
+/** Waits until a file, or the names in a folder, are on the disk. */
+function flush(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } catch (error) {
+    // File systems that cannot do it for folders.
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw error
+  } finally {
+    closeSync(file)
   }
 }
 
@@ -135,7 +169,7 @@ function linkTo(target: string, path: string, note: (text: string) => void): voi
  * told to `note`. Each goes from its place as a whole.
  */
 export function removeOldReports(
-  { output, staging }: Pick<RunFolder, 'output' | 'staging'>,
+  { output, scratch }: Pick<RunFolder, 'output' | 'scratch'>,
   { keep, spared }: { readonly keep: number; readonly spared: readonly string[] },
   note: (text: string) => void,
 ): void {
@@ -146,7 +180,8 @@ export function removeOldReports(
     const folder = reportFolder(output, id)
     if (stays.has(id) || stays.has(realPath(folder))) continue
     try {
-      const aside = join(staging, `old-${id}`)
+      // Not among what is published, should it stay.
+      const aside = join(scratch, `old-${id}`)
       renameSync(folder, aside)
       rmSync(aside, { recursive: true, force: true })
     } catch (error) {

@@ -34,7 +34,10 @@ export interface RunFolder {
   readonly results: string
   /** For what is unfinished; removed at the end. */
   readonly scratch: string
-  /** JSON as `toJson` writes it: infinities as "inf". A shard's files have its number in their names. */
+  /**
+   * JSON as `toJson` writes it: infinities as "inf". A shard's files have its number in their names. A file that cannot be
+   * written again stays as it was.
+   */
   writeJson(name: string, value: unknown): void
   writeText(name: string, text: string): void
   appendLine(name: string, value: unknown): void
@@ -90,13 +93,13 @@ export function openRunFolder(output: string, { direct = false, shard, making }:
     staging,
     results: direct ? output : staging,
     scratch,
-    writeText: (name, text) => write(name, path => writeFileSync(path, text)),
-    writeJson: (name, value) => write(name, path => writeFileSync(path, `${toJson(value, 2)}\n`)),
+    writeText: (name, text) => write(name, path => writeWhole(path, text)),
+    writeJson: (name, value) => write(name, path => writeWhole(path, `${toJson(value, 2)}\n`)),
     appendLine: (name, value) => write(name, path => appendFileSync(path, `${toJson(value)}\n`)),
     checkWay: () => void movesInto(staging, output),
     publish() {
       try {
-        rmSync(scratch, { recursive: true, force: true })
+        removeIfPossible(scratch)
         moveInto(staging, output)
       } catch (error) {
         throw error instanceof PipelineError ? error : notWritable(output, error)
@@ -114,6 +117,17 @@ export function openRunFolder(output: string, { direct = false, shard, making }:
         if (!existed) removeIfEmpty(output)
       }
     },
+  }
+}
+
+function writeWhole(path: string, text: string): void {
+  const whole = `${path}.new`
+  try {
+    writeFileSync(whole, text)
+    renameSync(whole, path)
+  } catch (error) {
+    rmSync(whole, { force: true })
+    throw error
   }
 }
 
@@ -155,7 +169,16 @@ function moveInto(from: string, to: string): void {
     mkdirSync(dirname(target), { recursive: true })
     renameSync(file, target)
   }
-  rmSync(from, { recursive: true, force: true })
+  removeIfPossible(from)
+}
+
+/** What is left of a finished run, such as a file that somebody on another machine still reads, is no reason to fail it. */
+function removeIfPossible(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true })
+  } catch {
+    // The next run of this output removes it.
+  }
 }
 
 /** ERR_OUTPUT for what stands where a result should go. */

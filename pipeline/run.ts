@@ -3,22 +3,23 @@
 import { openEngineFor, readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { stageTimes } from './bottleneck.ts'
-import { openDataSet } from './data-set.ts'
-import { checkFiles, comparesMasks, type Definition, type NetworkOptions } from './definition.ts'
+import { contextOf } from './context.ts'
+import { checkFiles, type Definition, type NetworkOptions } from './definition.ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
 import { definitionHash, modelHash } from './hashes.ts'
 import { openHealthCheck } from './health-check.ts'
 import { jsonReady } from './json.ts'
 import { openLedger, type RunLedger } from './ledger.ts'
+import { refuseHeld } from './lock.ts'
 import { Meter } from './meter.ts'
+import { openCases } from './open-cases.ts'
 import { cacheLine, describe, keptLine, missedLine, resumeLine } from './outcome.ts'
 import type { Progress } from './progress.ts'
-import { randomOf } from './random-mode.ts'
 import { reservesOf } from './reserves.ts'
 import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Making } from './resume.ts'
 import type { Shard } from './shard.ts'
-import type { Context, Engine, Ledger } from './stage.ts'
+import type { Engine } from './stage.ts'
 import { Schedule } from './schedule.ts'
 import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
@@ -94,13 +95,15 @@ async function runHeld(
   })
   try {
     checkFiles(definition)
+    // Who is locked out need not wait for what follows. The lock itself comes after it: what is refused leaves no folder.
+    refuseHeld(definition.output, shard)
     // First what is refused at once: a data set may take long to make.
     if (definition.network) engine = await openEngineFor(definition)
     const memoryBytes = parseBytes(definition.memory)
     ledger = openLedger(memoryBytes)
     signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
-    const dataSet = await openDataSet(definition.task, definition.dataset, definition.output, comparesMasks(definition))
+    const dataSet = await openCases(definition)
     const making = await makingOf(definition, engine?.info.backend)
     const isBatch = definition.task === 'infer'
     folder = openRunFolder(definition.output, {
@@ -117,7 +120,9 @@ async function runHeld(
     const atEnd = (close: () => void): void => void watchers.push({ close })
     const lent = { ledger, schedule, folder, engine, model: making.model, signal, counts, progress, atEnd }
     const context = contextOf(definition, lent)
-    folder.writeJson('definition.json', definition)
+    // Whoever knows the URL can send in our name.
+    const { healthCheck: _, ...shown } = definition
+    folder.writeJson('definition.json', shown)
     watchers.push(openWatchdog(meter, ledger, progress.note), openStatus(meter, progress.status))
     const job: Job = {
       definition,
@@ -167,10 +172,12 @@ async function runHeld(
       return { ...summary, error: 'no case could be used', lines: [...lines, ...keptLine(kept)] }
     }
     folder.checkWay()
-    await outcome.publish?.()
+    const trouble = await outcome.publish?.()
+    const last = trouble === undefined ? { ...summary, lines } : withTrouble({ ...summary, lines }, trouble)
+    if (trouble !== undefined) rewriteSummary(folder, last)
     folder.publish()
     folder = undefined
-    return { ...summary, lines }
+    return last
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
@@ -192,6 +199,23 @@ async function runHeld(
   }
 }
 
+/** A gate that was missed stays the outcome, and both are told. */
+function withTrouble(ended: Ended, trouble: string): Ended {
+  const status = ended.status === 'gate' ? 'gate' : 'failed'
+  const error = ended.error === undefined ? trouble : `${ended.error}\n${trouble}`
+  return { ...ended, status, exitCode: exitCodes[status], error, lines: [...ended.lines, trouble] }
+}
+
+/** On a disk that is full by now, the summary from before the trouble stays. */
+function rewriteSummary(folder: RunFolder, { lines, ...summary }: Ended): void {
+  try {
+    folder.writeJson('summary.json', summary)
+    folder.writeText('summary.txt', `${lines.join('\n')}\n`)
+  } catch (error) {
+    if (codeOf(error) !== 'ERR_OUTPUT') throw error
+  }
+}
+
 /** What does not fit says of which file. */
 async function loadWeights(engine: Engine, path: string, network: NetworkOptions): Promise<void> {
   try {
@@ -207,49 +231,6 @@ async function makingOf(definition: Definition, backend: string | undefined): Pr
   return {
     definition: definitionHash(definition, backend),
     model: weights === undefined ? null : await modelHash(weights),
-  }
-}
-
-function contextOf(
-  definition: Definition,
-  {
-    ledger,
-    schedule,
-    folder,
-    engine,
-    model,
-    signal,
-    counts,
-    progress,
-    atEnd,
-  }: {
-    ledger: Ledger
-    schedule: Schedule
-    folder: RunFolder
-    engine: Engine | undefined
-    model: string | null
-    signal: AbortSignal
-    counts: Map<string, number>
-    progress: Progress
-    atEnd: (close: () => void) => void
-  },
-): Context {
-  return {
-    seed: definition.seed,
-    random: randomOf(definition.random, definition.seed),
-    ledger,
-    upcoming: schedule,
-    folder: folder.results,
-    scratch: folder.scratch,
-    ...(model !== null && { model }),
-    signal,
-    engine() {
-      if (!engine) throw new Error('this task has no network')
-      return engine
-    },
-    note: text => progress.note(text),
-    atEnd,
-    count: (name, by = 1) => void counts.set(name, (counts.get(name) ?? 0) + by),
   }
 }
 

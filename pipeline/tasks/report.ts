@@ -11,8 +11,8 @@ import {
   recordOf,
   type ReportInput,
 } from '../../stages/index.ts'
-import { codeOf, messageOf, PipelineError } from '../errors.ts'
-import { appendToHistory, historyName, lostRecords, readHistory } from '../history.ts'
+import { codeOf, messageOf } from '../errors.ts'
+import { appendToHistory, checkHistory, historyName, lostRecords, readHistory } from '../history.ts'
 import { toJson } from '../json.ts'
 import { isPath } from '../report-options.ts'
 import {
@@ -39,7 +39,10 @@ export interface OpenedReport {
   make(scores: readonly Score[], data: { readonly cases: number; readonly hash: string }): Promise<Made>
 }
 
-/** Finds what the report is compared with, before anything is evaluated. Throws ERR_OUTPUT where it could not be put in place. */
+/**
+ * Finds what the report is compared with, before anything is evaluated. Throws ERR_OUTPUT where it could not be put in place,
+ * or no line be appended to the history.
+ */
 export function openReport(job: Job): OpenedReport {
   const { definition, folder, progress } = job
   const { compareWith, history: named, keep } = definition.report
@@ -49,7 +52,8 @@ export function openReport(job: Job): OpenedReport {
     remarks.push(text)
     progress.note(text)
   }
-  checkPlaces(folder.output)
+  checkPlaces(folder)
+  checkHistory(path)
   const earlier = earlierOf(compareWith, folder.output, remark)
   const history = readHistory(path)
   const lost = lostRecords(folder.output, history)
@@ -59,20 +63,24 @@ export function openReport(job: Job): OpenedReport {
     async make(scores, data) {
       const created = new Date()
       const id = newReportId(folder.output, created)
-      const records = [...history.records, ...lost].toSorted((a, b) => a.created.localeCompare(b.created))
-      const input = inputOf(job, scores, data, { id, created, earlier, history: records.slice(-mostHistory) })
+      const known = [...history.records, ...lost].toSorted((a, b) => a.created.localeCompare(b.created))
+      const input = inputOf(job, scores, data, { id, created, earlier, history: known })
       const report = makeReport(input)
       await writeFiles(job, report, scores)
-      const publish = async (): Promise<void> => {
+      const publish = async (): Promise<string | undefined> => {
         publishReport(folder, join(folder.scratch, 'report'), id, remark)
-        const damaged = await appendToHistory(path, [...lost, recordOf(report)]).catch((error: unknown) => {
+        try {
+          const damaged = await appendToHistory(path, [...lost, recordOf(report)])
+          if (damaged > history.damaged.length) progress.note(`history: ${damagedText(damaged, path)}`)
+        } catch (error) {
           if (codeOf(error) === undefined) throw error
+          // Reports without a line stay, all of them: the next evaluation appends from them.
           const rest = `the report is whole, in ${reportFolder(folder.output, id)}; the next evaluation appends its line`
-          throw new PipelineError('ERR_OUTPUT', `${messageOf(error)}; ${rest}`, { path }, { cause: error })
-        })
-        if (damaged > 0) progress.note(`history: ${damagedText(damaged, path)}`)
+          return `history: ${messageOf(error)}; ${rest}`
+        }
         const spared = [id, ...(isPath(compareWith) ? [compareWith, dirname(compareWith)] : [])]
         removeOldReports(folder, { keep, spared }, progress.note)
+        return undefined
       }
       const { damaged } = history
       const lines = [
@@ -129,7 +137,8 @@ function inputOf(
     options: { strata, volumesMl, bootstrap, seed: definition.seed },
     gates: definition.gates,
     ...(made.earlier && { earlier: made.earlier }),
-    history: made.history,
+    // A file that several evaluations share has figures of other data sets too, and by other rules.
+    history: made.history.filter(one => one.title === title && one.emptyRule === emptyRule).slice(-mostHistory),
   }
 }
 

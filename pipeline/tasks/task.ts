@@ -47,8 +47,11 @@ export interface TaskResult {
   readonly gates?: Report['gates']
   /** The folder of the report, once it is published; relative to the output. */
   readonly report?: string
-  /** Puts in place what must appear as a whole, before the run's other files and while it holds the output. */
-  readonly publish?: () => Promise<void>
+  /**
+   * Puts in place what must appear as a whole, before the run's other files and while it holds the output. Says what went
+   * wrong after that, which leaves the run's files good and makes it a failed one.
+   */
+  readonly publish?: () => Promise<string | undefined>
 }
 
 /** Which cases went well and which did not, over the whole run. */

@@ -100,6 +100,8 @@ t.test('an empty data set and a report that is none end with 2, before anything 
   t.match(empty, { code: 2, stdout: '', stderr: /the section "validation" has no cases/ })
   const other = await runPipeline([file, '--set', 'report.compareWith=list.json'])
   t.match(other, { code: 2, stderr: /compareWith: .*list\.json: expected .*report/ })
+  const bad = await runPipeline([file, '--set', 'healthCheck=https://[bad'])
+  t.match(bad, { code: 2, stdout: '', stderr: /^\S+ is refused:\n  \/healthCheck .*: expected a URL.*\n$/ })
   t.notOk(existsSync(join(dir, 'out')))
   t.match(await runPipeline([file, '--quiet', '--progress', 'plain']), { code: 2, stderr: /cannot be used with/ })
 })

@@ -53,6 +53,8 @@ t.test('defaults are filled in and paths are relative to the file', async t => {
 
 t.test('a mistake is refused with its path, its line, what was expected and the nearest name', async t => {
   for (const [set, message] of [
+    ['healthCheck=https://[bad', /\/healthCheck.*: expected a URL .*cannot be read$/],
+    ['healthCheck=https://me:word@hc.example/x', /\/healthCheck.*: expected a URL without user name and password/],
     ['epochs=3', /\/epochs .*unknown field "epochs"; expected one of: .*task/],
     ['stages.train.epocs=3', /\/stages\/11\/epocs \(line \d+\): unknown field "epocs"; did you mean "epochs"\?/],
     ['stages.train.loss.squardPred=true', /\/stages\/11\/loss\/squardPred .*did you mean "squaredPred"\?/],

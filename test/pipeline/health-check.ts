@@ -1,9 +1,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadDefinition } from '../../pipeline/definition.ts'
+import { definitionHash } from '../../pipeline/hashes.ts'
 import { openHealthCheck } from '../../pipeline/health-check.ts'
 import { lockOutput } from '../../pipeline/lock.ts'
 import { makeFolder } from '../../pipeline/make-folder.ts'
@@ -75,6 +77,23 @@ t.test('an error, a refusal and silence are notes, and name no secret', async t 
   t.notMatch(notes.join('\n'), 'secret')
 })
 
+t.test('no URL whatever ends a run, or is told to who reads the notes', async t => {
+  for (const url of [
+    'https://[secret',
+    'secret',
+    'https://me:secret@127.0.0.1:1/x',
+    'mailto:secret',
+    'http://127.0.0.1:1/secret',
+  ]) {
+    const notes: string[] = []
+    const check = openHealthCheck(url, text => void notes.push(text))
+    check.start()
+    await check.end(1, ['words'])
+    t.ok(notes.length > 0, url)
+    t.notMatch(notes.join('\n'), 'secret', url)
+  }
+})
+
 t.test('runs of every ending: good, failed, refused, locked out, interrupted', async t => {
   const { url, asked } = await serve(t)
   const dir = t.testdir()
@@ -87,6 +106,9 @@ t.test('runs of every ending: good, failed, refused, locked out, interrupted', a
   }
   t.match(await told([]), ['POST /id/start ', /^POST \/id 2 of 2 cases evaluated/])
   t.match(asked[1], /results: /)
+  t.notMatch(readFileSync(join(dir, 'out/definition.json'), 'utf8'), url, 'others may read the output')
+  const [plain, watched] = [loadDefinition(file, ['healthCheck=https://other.example/']), loadDefinition(file)]
+  t.equal(definitionHash(plain), definitionHash(watched))
   t.match(await told(['gates={"dice.mean": ">= 0.9"}']), [
     /start/,
     /^POST \/id\/fail exit code 4 \| gate missed: dice.mean.*0.5/,
@@ -101,6 +123,8 @@ t.test('runs of every ending: good, failed, refused, locked out, interrupted', a
   t.match(await told([], ended.signal), [/start/, /^POST \/id\/fail exit code 143 \| interrupted/])
   makeFolder(join(dir, 'out'))
   const unlock = lockOutput(join(dir, 'out'))
+  const late = await run(loadDefinition(file, ['dataset.section=validation']), { progress })
+  t.match(late, { status: 'locked', exitCode: 75 }, 'at once, before the data set is looked at')
   t.same(await told([]), [], 'who is locked out leaves the word to who is at work')
   unlock()
 })

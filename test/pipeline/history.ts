@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { appendToHistory, lostRecords, readHistory } from '../../pipeline/history.ts'
+import { appendToHistory, checkHistory, lostRecords, readHistory } from '../../pipeline/history.ts'
+import { takeLock } from '../../pipeline/lock.ts'
 import { placeReport, recordBy, reportOf } from '../support/evaluations.ts'
 import { projectRoot } from '../support/shared.ts'
 
@@ -33,7 +34,7 @@ t.test('damaged lines are set aside, all others stay as they are', async t => {
   const later = '{"format":"ctflow-history-2","of":"a later version"}'
   const cut = good.slice(0, 100)
   writeFileSync(path, [good, '\0\0garbage', '', later, '{"format":"ctflow-history-1","id":7}', cut].join('\n'))
-  t.same(readHistory(path).damaged, ['\0\0garbage', '{"format":"ctflow-history-1","id":7}', cut])
+  t.same(readHistory(path).damaged.map(String), ['\0\0garbage', '{"format":"ctflow-history-1","id":7}', cut])
   const before = readFileSync(path, 'utf8')
   t.equal(readFileSync(path, 'utf8'), before, 'who only reads changes nothing')
   t.equal(await appendToHistory(path, [recordBy(id(2))]), 3)
@@ -44,13 +45,39 @@ t.test('damaged lines are set aside, all others stay as they are', async t => {
   t.match(readFileSync(`${path}.damaged`, 'utf8'), new RegExp(`7}\n.*\n.{100}\n$`), 'those set aside before stay')
 })
 
+t.test('damaged lines keep every byte, be they text or not', async t => {
+  const path = join(t.testdir(), 'history.jsonl')
+  const torn = Buffer.from([0x7b, 0xff, 0xfe, 0, 0xc3, 0x0d])
+  const good = Buffer.from(`${JSON.stringify(recordBy(id(1), { title: 'Köln' }))}\n`)
+  writeFileSync(path, Buffer.concat([torn, Buffer.from('\n'), good]))
+  t.equal(await appendToHistory(path, []), 1)
+  t.same(readFileSync(`${path}.damaged`), Buffer.concat([torn, Buffer.from('\n')]))
+  t.same(readFileSync(path), good)
+})
+
+t.test('whether a line could be appended is known before, and nothing is changed by asking', async t => {
+  const dir = t.testdir({ file: '', 'history.jsonl': 'as it was', folder: {} })
+  checkHistory(join(dir, 'history.jsonl'))
+  checkHistory(join(dir, 'new/history.jsonl'))
+  t.same(readdirSync(dir).toSorted(), ['file', 'folder', 'history.jsonl', 'new'])
+  t.same(readdirSync(join(dir, 'new')), [])
+  t.equal(readFileSync(join(dir, 'history.jsonl'), 'utf8'), 'as it was')
+  const unlock = takeLock(join(dir, 'history.jsonl.lock'))
+  checkHistory(join(dir, 'history.jsonl'))
+  unlock()
+  for (const path of ['file/history.jsonl', 'folder'].map(name => join(dir, name)))
+    t.throws(() => checkHistory(path), { code: 'ERR_OUTPUT', message: new RegExp(`${path}: cannot be written`) })
+  // Nobody, root included, makes a file there.
+  if (existsSync('/proc/self')) t.throws(() => checkHistory('/proc/history.jsonl'), { code: 'ERR_OUTPUT' })
+})
+
 t.test('a lock whose holder does not come back does not keep a line out', async t => {
   const path = join(t.testdir(), 'history.jsonl')
   const cut = JSON.stringify(recordBy(id(1))).slice(0, 50)
   writeFileSync(path, cut)
   writeFileSync(`${path}.lock`, JSON.stringify({ pid: 1, host: `not-${hostname()}`, boot: '', since: '' }))
   t.equal(await appendToHistory(path, [recordBy(id(2))], { waitMs: 50 }), 0)
-  t.same(readHistory(path), { records: [recordBy(id(2))], damaged: [cut] })
+  t.same(readHistory(path), { records: [recordBy(id(2))], damaged: [Buffer.from(cut)] })
 })
 
 t.test('what cannot be written is refused, and nothing is lost', async t => {
@@ -108,5 +135,7 @@ t.test('a report without a line, as a kill leaves it, is found again', async t =
     lost.map(record => record.id),
     [id(1), id(3)],
   )
+  const others = { records: [recordBy(id(1), { title: 'another output' })], damaged: [] }
+  t.equal(lostRecords(output, others)[0]!.id, id(1), "another output's of the same second is another one")
   t.match(lost[0], { figures: { dice: { mean: 0.7, low: 0.65 } }, created: '2026-01-01T00:00:01.000Z' })
 })

@@ -96,7 +96,7 @@ t.test('the end of a run ends all waiting', async t => {
   const held = await ledger.claim('a', 10)
   const waiting = ledger.claim('b', 1)
   ledger.close()
-  await t.rejects(waiting, { code: 'ERR_INTERRUPTED' })
+  await t.rejects(waiting, { code: 'ERR_INTERRUPTED', message: 'interrupted' })
   await t.rejects(ledger.claim('c', 1), { code: 'ERR_INTERRUPTED' })
   held.release()
   t.equal(ledger.report().liveBytes, 0)

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { holderOf, lockOutput } from '../../pipeline/lock.ts'
+import { holderOf, lockOutput, refuseHeld } from '../../pipeline/lock.ts'
 import { projectRoot } from '../support/shared.ts'
 
 const of = (index: number, count: number): { index: number; count: number } => ({ index, count })
@@ -28,6 +28,25 @@ t.test('a whole run and shards exclude each other, and so does what is not of on
   second()
   lockOutput(output, of(3, 5), 'y')()
   t.same(readdirSync(output), [])
+})
+
+t.test('who would be locked out is told before, and nothing is made of it', async t => {
+  const output = t.testdir()
+  const nowhere = join(output, 'nowhere')
+  refuseHeld(nowhere)
+  t.notOk(existsSync(nowhere))
+  const whole = lockOutput(output)
+  t.throws(() => refuseHeld(output), { code: 'ERR_LOCKED', message: /another run works .*process \d+/ })
+  t.throws(() => refuseHeld(output, of(1, 4)), { code: 'ERR_LOCKED' })
+  whole()
+  const first = lockOutput(output, of(1, 4), 'x')
+  t.throws(() => refuseHeld(output), { code: 'ERR_LOCKED', message: /shard 1\/4/ })
+  t.throws(() => refuseHeld(output, of(1, 4)), { code: 'ERR_LOCKED' })
+  t.throws(() => refuseHeld(output, of(2, 5)), { code: 'ERR_LOCKED' })
+  refuseHeld(output, of(2, 4))
+  t.same(readdirSync(output), ['.lock-1-of-4'])
+  first()
+  refuseHeld(output)
 })
 
 t.test('who is dead holds nothing', async t => {

@@ -1,4 +1,16 @@
-import fs, { cpSync, mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
+import fs, {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
@@ -18,6 +30,44 @@ import { placeReport, reportOf } from '../support/evaluations.ts'
 
 const id = (day: number): string => `2026-01-${String(day).padStart(2, '0')}T02-00-00Z`
 const silent = (): void => {}
+
+type Call = (...args: unknown[]) => unknown
+const functions = fs as unknown as Record<string, Call>
+
+/** Lets `call` stand for a function of the file system; gives back how to end that. */
+function replaced(name: string, call: (original: Call, ...args: unknown[]) => unknown): () => void {
+  const original = functions[name]!
+  functions[name] = (...args) => call(original, ...args)
+  syncBuiltinESMExports()
+  return () => {
+    functions[name] = original
+    syncBuiltinESMExports()
+  }
+}
+
+interface Done {
+  readonly name: string
+  readonly args: readonly unknown[]
+  readonly result: unknown
+}
+
+/** Which of the functions `work` calls, in order. */
+function spied(names: readonly string[], work: () => void): Done[] {
+  const done: Done[] = []
+  const restores = names.map(name =>
+    replaced(name, (original, ...args) => {
+      const result = original(...args)
+      done.push({ name, args, result })
+      return result
+    }),
+  )
+  try {
+    work()
+  } finally {
+    for (const restore of restores) restore()
+  }
+  return done
+}
 
 t.test('names are the time, told apart, and sort by age', async t => {
   const output = t.testdir()
@@ -54,7 +104,7 @@ t.test('what is in the way is told, and stays', async t => {
     publishReport(folder, join(folder.scratch, 'report'), id(1), silent)
   }
   writeFileSync(join(output, 'latest'), 'mine')
-  t.throws(() => checkPlaces(output), { code: 'ERR_OUTPUT', message: /latest: a file of that name is in the way/ })
+  t.throws(() => checkPlaces(folder), { code: 'ERR_OUTPUT', message: /latest: a file of that name is in the way/ })
   t.throws(attempt, { code: 'ERR_OUTPUT' })
   t.equal(readFileSync(join(output, 'latest'), 'utf8'), 'mine')
   t.same(reportIds(output), [])
@@ -64,8 +114,79 @@ t.test('what is in the way is told, and stays', async t => {
   t.equal(readlinkSync(join(output, 'latest')), `reports/${id(1)}`)
   folder.abandon()
   const other = t.testdir({ reports: 'a file' })
-  t.throws(() => checkPlaces(other), { code: 'ERR_OUTPUT', message: /reports: a file of that name is in the way/ })
-  t.throws(() => checkPlaces(t.testdir({ latest: {} })), { code: 'ERR_OUTPUT', message: /latest: a folder/ })
+  t.throws(() => checkPlaces({ output: other, staging: other }), {
+    code: 'ERR_OUTPUT',
+    message: /reports: a file of that name is in the way/,
+  })
+  const third = t.testdir({ latest: {} })
+  t.throws(() => checkPlaces({ output: third, staging: third }), { code: 'ERR_OUTPUT', message: /latest: a folder/ })
+})
+
+const elsewhere = '/dev/shm'
+const isOtherDisk = existsSync(elsewhere) && statSync(elsewhere).dev !== statSync(t.testdir()).dev
+
+t.test('a folder of reports on another file system is told of at once', { skip: !isOtherDisk }, async t => {
+  const there = mkdtempSync(join(elsewhere, 'ctflow-'))
+  t.teardown(() => rmSync(there, { recursive: true }))
+  const output = t.testdir()
+  const folder = openRunFolder(output)
+  checkPlaces(folder)
+  symlinkSync(there, join(output, 'reports'))
+  t.throws(() => checkPlaces(folder), {
+    code: 'ERR_OUTPUT',
+    message: /reports: expected a folder on the file system of "output".*put the whole "output" there/,
+  })
+  folder.abandon()
+})
+
+t.test('a report is on the disk before it has its place', async t => {
+  const output = t.testdir()
+  const folder = openRunFolder(output)
+  for (const name of ['index.html', 'report.json']) folder.writeText(join('scratch/report', name), name)
+  const done = spied(['openSync', 'fsyncSync', 'renameSync'], () =>
+    publishReport(folder, join(folder.scratch, 'report'), id(1), silent),
+  )
+  folder.abandon()
+  const paths = new Map<unknown, string>()
+  const order = done.flatMap(({ name, args, result }) => {
+    if (name === 'openSync') return (paths.set(result, String(args[0])), [])
+    return name === 'fsyncSync' ? [`on the disk: ${paths.get(args[0])}`] : [`moved: ${String(args[0])}`]
+  })
+  const report = join(output, '.running/scratch/report')
+  t.same(order.slice(0, 5), [
+    `on the disk: ${join(report, 'index.html')}`,
+    `on the disk: ${join(report, 'report.json')}`,
+    `on the disk: ${report}`,
+    `moved: ${report}`,
+    `on the disk: ${join(output, 'reports')}`,
+  ])
+})
+
+t.test('an old report that cannot be removed is not among the results', async t => {
+  const output = t.testdir()
+  for (const day of [1, 2]) placeReport(output, reportOf(id(day)))
+  const folder = openRunFolder(output)
+  folder.writeText('summary.txt', 'x')
+  const notes: string[] = []
+  const restore = replaced('rmSync', (original, ...args) => {
+    if (/old-|scratch/.test(String(args[0]))) throw new Error('busy')
+    return original(...args)
+  })
+  try {
+    removeOldReports(folder, { keep: 1, spared: [] }, text => void notes.push(text))
+    folder.publish()
+  } finally {
+    restore()
+  }
+  t.match(notes, [/old report that cannot be removed: busy/])
+  t.same(
+    readdirSync(output)
+      .filter(name => !name.startsWith('.'))
+      .toSorted(),
+    ['reports', 'summary.txt'],
+  )
+  openRunFolder(output).publish()
+  t.same(readdirSync(output).toSorted(), ['reports', 'summary.txt'], 'the next run removes it')
 })
 
 t.test('old reports leave, and nothing else does', async t => {
@@ -96,26 +217,22 @@ const changing = [
 
 /** Runs `work` until its n-th change of a file; from then on nothing is changed any more, as if the process were dead. */
 async function dyingAt(n: number, work: () => Promise<void>): Promise<'dead' | 'alive'> {
-  const functions = fs as unknown as Record<string, (...args: unknown[]) => unknown>
-  const originals = changing.map(name => [name, functions[name]!] as const)
   let changes = 0
-  for (const [name, original] of originals) {
-    functions[name] = (...args) => {
+  const restores = changing.map(name =>
+    replaced(name, (original, ...args) => {
       changes += 1
       if (changes < n) return original(...args)
       // Half of a line is on the disk.
       if (changes === n && name === 'writeSync') original(args[0], (args[1] as Buffer).subarray(0, 40))
       throw new Error('dead')
-    }
-  }
-  syncBuiltinESMExports()
+    }),
+  )
   try {
     await work()
   } catch (error) {
     if (changes < n) throw error
   } finally {
-    for (const [name, original] of originals) functions[name] = original
-    syncBuiltinESMExports()
+    for (const restore of restores) restore()
   }
   return changes < n ? 'alive' : 'dead'
 }
