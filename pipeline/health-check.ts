@@ -53,7 +53,9 @@ function at(url: string, part: string): string {
 async function ping(url: string, body: string, signal: AbortSignal, note: (text: string) => void): Promise<void> {
   try {
     const headers = { 'content-type': 'text/plain; charset=utf-8', 'user-agent': `ctflow/${version()}` }
-    const answer = await fetch(url, { method: 'POST', body, headers, signal })
+    const ask = (): Promise<Response> => fetch(url, { method: 'POST', body, headers, signal })
+    // The connection of the start may have been closed by the service in the hours since.
+    const answer = await ask().catch((error: unknown) => (wasDropped(error) ? ask() : Promise.reject(error as Error)))
     await answer.body?.cancel()
     if (!answer.ok) note(`health check: ${hostOf(url)} answered ${answer.status} ${answer.statusText}`.trimEnd())
   } catch (error) {
@@ -61,6 +63,11 @@ async function ping(url: string, body: string, signal: AbortSignal, note: (text:
     const reason = cause === undefined ? messageOf(error) : reasonOf(cause)
     note(`health check: ${hostOf(url)} could not be asked: ${reason.replaceAll(url, 'its URL')}`)
   }
+}
+
+function wasDropped(error: unknown): boolean {
+  const { cause } = error as { cause?: { code?: string } }
+  return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(cause?.code ?? '')
 }
 
 /** Whoever knows the whole URL can send in our name. */

@@ -43,9 +43,10 @@ t.test('a table and a curve, of a file or an output folder', async t => {
   })
 })
 
+const of = (day: number, title: string, mean: number, emptyRule: 'strict' | 'monai' = 'strict'): string =>
+  JSON.stringify(recordBy(`2026-01-0${day}T02-00-00Z`, { title, mean, emptyRule }))
+
 t.test('evaluations that share a history are told apart, and each compared with its own kind', async t => {
-  const of = (day: number, title: string, mean: number, emptyRule: 'strict' | 'monai' = 'strict'): string =>
-    JSON.stringify(recordBy(`2026-01-0${day}T02-00-00Z`, { title, mean, emptyRule }))
   const lines = [
     of(1, 'liver', 0.9),
     of(2, 'lung', 0.5),

@@ -77,6 +77,19 @@ t.test('an error, a refusal and silence are notes, and name no secret', async t 
   t.notMatch(notes.join('\n'), 'secret')
 })
 
+t.test('a connection that was closed meanwhile is made anew, once', async t => {
+  const notes: string[] = []
+  let drops = 1
+  const { url, asked } = await serve(t, (_, response) => void (drops-- > 0 ? response.destroy() : response.end('OK')))
+  const check = openHealthCheck(`${url}/id`, text => void notes.push(text))
+  await check.end(0, [])
+  t.same([asked, notes], [['POST /id ', 'POST /id '], []])
+  drops = 2
+  await check.end(0, [])
+  t.equal(asked.length, 4)
+  t.match(notes, [/could not be asked/])
+})
+
 t.test('no URL whatever ends a run, or is told to who reads the notes', async t => {
   for (const url of [
     'https://[secret',

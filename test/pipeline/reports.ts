@@ -169,7 +169,7 @@ t.test('an old report that cannot be removed is not among the results', async t 
   folder.writeText('summary.txt', 'x')
   const notes: string[] = []
   const restore = replaced('rmSync', (original, ...args) => {
-    if (/old-|scratch/.test(String(args[0]))) throw new Error('busy')
+    if (/\/(old-[^/]*|scratch)$/.test(String(args[0]))) throw new Error('busy')
     return original(...args)
   })
   try {
