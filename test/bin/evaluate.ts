@@ -56,12 +56,11 @@ t.test('an evaluation leaves a report, a link to it and a line; the next is comp
       { prediction: [1, 1, 0], reference: [1, 1, 0] },
       { prediction: [1, 0, 0], reference: [1, 0, 0] },
     ],
-    report: { title: 'again' },
   })
   const second = await runPipeline([file, '--quiet'])
   t.same(second, { code: 0, stdout: '', stderr: '' })
   const next = read<Report>(out, 'latest/report.json')
-  t.match(next, { title: 'again', comparison: { with: report.id } })
+  t.match(next, { comparison: { with: report.id }, history: [{ id: report.id }, { id: next.id }] })
   t.not(next.data.hash, report.data.hash)
   t.match(linesOf(join(out, 'history.jsonl')), [
     { id: report.id, data: report.data.hash },
