@@ -162,14 +162,18 @@ function runsAt(count: number, at: (i: number) => [from: number, to: number]): P
   }
 }
 
+/** 64 and 64 lines in each of `planes` planes make 4096 pairs, all of which have ended with it. */
+function matchLines(planes: number): Promise<LesionMatches[]> {
+  const shape: Shape3 = [128, 128, 2 * planes]
+  return matchLesions(lines(shape, 'x'), lines(shape, 'y'), { ...options, iou: 0.001 })
+}
+
 t.test('so are few lesions of which each meets very many, plane after plane', async t => {
-  // 64 and 64 of them in a plane make 4096 pairs, all of which have ended with it.
-  const match = (planes: number): Promise<LesionMatches[]> => {
-    const shape: Shape3 = [128, 128, 2 * planes]
-    return matchLesions(lines(shape, 'x'), lines(shape, 'y'), { ...options, iou: 0.001 })
-  }
-  t.match((await match(64))[1], { reference: 64 * 64, predicted: 64 * 64, pairs: 64 * 64 })
-  await t.rejects(match(65), { code: 'ERR_LABEL', message: /the mask with its reference falls into more than 262144/ })
+  t.match((await matchLines(64))[1], { reference: 64 * 64, predicted: 64 * 64, pairs: 64 * 64 })
+  await t.rejects(matchLines(65), {
+    code: 'ERR_LABEL',
+    message: /the mask with its reference falls into more than 262144/,
+  })
 })
 
 t.test('typed arrays stay within what is planned', async t => {

@@ -139,9 +139,7 @@ t.test("the run's end stops it, and so do masks that can no longer be read", asy
   const end = new AbortController()
   end.abort()
   const found = await caseOf('stopped', [12, 10, 8], [square!, square!])
-  const pulled = (each: Viewed, signal: AbortSignal): Promise<unknown> =>
-    viewerCases([each], contextOf({ signal })).next()
-  await t.rejects(pulled(found, end.signal), { code: 'ERR_INTERRUPTED' })
+  await t.rejects(viewerCases([found], contextOf({ signal: end.signal })).next(), { code: 'ERR_INTERRUPTED' })
   const lost: Mask = {
     ...found.masks.reference,
     runs() {
@@ -149,5 +147,5 @@ t.test("the run's end stops it, and so do masks that can no longer be read", asy
     },
   }
   const masks = { ...found.masks, reference: lost }
-  await t.rejects(pulled({ ...found, masks }, new AbortController().signal), { code: 'ERR_OUTPUT' })
+  await t.rejects(viewerCases([{ ...found, masks }], contextOf()).next(), { code: 'ERR_OUTPUT' })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { maskOf } from '../../../imaging/mask.ts'
 import { PipelineError, type ErrorCode } from '../../../pipeline/errors.ts'
 import type { Score } from '../../../pipeline/stage.ts'
 import { scansFor, shown } from '../../../pipeline/tasks/gallery.ts'
@@ -70,7 +71,7 @@ t.test("the run's end and an output that cannot be used end it", async t => {
 
 t.test('the viewer says which of its cases have failed', async t => {
   const { job, notes } = jobWith(['a', 'b'])
-  const mask = { shape: grid.shape, plane: () => new Uint8Array(64), runs: () => { throw new TypeError('no runs') } } // prettier-ignore
+  const mask = maskOf(grid.shape, new Uint8Array(8 * 8 * 4))
   const viewed = { ...scoreOf('a'), masks: { grid, prediction: mask, reference: mask } }
   t.same(await scansFor(job, [viewed]), [])
   t.match(notes, [/have failed: b$/, /^a: not in the viewer: .*scan/])
@@ -82,7 +83,13 @@ t.test('a training without a page is still a training', async t => {
   await writeTrainingPage(job, { epochs: [], pictures: [] })
   t.same(files, [])
   t.match(notes, [/the page of the training could not be made: internal error.*this test has no engine/])
-  const full = { ...job, dataSet: { ...job.dataSet, section: () => { throw failing('ERR_OUTPUT') } } } as unknown as Job // prettier-ignore
+  const dataSet = {
+    name: 'few',
+    section() {
+      throw failing('ERR_OUTPUT')
+    },
+  }
+  const full = { ...job, dataSet } as unknown as Job
   await t.rejects(writeTrainingPage({ ...full, context: engineKnown }, { epochs: [], pictures: [] }), {
     code: 'ERR_OUTPUT',
   })
