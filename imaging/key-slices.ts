@@ -1,8 +1,8 @@
 /** The planes of a case that are worth a look, kept as runs until a page is made: small, or in a file that nobody sees. */
 
-import type { Grid, KeySlices, Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { Grid, KeptSlices, Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
 import { mostRuns } from './components.ts'
-import { decodeRuns, encodeRuns, runBytes } from './mask.ts'
+import { decodeRuns, encodeRuns, paint, runBytes } from './mask.ts'
 import { eachMeeting } from './meeting-runs.ts'
 import { Spool } from './spool.ts'
 
@@ -54,7 +54,7 @@ interface Piece {
   readonly length: number
 }
 
-/** Keeps key slices of any number of cases, some megabytes in memory and the rest in `scratch`. */
+/** Keeps key slices of any number of cases, and whole masks of some: a few megabytes in memory and the rest in `scratch`. */
 export class KeySliceStore {
   readonly #spool: Spool
   #end = 0
@@ -69,20 +69,41 @@ export class KeySliceStore {
     prediction: Mask,
     reference: Mask,
     { grid, values, pause }: { grid: Grid; values: ReadonlySet<number>; pause: () => Promise<void> },
-  ): Promise<() => Promise<KeySlices>> {
+  ): Promise<KeptSlices> {
     const kept = (await keyPlanes(prediction, reference, values, pause)).map(z => ({
       z,
       prediction: this.#append(chosen(prediction.runs(z), values)),
       reference: this.#append(chosen(reference.runs(z), values)),
     }))
-    return async () => {
-      if (this.#isClosed) throw new Error('expected key slices to be asked for before the next pass over the cases')
-      const planes = kept.map(({ z, prediction, reference }) => ({
-        z,
-        prediction: this.#read(prediction),
-        reference: this.#read(reference),
-      }))
-      return { grid, planes }
+    return {
+      bytes: kept.reduce((sum, { prediction, reference }) => sum + prediction.length + reference.length, 0),
+      read: async () => ({
+        grid,
+        planes: kept.map(({ z, prediction, reference }) => ({
+          z,
+          prediction: this.#read(prediction),
+          reference: this.#read(reference),
+        })),
+      }),
+    }
+  }
+
+  /** All planes of a mask, of which only `values` stay; good for as long as the key slices. */
+  async keepMask(
+    { shape, runs }: Mask,
+    { values, pause }: { values: ReadonlySet<number>; pause: () => Promise<void> },
+  ): Promise<Mask> {
+    const [nx, ny, nz] = shape
+    const kept: Piece[] = []
+    for (let z = 0; z < nz; z++) {
+      kept.push(this.#append(chosen(runs(z), values)))
+      await pause()
+    }
+    const keptRuns = (z: number): PlaneRuns => this.#read(kept[z]!)
+    return {
+      shape,
+      runs: keptRuns,
+      plane: (z, to = new Uint8Array(nx * ny)) => paint(keptRuns(z), to.fill(0)),
     }
   }
 
@@ -102,6 +123,7 @@ export class KeySliceStore {
   }
 
   #read({ at, length }: Piece): PlaneRuns {
+    if (this.#isClosed) throw new Error('expected masks to be asked for before the next pass over the cases')
     return decodeRuns(this.#spool.read(at, length))
   }
 }

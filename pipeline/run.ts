@@ -23,7 +23,7 @@ import type { Engine } from './stage.ts'
 import { Schedule } from './schedule.ts'
 import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
-import { evaluate } from './tasks/evaluate.ts'
+import { checkViewer, evaluate } from './tasks/evaluate.ts'
 import { infer } from './tasks/infer.ts'
 import { CaseBook, type Job } from './tasks/task.ts'
 import { train } from './tasks/train.ts'
@@ -104,6 +104,7 @@ async function runHeld(
     signal.addEventListener('abort', () => ledger?.close())
     for (const { what, bytes, cure } of await reservesOf(definition, engine)) ledger.reserve(what, bytes, cure)
     const dataSet = await openCases(definition)
+    if (definition.task === 'evaluate') checkViewer(definition, dataSet)
     const making = await makingOf(definition, engine?.info.backend)
     const isBatch = definition.task === 'infer'
     folder = openRunFolder(definition.output, {

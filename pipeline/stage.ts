@@ -181,11 +181,25 @@ export interface Score {
   readonly monai?: Readonly<Record<string, number | null>>
   /** There was no mask: it counts as an empty one. */
   readonly isMissing?: boolean
-  /**
-   * What a page shows of the case; read again each time, from a file where it is large. Good until the stage begins another
-   * pass over cases, or the run is over.
-   */
-  readonly slices?: () => Promise<KeySlices>
+  /** What a page shows of the case. Good until the stage begins another pass over cases, or the run is over. */
+  readonly slices?: KeptSlices
+  /** Both masks as they were compared, where `Context.keepMasks` names the case; good for as long as `slices`. */
+  readonly masks?: ComparedMasks
+}
+
+/** Key slices that were put aside: in memory, or in a file where they are large. */
+export interface KeptSlices {
+  /** That they take once they are read. */
+  readonly bytes: number
+  /** Reads them, again each time. */
+  read(): Promise<KeySlices>
+}
+
+/** A mask and its reference on one grid; of their classes those that were compared. */
+export interface ComparedMasks {
+  readonly grid: Grid
+  readonly prediction: Mask
+  readonly reference: Mask
 }
 
 /** Planes in which a mask and its reference are worth a look, on `grid`; ascending z. None where both are empty. */
@@ -378,6 +392,8 @@ export interface Context {
   readonly folder: string
   /** A folder on the same file system for what is unfinished; gone when the run ends. None in a rehearsal. */
   readonly scratch?: string
+  /** Cases by id whose masks are still wanted when they have been compared; none without it. */
+  readonly keepMasks?: ReadonlySet<string>
   /** SHA-256 of the file of weights that the engine has loaded, in hexadecimal digits. */
   readonly model?: string
   /** The engine; a bug where the task has no network. */

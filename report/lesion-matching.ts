@@ -186,7 +186,9 @@ class PairTable {
     this.#wanted.isMet[wanted] = true
     this.#found.isMet[found] = true
     const iou = voxels / (this.#wanted.voxels[wanted]! + this.#found.voxels[found]! - voxels)
-    if (iou >= this.#iou) this.#candidates.push({ wanted, found, iou })
+    if (iou < this.#iou) return
+    if (this.#candidates.length === mostLesions) throw tooMany('the mask with its reference', undefined)
+    this.#candidates.push({ wanted, found, iou })
   }
 }
 

@@ -112,6 +112,7 @@ export const report = {
     viewer: {
       type: 'array',
       items: { type: 'string', minLength: 1 },
+      maxItems: 20,
       uniqueItems: true,
       default: [],
       description:

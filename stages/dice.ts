@@ -3,12 +3,11 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { spacingOf } from '../imaging/affine.ts'
 import { minimumVoxels } from '../imaging/components.ts'
-import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
 import { keySlicesBytes, KeySliceStore } from '../imaging/key-slices.ts'
-import { expectMask, labelMask, regriddingBytes, regridMask } from '../imaging/label-mask.ts'
-import { maskBytes, type MaskMaking, type OwnedMask } from '../imaging/mask.ts'
+import { regriddingBytes } from '../imaging/label-mask.ts'
+import { maskBytes } from '../imaging/mask.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Context, Grid, Key, Mask, Plan, Prediction, Sample, Score, Stage, Volume } from '../pipeline/stage.ts'
+import type { Grid, Plan, Prediction, Sample, Score, Stage } from '../pipeline/stage.ts'
 import { caseMetrics, type Measured } from '../report/case-metrics.ts'
 import { matchingBytes, matchLesions } from '../report/lesion-matching.ts'
 import { voxelMlOf } from '../report/lesions.ts'
@@ -16,6 +15,7 @@ import { countOverlaps } from '../report/overlap.ts'
 import { surfaceBytes, surfaceDistances } from '../report/surface.ts'
 import { emptyRule } from '../schemas/fragments.ts'
 import { admitted } from './admit.ts'
+import { expectVolume, isSameGrid, readPair, type Pair } from './dice-pair.ts'
 import { described, perItemAsync } from './lift.ts'
 import { pauseOf } from './pause.ts'
 import { withBytes } from './plans.ts'
@@ -120,7 +120,8 @@ export const dice: Stage<Options> = {
       const score = async (item: Prediction | Sample): Promise<Score> => {
         const pair = await readPair(item, options, context)
         try {
-          return await scored(pair, item.case, { options, values, store, pause: pauseOf(context) })
+          const isKept = context.keepMasks?.has(item.case.id) === true
+          return await scored(pair, item.case, { options, values, store, isKept, pause: pauseOf(context) })
         } finally {
           pair.close()
         }
@@ -169,49 +170,6 @@ function lesionsOf({ lesions }: Options, voxelMl: number): { minVoxels: number; 
   return { minVoxels: Math.max(lesions.minVoxels, minimumVoxels(lesions.minMm3, 1000 * voxelMl)), iou: lesions.iou }
 }
 
-/** A mask and its reference on one grid. */
-interface Pair {
-  readonly grid: Grid
-  readonly prediction: Mask
-  readonly reference: Mask
-  readonly isMissing: boolean
-  close(): void
-}
-
-async function readPair(item: Prediction | Sample, options: Options, context: Context): Promise<Pair> {
-  const making: MaskMaking = { scratch: context.scratch, pause: pauseOf(context) }
-  const owned: OwnedMask[] = []
-  const close = (): void => owned.forEach(mask => mask.close())
-  const own = async (mask: Promise<OwnedMask>): Promise<OwnedMask> => {
-    owned.push(await mask)
-    return mask
-  }
-  // Of a case's several files, the one at fault.
-  const read = (volume: Volume, what: string): Promise<OwnedMask> =>
-    own(labelMask(volume, options.classes, what, making))
-  try {
-    const found = 'mask' in item ? item : expectVolume(item.prediction, 'prediction')
-    const label = expectVolume(item.label, 'label')
-    const isSame = isSameGrid(found.grid, label.grid, options)
-    let prediction =
-      'mask' in found
-        ? await expectMask(found.mask, options.classes, 'the mask', making.pause)
-        : await read(found, item.case.prediction ?? 'the mask')
-    const reference = await read(label, item.case.label ?? 'the label')
-    if (!isSame) prediction = await own(regridMask(prediction, found.grid, label.grid, making))
-    return {
-      grid: label.grid,
-      prediction,
-      reference,
-      isMissing: !('mask' in item) && item.case.isMissing === true,
-      close,
-    }
-  } catch (error) {
-    close()
-    throw error
-  }
-}
-
 async function scored(
   { grid, prediction, reference, isMissing }: Pair,
   found: Score['case'],
@@ -219,8 +177,15 @@ async function scored(
     options,
     values,
     store,
+    isKept,
     pause,
-  }: { options: Options; values: readonly number[]; store: KeySliceStore; pause: () => Promise<void> },
+  }: {
+    options: Options
+    values: readonly number[]
+    store: KeySliceStore
+    isKept: boolean
+    pause: () => Promise<void>
+  },
 ): Promise<Score> {
   const { classes, emptyRule } = options
   const voxelMl = voxelMlOf(grid.affine)
@@ -239,11 +204,19 @@ async function scored(
     })
     await pause()
   }
+  const keeping = { values: new Set(values), pause }
+  const slices = await store.keep(prediction, reference, { grid, ...keeping })
+  const masks = isKept && {
+    grid,
+    prediction: await store.keepMask(prediction, keeping),
+    reference: await store.keepMask(reference, keeping),
+  }
   return {
     case: found,
     ...caseMetrics(measured, { emptyRule, voxelMl, ...(surface && { surface }) }),
     ...(isMissing && { isMissing }),
-    slices: await store.keep(prediction, reference, { grid, values: new Set(values), pause }),
+    slices,
+    ...(masks && { masks }),
   }
 }
 
@@ -278,24 +251,4 @@ function planCompared(options: Options, plan: Plan): Plan {
 
 function planeBytes({ shape }: Grid): number {
   return shape[0] * shape[1]
-}
-
-function expectVolume<T>(volume: T | undefined, key: Key): T {
-  if (volume) return volume
-  throw new PipelineError(
-    'ERR_DATASET',
-    `expected a ${key} to compare with, found none; list one, or put "${key}" into the keys of "load"`,
-  )
-}
-
-/** A mask turned or shifted against its reference would score, and mean nothing: ERR_GEOMETRY unless it may be regridded. */
-function isSameGrid(found: Grid, reference: Grid, { regrid }: Options): boolean {
-  const { isSameShape, farthestMm } = gridDifference(found, reference)
-  if (isSameShape && farthestMm <= defaultToleranceMm) return true
-  if (regrid) return false
-  throw new PipelineError(
-    'ERR_GEOMETRY',
-    `the mask has ${found.shape.join(' x ')} voxels, the reference ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart (allowed: ${defaultToleranceMm} mm); "regrid": true brings the mask to the reference's grid. Where "infer" made it: its masks come back to the scan's own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false`,
-    { found: found.shape, reference: reference.shape, farthestMm },
-  )
 }

@@ -5,7 +5,7 @@ import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts
 import { openScan, type ScanFile } from '../imaging/scan-file.ts'
 import { planRead } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Case, Context, Grid, KeySlices, PlaneRuns } from '../pipeline/stage.ts'
+import type { Case, Claim, Context, Grid, KeptSlices, KeySlices, PlaneRuns } from '../pipeline/stage.ts'
 import type { Picture } from '../report/page/page.ts'
 import { slicePicture } from '../report/slice-picture.ts'
 import { pauseOf } from './pause.ts'
@@ -14,7 +14,7 @@ import { pauseOf } from './pause.ts'
 export interface Chosen {
   readonly case: Case
   readonly why: Picture['why']
-  readonly slices: KeySlices
+  readonly slices: KeptSlices
   /** What is said below its pictures, before what the pictures say of themselves. */
   readonly caption: string
 }
@@ -32,25 +32,35 @@ const nothing: PlaneRuns = { from: new Uint32Array(0), to: new Uint32Array(0), v
  * Pictures of each case, plane by plane, as they are made; the middle plane where neither mask has a voxel. Holds the planes
  * of one case and what reading its scan takes, which is claimed of the run's memory; the scan is read as far as its last plane
  * and no further. A scan that cannot be read, or has another grid than the masks, is left out of the picture, which says so;
- * only the run's end stops it, with ERR_INTERRUPTED.
+ * ERR_VOLUME where not even the planes of the masks fit into the memory, ERR_INTERRUPTED at the run's end.
  */
 export async function* picturesOf(chosen: readonly Chosen[], context: Lent): AsyncGenerator<Picture> {
   for (const each of chosen) {
-    const { grid } = each.slices
-    const planes = planesOf(each.slices)
-    const { found, without } = await scanPlanes(each, planes, context)
-    const caption = `${each.caption} ${planeNames(planes, grid)}${without === undefined ? '' : `, without the scan: ${without}`}.`
-    for (const plane of planes) {
-      const scan = found.get(plane.z)
-      const { view, ...picture } = slicePicture({ ...plane, grid, ...(scan ? { plane: scan } : {}) })
-      const alt = `${view} plane ${plane.z + 1} of ${grid.shape[2]} of ${each.case.id}${scan ? '' : ', outlines only'}: reference ${areaText(plane.reference, grid)}, mask ${areaText(plane.prediction, grid)}`
-      yield {
-        case: each.case.id,
-        why: each.why,
-        ...picture,
-        alt: alt[0]!.toUpperCase() + alt.slice(1),
-        caption: caption.trim(),
-      }
+    const { claim, ...scan } = await claimed(each, context)
+    try {
+      yield* picturesOfCase(each, scan, context)
+    } finally {
+      claim.release()
+    }
+  }
+}
+
+async function* picturesOfCase(each: Chosen, scan: Scan, context: Lent): AsyncGenerator<Picture> {
+  const slices = await each.slices.read()
+  const { grid } = slices
+  const planes = planesOf(slices)
+  const { found, without } = await scanPlanes(each.case, slices.grid, planes, scan, context)
+  const caption = `${each.caption} ${planeNames(planes, grid)}${without === undefined ? '' : `, without the scan: ${without}`}.`
+  for (const plane of planes) {
+    const scan = found.get(plane.z)
+    const { view, ...picture } = slicePicture({ ...plane, grid, ...(scan ? { plane: scan } : {}) })
+    const alt = `${view} plane ${plane.z + 1} of ${grid.shape[2]} of ${each.case.id}${scan ? '' : ', outlines only'}: reference ${areaText(plane.reference, grid)}, mask ${areaText(plane.prediction, grid)}`
+    yield {
+      case: each.case.id,
+      why: each.why,
+      ...picture,
+      alt: alt[0]!.toUpperCase() + alt.slice(1),
+      caption: caption.trim(),
     }
   }
 }
@@ -81,35 +91,49 @@ function planeNames(planes: readonly KeyPlane[], grid: Grid): string {
   return `${numbers.length === 0 ? 'Plane' : `Planes ${numbers.join(', ')} and`} ${last} of ${grid.shape[2]}`
 }
 
+/** The scan of a case, of which only headers have been read; or why it cannot be had. */
+type Scan = { readonly file: ScanFile } | { readonly without: string }
+
+/** The scan, and a claim for a case's planes of it and of the masks: one for both, so that nobody who holds one waits. */
+async function claimed(each: Chosen, context: Lent): Promise<Scan & { readonly claim: Claim }> {
+  const {
+    case: { id, image },
+    slices,
+  } = each
+  const claim = (bytes: number): Promise<Claim> => context.ledger.claim(`pictures of ${id}`, slices.bytes + bytes)
+  if (image === undefined) return { without: 'the data set lists none', claim: await claim(0) }
+  try {
+    const file = await openScan(image, { finite: false })
+    const [nx, ny] = file.grid.shape
+    return { file, claim: await claim(planRead(file).pulling + 4 * nx * ny * mostPlanes) }
+  } catch (error) {
+    return { without: excused(each.case, error, context), claim: await claim(0) }
+  }
+}
+
 /** The scan's planes (y, x) by z; none, and why, where they cannot be had. */
 async function scanPlanes(
-  { case: { id, image }, slices: { grid } }: Chosen,
+  found: Case,
+  grid: Grid,
   planes: readonly KeyPlane[],
+  scan: Scan,
   context: Lent,
 ): Promise<{ found: ReadonlyMap<number, Float32Array>; without?: string }> {
-  if (image === undefined) return { found: new Map(), without: 'the data set lists none' }
+  if ('without' in scan) return { found: new Map(), without: scan.without }
   try {
-    const scan = await openScan(image, { finite: false })
-    expectScanOf(grid, scan)
-    const [nx, ny] = grid.shape
-    const { pulling } = planRead(scan)
-    const claim = await context.ledger.claim(`pictures of ${id}`, pulling + 4 * nx * ny * planes.length)
-    try {
-      return {
-        found: await readPlanes(
-          scan,
-          planes.map(({ z }) => z),
-          pauseOf(context),
-        ),
-      }
-    } finally {
-      claim.release()
-    }
+    expectScanOf(grid, scan.file)
+    const wanted = planes.map(({ z }) => z)
+    return { found: await readPlanes(scan.file, wanted, pauseOf(context)) }
   } catch (error) {
-    if (!(error instanceof PipelineError) || error.code === 'ERR_INTERRUPTED') throw error
-    context.note(`${id}: its pictures are without the scan: ${error.message}`)
-    return { found: new Map(), without: reasons[error.code] ?? 'it could not be read' }
+    return { found: new Map(), without: excused(found, error, context) }
   }
+}
+
+/** Why the scan is not shown, in a few words; rejects with what must end the run, and with what is a bug. */
+function excused({ id }: Case, error: unknown, { note }: Lent): string {
+  if (!(error instanceof PipelineError) || error.code === 'ERR_INTERRUPTED') throw error
+  note(`${id}: its pictures are without the scan: ${error.message}`)
+  return reasons[error.code] ?? 'it could not be read'
 }
 
 /** Why a scan is not shown, in a few words; the whole message is noted. */

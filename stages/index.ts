@@ -95,4 +95,4 @@ export { fileFacts, openFiles, planLoaded, type FileFacts, type LoadOptions, typ
 export { openEngineFor, processors, readWeights, writeCheckpoint } from './engine.ts'
 export { phantomDataSet } from './phantoms.ts'
 export { learningRateAt, type TrainOptions } from './train.ts'
-export { viewerCases } from './viewer-cases.ts'
+export { viewerCases, type Viewed } from './viewer-cases.ts'

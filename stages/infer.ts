@@ -21,7 +21,8 @@ import { pauseOf } from './pause.ts'
 import { withBytes } from './plans.ts'
 import { probabilityFiles, probabilityFileBytes } from './probability-files.ts'
 import { SharedMemory } from './shared-memory.ts'
-import { slide, slideBytes, viewsOf, type SlideTools } from './slide.ts'
+import { slide, type SlideTools } from './slide.ts'
+import { slideBytes, viewsOf } from './slide-plan.ts'
 import { Turns } from './turns.ts'
 
 const schema = {

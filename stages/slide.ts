@@ -11,7 +11,6 @@ import { slabPlanes, SlabMemory } from '../imaging/volume.ts'
 import {
   coverageOf,
   importanceMap,
-  largestStep,
   windowFor,
   windowPadding,
   windowRows,
@@ -22,7 +21,6 @@ import {
   addWindow,
   finishPlanes,
   mapsOf,
-  sumChannels,
   takeWindow,
   windowSums,
   type Means,
@@ -30,18 +28,10 @@ import {
   type WindowSums,
 } from '../native/windows.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
-import type { Context, Grid, Shape3, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { Context, Shape3, SpatialStep, Volume } from '../pipeline/stage.ts'
+import { callsInFlight, ringDepth, viewsOf, weighs, type SlideOptions } from './slide-plan.ts'
 import type { SharedMemory } from './shared-memory.ts'
 import type { Turns } from './turns.ts'
-
-export interface SlideOptions {
-  readonly window: readonly number[]
-  readonly overlap: number | readonly number[]
-  readonly blend: string
-  readonly sigma: number
-  readonly windowBatch: number
-  readonly tta: readonly ('x' | 'y' | 'z')[]
-}
 
 /** What several cases share. */
 export interface SlideTools {
@@ -62,18 +52,8 @@ export interface Slid {
   seconds(): number
 }
 
-/** Windows that are with the engine or wait for it: one at work, and one so that it never waits. */
-const callsInFlight = 2
-
 /** Slabs that are being finished at a time: the last ones are half of a scan, and nothing else is left to do then. */
 const finishesInFlight = 2
-
-/** Views of each window: all combinations of the axes, the plain one first. Bits 0, 1, 2 mirror along x, y, z. */
-export function viewsOf(tta: SlideOptions['tta']): number[] {
-  return tta.reduce<number[]>((views, axis) => [...views, ...views.map(view => view | bits[axis])], [0])
-}
-
-const bits = { x: 1, y: 2, z: 4 }
 
 /** Covers an image with windows; the network runs as the maps are pulled. */
 export function slide(image: Volume, options: SlideOptions, means: Means, tools: SlideTools): Slid {
@@ -307,27 +287,6 @@ class Pass {
   }
 }
 
-/** Whether windows are weighted, so that the weights of voxels must be summed up. */
-function weighs({ blend }: SlideOptions): boolean {
-  return (blend as Blend) !== 'constant'
-}
-
 function isCall(pending: Pending): pending is Extract<Pending, { slot: Slot }> {
   return 'slot' in pending
-}
-
-/** Planes of the image at hand: those of a row of windows, and what the next row adds. */
-function ringDepth(shape: Shape3, window: Shape3, { overlap }: SlideOptions): number {
-  return window[2] + largestStep(shape, window, overlap)
-}
-
-/** Most bytes that a pass holds beside the volume that it pulls and what has left it; `grid` is the padded one. */
-export function slideBytes(grid: Grid, window: Shape3, options: SlideOptions, classes: number): number {
-  const plane = 4 * grid.shape[0] * grid.shape[1]
-  const voxels = 4 * window[0] * window[1] * window[2]
-  const weights = weighs(options) ? 1 : 0
-  const sums = (sumChannels(classes) + weights) * window[2] * plane
-  // In calls; the map of weights; the logits of a window of one value.
-  const calls = callsInFlight * options.windowBatch * voxels * (1 + classes)
-  return ringDepth(grid.shape, window, options) * plane + sums + calls + voxels * (weights + classes)
 }

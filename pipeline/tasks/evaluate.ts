@@ -3,16 +3,36 @@
 import { createHash } from 'node:crypto'
 import { distributions } from '../../stages/index.ts'
 import { compose, drain } from '../compose.ts'
-import { sectionsOf } from '../data-set.ts'
+import { sectionsOf, type DataSet } from '../data-set.ts'
+import type { Definition } from '../definition.ts'
+import { PipelineError } from '../errors.ts'
 import { watchInput } from '../hashes.ts'
 import { needsOf } from '../needs.ts'
-import type { Case, Item, Sample, Score } from '../stage.ts'
+import type { Case, Context, Item, Sample, Score } from '../stage.ts'
 import { openReport } from './report.ts'
 import { figure, sampleOf, type Job, type TaskResult } from './task.ts'
 
+/** ERR_DATASET where the page is to show cases that there are not; before anything is evaluated. */
+export function checkViewer({ dataset, report: { viewer } }: Definition, dataSet: DataSet): void {
+  const ids = casesOf(dataset, dataSet).map(({ id }) => id)
+  const unknown = viewer.filter(id => !ids.includes(id))
+  if (unknown.length === 0) return
+  const some = ids.slice(0, 5).join(', ')
+  throw new PipelineError(
+    'ERR_DATASET',
+    `/report/viewer: expected cases of the data set, found ${unknown.join(', ')}; its ${ids.length} cases are ${some}${ids.length > 5 ? ' and so on' : ''}`,
+    { unknown },
+  )
+}
+
+function casesOf(dataset: Definition['dataset'], dataSet: DataSet): readonly Case[] {
+  return dataSet.section(sectionsOf('evaluate', dataset)[0]!)
+}
+
 export async function evaluate(job: Job): Promise<TaskResult> {
-  const { definition, dataSet, context, schedule, meter, folder, progress, signal, cases } = job
-  const all = dataSet.section(sectionsOf('evaluate', definition.dataset)[0]!)
+  const { definition, dataSet, schedule, meter, folder, progress, signal, cases } = job
+  const context: Context = { ...job.context, keepMasks: new Set(definition.report.viewer) }
+  const all = casesOf(definition.dataset, dataSet)
   const scores: Score[] = []
   const report = openReport(job)
   const references = new References(signal)

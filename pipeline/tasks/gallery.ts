@@ -1,9 +1,9 @@
 /** Which cases a page shows: the worst, some around the median, and those that were asked for. */
 
 import type { Report } from '../../schemas/report.ts'
-import { picturesOf, viewerCases, type Picture, type ViewerCase } from '../../stages/index.ts'
+import { picturesOf, viewerCases, type Picture, type ViewerCase, type Viewed } from '../../stages/index.ts'
 import { codeOf, messageOf } from '../errors.ts'
-import type { KeySlices, Score } from '../stage.ts'
+import type { Score } from '../stage.ts'
 import { figure, type Job } from './task.ts'
 
 /** A case to be shown. */
@@ -33,40 +33,42 @@ export function picturesFor(job: Job, report: Report, scores: readonly Score[]):
 
 /** Pictures of cases whose planes are known. */
 export async function shown({ context, progress }: Job, cases: readonly Shown[]): Promise<Picture[]> {
-  return gathered('pictures', progress.note, async function* () {
-    const planes: { case: Score['case']; why: Shown['why']; slices: KeySlices; caption: string }[] = []
-    for (const { score, why } of cases) {
-      const slices = await score.slices?.()
-      if (slices) planes.push({ case: score.case, why, slices, caption: captionOf(score) })
-    }
-    if (planes.length > 0) yield* picturesOf(planes, context)
-  })
+  const planes = cases.flatMap(({ score, why }) =>
+    score.slices ? { case: score.case, why, slices: score.slices, caption: captionOf(score) } : [],
+  )
+  return gathered('pictures', progress.note, picturesOf(planes, context))
 }
 
-/** Scans of the cases that the definition names, for the viewer. */
+/** Scans of the cases that the definition names, for the viewer; one that has failed is noted. */
 export async function scansFor(
   { definition, context, progress }: Job,
   scores: readonly Score[],
 ): Promise<ViewerCase[]> {
-  const asked = definition.report.viewer
-  const found = scores.map(score => score.case).filter(({ id }) => asked.includes(id))
-  const unknown = asked.filter(id => !found.some(each => each.id === id))
-  if (unknown.length > 0) progress.note(`report: no such case for the viewer: ${unknown.join(', ')}`)
-  if (found.length === 0) return []
-  return gathered('viewer', progress.note, () => viewerCases(found, context))
+  const viewed = scores.flatMap(({ case: found, masks }): Viewed[] => (masks ? [{ case: found, masks }] : []))
+  const failed = definition.report.viewer.filter(id => !viewed.some(each => each.case.id === id))
+  if (failed.length > 0) progress.note(`report: not in the viewer, as they have failed: ${failed.join(', ')}`)
+  return gathered('cases of the viewer', progress.note, viewerCases(viewed, context))
 }
 
 /** All that there are until one cannot be made: a page with fewer pictures is better than none. */
-async function gathered<T>(what: string, note: (text: string) => void, make: () => AsyncIterable<T>): Promise<T[]> {
+async function gathered<T>(what: string, note: (text: string) => void, made: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = []
   try {
-    for await (const item of make()) items.push(item)
+    for await (const item of made) items.push(item)
   } catch (error) {
-    const code = codeOf(error)
-    if (code === undefined || code === 'ERR_INTERRUPTED' || code === 'ERR_OUTPUT') throw error
-    note(`report: not all ${what} could be made: ${messageOf(error)}`)
+    note(`report: not all ${what} could be made: ${excused(error)}`)
   }
   return items
+}
+
+/**
+ * What is said of an error that costs a finished run some of its page, a bug among them; rethrows what ends the run: its own
+ * end, and an output that cannot be written.
+ */
+export function excused(error: unknown): string {
+  const code = codeOf(error)
+  if (code === 'ERR_INTERRUPTED' || code === 'ERR_OUTPUT') throw error
+  return code === undefined ? `internal error, please report it: ${messageOf(error)}` : messageOf(error)
 }
 
 function captionOf({ metrics: { dice, referenceMl, predictedMl }, isMissing }: Score): string {

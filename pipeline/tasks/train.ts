@@ -21,7 +21,7 @@ import type { Failure } from '../summary.ts'
 import { join } from 'node:path'
 import { table } from './evaluate.ts'
 import { figure, sampleOf, type Job, type TaskResult, type Way } from './task.ts'
-import { writeTrainingPage, type TrainingLog } from './training-page.ts'
+import { trainingPictures, writeTrainingPage, type TrainingLog } from './training-page.ts'
 
 interface Best {
   readonly epoch: number
@@ -49,8 +49,9 @@ export async function train(job: Job): Promise<TaskResult> {
     if (codeOf(error) !== 'ERR_INTERRUPTED') throw error
     throw new PipelineError('ERR_INTERRUPTED', 'interrupted; the weights after the last whole step are saved')
   }
+  const pictures = await trainingPictures(job, log)
   const result = await finish(job, options, validation, best)
-  if (!job.signal.aborted) await writeTrainingPage(job, log, best)
+  if (!job.signal.aborted) await writeTrainingPage(job, { epochs: log.epochs, pictures, ...(best && { best }) })
   return result
 }
 

@@ -1,10 +1,10 @@
 /** The page that a training leaves beside its weights. */
 
-import { trainingPage, type Training } from '../../stages/index.ts'
+import { trainingPage, type Picture, type Training } from '../../stages/index.ts'
 import { sectionsOf } from '../data-set.ts'
 import type { Score } from '../stage.ts'
 import { version } from '../version.ts'
-import { chosen, shown } from './gallery.ts'
+import { chosen, excused, shown } from './gallery.ts'
 import type { Job } from './task.ts'
 
 /** What a training has told so far. */
@@ -14,23 +14,24 @@ export interface TrainingLog {
   validated: readonly Score[]
 }
 
-/** Writes `index.html`. */
+/** Of the last validation; to be made before another pass over cases, which no longer has its masks. */
+export function trainingPictures(job: Job, { validated }: TrainingLog): Promise<Picture[]> {
+  return shown(job, chosen(worstFirst(validated), job.definition.report.gallery))
+}
+
+/** Writes `index.html`; a page that cannot be made is noted. ERR_OUTPUT where it cannot be written. */
 export async function writeTrainingPage(
   job: Job,
-  { epochs, validated }: TrainingLog,
-  best: Training['best'],
+  training: Pick<Training, 'epochs' | 'best' | 'pictures'>,
 ): Promise<void> {
-  const { definition, dataSet, folder } = job
-  const { title = dataSet.name, gallery } = definition.report
-  const page = await trainingPage({
-    title,
-    created: new Date().toISOString(),
-    facts: factsOf(job),
-    epochs,
-    ...(best && { best }),
-    pictures: await shown(job, chosen(worstFirst(validated), gallery)),
-  })
-  folder.writeText('index.html', page)
+  const { definition, dataSet, folder, progress } = job
+  const { title = dataSet.name } = definition.report
+  try {
+    const page = await trainingPage({ title, created: new Date().toISOString(), facts: factsOf(job), ...training })
+    folder.writeText('index.html', page)
+  } catch (error) {
+    progress.note(`report: the page of the training could not be made: ${excused(error)}`)
+  }
 }
 
 function factsOf({ definition, dataSet, context, seconds }: Job): Training['facts'] {

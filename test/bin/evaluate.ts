@@ -187,6 +187,7 @@ t.test('the model first: its masks are scored as they come, and its hash is in r
     task: 'evaluate',
     dataset: { list: 'list.json' },
     stages: [{ kind: 'load' }, ...stages, { kind: 'dice' }],
+    report: { viewer: ['scans/scan-001'] },
   }
   writeFileSync(join(dir, 'evaluate.json'), JSON.stringify(definition))
   const { code, stderr } = await runPipeline([join(dir, 'evaluate.json')])
@@ -195,6 +196,23 @@ t.test('the model first: its masks are scored as they come, and its hash is in r
   t.match(model, /^[0-9a-f]{64}$/)
   t.match(read(dir, 'out/latest/report.json'), { run: { model, engine: /native|cpu/ }, cases: [{}, {}] })
   t.match(linesOf(join(dir, 'out/history.jsonl')), [{ model }])
+  t.match(
+    readFileSync(join(dir, 'out/latest/index.html'), 'utf8'),
+    /"case":"scans\/scan-001"/,
+    'its mask was never a file',
+  )
+})
+
+t.test('a viewer of cases that there are not is refused before anything is written', async t => {
+  const dir = t.testdir()
+  const file = await evaluationIn(dir, { report: { viewer: ['scans/1', 'scans/one'] } })
+  const { code, stderr } = await runPipeline([file, '--quiet'])
+  t.equal(code, 2)
+  t.match(
+    stderr,
+    /report\/viewer: expected cases of the data set, found scans\/one; its 2 cases are scans\/0, scans\/1$/m,
+  )
+  t.notOk(existsSync(join(dir, 'out')))
 })
 
 t.test('one history for several outputs at once, and old reports leave', async t => {

@@ -121,6 +121,10 @@ t.test('trains, infers and evaluates; the same seed gives the same weights', asy
     readFileSync(join(dir, 'out/train/summary.txt'), 'utf8'),
     /held-out Dice[^]*best single threshold[^]*Not a medical device/,
   )
+  const page = readFileSync(join(dir, 'out/train/index.html'), 'utf8')
+  t.match(page, 'Example slices', 'of the last validation, though other cases were tested since')
+  t.match(page, /<img\s[^>]*alt="Axial plane/)
+  t.notMatch(first.stderr, 'could be made')
   const epochs = readFileSync(join(dir, 'out/train/metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')

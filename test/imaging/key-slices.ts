@@ -33,7 +33,7 @@ t.test('only classes that are compared count, and are kept', async t => {
   const store = new KeySliceStore()
   const mixed = maskOf([4, 1, 1], Uint8Array.of(1, 2, 2, 1))
   const slices = await store.keep(mixed, mixed, { grid: gridOf([4, 1, 1], [1, 1, 1]), values: one, pause })
-  t.same([...paint((await slices()).planes[0]!.prediction, new Uint8Array(4))], [1, 0, 0, 1])
+  t.same([...paint((await slices.read()).planes[0]!.prediction, new Uint8Array(4))], [1, 0, 0, 1])
 })
 
 /** Every second voxel of each plane, beginning with `shift`. */
@@ -56,7 +56,7 @@ t.test('many cases are read back from a file, and little of them is in memory', 
   const held = alive() - before
   t.ok(held < 2 * residentSpoolBytes, `${held} bytes of ${40 * 2 * 9 * 256 * 128}`)
   for (const slices of [kept[0]!, kept[39]!]) {
-    const found = await slices()
+    const found = await slices.read()
     t.same(found.grid, grid)
     t.same(
       found.planes.map(({ z }) => z),
@@ -67,7 +67,31 @@ t.test('many cases are read back from a file, and little of them is in memory', 
   }
   store.close()
   store.close()
-  await t.rejects(kept[0]!(), /before the next pass/)
+  await t.rejects(kept[0]!.read(), /before the next pass/)
+})
+
+t.test('a whole mask is kept beside them, plane by plane, until the store is closed', async t => {
+  const store = new KeySliceStore(t.testdir({}))
+  const shape: Shape3 = [256, 256, 6]
+  const [mask, other] = [stripes(shape, 1), planes([2], [0], [3, 2])]
+  const kept = await store.keepMask(mask, { values: one, pause })
+  // Of two classes, one of which is not wanted.
+  const small = await store.keepMask(other, { values: one, pause })
+  t.same(kept.shape, shape)
+  for (const z of [5, 0]) {
+    t.same(kept.runs(z), mask.runs(z))
+    t.same(kept.plane(z, new Uint8Array(256 * 256).fill(7)), mask.plane(z))
+  }
+  t.same(
+    [0, 1, 2].map(z => [...small.plane(z)]),
+    [
+      [1, 1, 0, 0],
+      [0, 0, 0, 0],
+      [0, 0, 0, 0],
+    ],
+  )
+  store.close()
+  t.throws(() => kept.runs(0), /before the next pass/)
 })
 
 t.test("a plane without runs in one of the masks takes nobody's place", async t => {
@@ -78,7 +102,7 @@ t.test("a plane without runs in one of the masks takes nobody's place", async t 
     await store.keep(planes([2]), planes([0]), options),
   ]
   const painted = async (slices: typeof first): Promise<number[][]> => {
-    const [plane] = (await slices()).planes
+    const [plane] = (await slices.read()).planes
     return [plane!.prediction, plane!.reference].map(runs => [...paint(runs, new Uint8Array(4))])
   }
   t.same(await painted(first), [

@@ -5,7 +5,7 @@ import { coverageOf, windowRows } from '../../imaging/windows.ts'
 import { addWindow, finishPlanes, mapsOf, windowSums, type Means } from '../../native/windows.ts'
 import { rng } from '../../pipeline/random.ts'
 import type { Shape3 } from '../../pipeline/stage.ts'
-import { viewsOf } from '../../stages/slide.ts'
+import { viewsOf } from '../../stages/slide-plan.ts'
 import { skip } from '../support/kernels.ts'
 
 t.test('windows that are not weighted, of any classes, views and places', { skip }, async t => {

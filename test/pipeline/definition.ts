@@ -213,3 +213,14 @@ t.test('what a definition names must be there, and be a file or a folder as expe
     message: /\/network\/weights: .*expected a file, found a device/,
   })
 })
+
+t.test('a page takes twenty cases in its viewer, and no more', t => {
+  const definition = JSON.parse(readFileSync(join(pipelines, 'evaluate.json'), 'utf8'))
+  const withViewer = (count: number): object => ({
+    ...definition,
+    report: { viewer: Array.from({ length: count }, (_, i) => `case-${i}`) },
+  })
+  t.doesNotThrow(() => validateDefinition(withViewer(20), pipelines))
+  t.throws(() => validateDefinition(withViewer(21), pipelines), { message: /\/report\/viewer: .*20/ })
+  t.end()
+})

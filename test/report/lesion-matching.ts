@@ -145,6 +145,37 @@ t.test('noise is refused once it takes more memory than any lesions would', asyn
   t.match((await matchLesions(noise, noise, { ...options, minVoxels: 2 }))[1], { reference: 0, pairs: 0 })
 })
 
+/** In every second plane lines along x, or along y, that do not touch. */
+function lines(shape: Shape3, axis: 'x' | 'y'): Mask {
+  const [nx, ny] = shape
+  const runs: PlaneRuns =
+    axis === 'x' ? runsAt(ny / 2, i => [2 * i * nx, 2 * i * nx + nx]) : runsAt((nx / 2) * ny, i => [2 * i, 2 * i + 1])
+  return { shape, plane: () => new Uint8Array(0), runs: z => (z % 2 === 0 ? runs : runsAt(0, () => [0, 0])) }
+}
+
+function runsAt(count: number, at: (i: number) => [from: number, to: number]): PlaneRuns {
+  const ends = Array.from({ length: count }, (_, i) => at(i))
+  return {
+    from: Uint32Array.from(ends, ([from]) => from),
+    to: Uint32Array.from(ends, ([, to]) => to),
+    value: new Uint8Array(count).fill(1),
+  }
+}
+
+/** 64 and 64 lines in each of `planes` planes make 4096 pairs, all of which have ended with it. */
+function matchLines(planes: number): Promise<LesionMatches[]> {
+  const shape: Shape3 = [128, 128, 2 * planes]
+  return matchLesions(lines(shape, 'x'), lines(shape, 'y'), { ...options, iou: 0.001 })
+}
+
+t.test('so are few lesions of which each meets very many, plane after plane', async t => {
+  t.match((await matchLines(64))[1], { reference: 64 * 64, predicted: 64 * 64, pairs: 64 * 64 })
+  await t.rejects(matchLines(65), {
+    code: 'ERR_LABEL',
+    message: /the mask with its reference falls into more than 262144/,
+  })
+})
+
 t.test('typed arrays stay within what is planned', async t => {
   const shape: Shape3 = [256, 256, 4]
   const noise = lattice(shape)

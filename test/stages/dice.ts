@@ -277,7 +277,7 @@ t.test('a missing mask is told, and what a page shows of a case is read until th
   const first = await pass()
   t.match(first, { isMissing: true, metrics: { dice: 0 } })
   t.notOk('isMissing' in (await scoresOf([sampleWith({ prediction: column(0), label: column(0) })], {}))[0]!)
-  const { grid, planes } = await first.slices!()
+  const { grid, planes } = await first.slices!.read()
   t.same(grid, sample.label!.grid)
   t.same(
     planes.map(({ z, prediction, reference }) => [
@@ -287,10 +287,10 @@ t.test('a missing mask is told, and what a page shows of a case is read until th
     [[0, [0, 0, 0], [0, 1, 1]]],
   )
   const second = await pass()
-  await t.rejects(first.slices!(), /next pass/)
-  t.equal((await second.slices!()).planes.length, 1)
+  await t.rejects(first.slices!.read(), /next pass/)
+  t.equal((await second.slices!.read()).planes.length, 1)
   for (const end of ended) end()
-  await t.rejects(second.slices!(), /next pass/)
+  await t.rejects(second.slices!.read(), /next pass/)
 })
 
 t.test('so many cases at a time as are asked for and as memory has room for, in their order', async t => {

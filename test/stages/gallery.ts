@@ -5,7 +5,7 @@ import t from 'tap'
 import { maskOf, type OwnedMask } from '../../imaging/mask.ts'
 import { writeNifti } from '../../imaging/nifti-write.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid, KeptSlices, KeySlices } from '../../pipeline/stage.ts'
 import type { Picture } from '../../report/page/page.ts'
 import { picturesOf, type Chosen } from '../../stages/gallery.ts'
 import { gridOf } from '../support/nifti.ts'
@@ -27,10 +27,15 @@ const mask = (from: number, to: number): OwnedMask =>
   )
 const [reference, prediction] = [mask(8, 20), mask(10, 22)]
 
+const keptAs = (slices: KeySlices): KeptSlices => ({ bytes: 500, read: async () => slices })
+
 const chosen = (image: string | undefined, planes: readonly number[], on: Grid = grid): Chosen => ({
   case: { id: 'a/case', index: 0, ...(image === undefined ? {} : { image }) },
   why: 'worst',
-  slices: { grid: on, planes: planes.map(z => ({ z, reference: reference.runs(z), prediction: prediction.runs(z) })) },
+  slices: keptAs({
+    grid: on,
+    planes: planes.map(z => ({ z, reference: reference.runs(z), prediction: prediction.runs(z) })),
+  }),
   caption: 'Dice 0.8.',
 })
 
@@ -71,8 +76,8 @@ t.test('where both masks are empty, the middle plane', async t => {
 t.test('of many planes the fullest, in their order', async t => {
   const some = chosen(undefined, [2, 3, 4, 5])
   const empty = { from: new Uint32Array(0), to: new Uint32Array(0), value: new Uint8Array(0) }
-  const planes = some.slices.planes.map((plane, i) => (i === 1 ? { ...plane, reference: empty } : plane))
-  const pictures = await all(picturesOf([{ ...some, slices: { grid, planes } }], contextOf()))
+  const planes = (await some.slices.read()).planes.map((plane, i) => (i === 1 ? { ...plane, reference: empty } : plane))
+  const pictures = await all(picturesOf([{ ...some, slices: keptAs({ grid, planes }) }], contextOf()))
   t.match(pictures[0]!.caption, 'Planes 3, 5 and 6 of 10')
 })
 
@@ -111,6 +116,28 @@ t.test('memory is claimed and given back; one that is too small costs the scan o
   const claim = await large.claim('all of it', 2 ** 28)
   t.equal(claim.bytes, 2 ** 28)
   claim.release()
+})
+
+t.test('planes of one case are read at a time, under a claim', async t => {
+  const ledger = openLedger(2 ** 28)
+  const live: number[] = []
+  const from = (each: Chosen): Chosen => ({
+    ...each,
+    slices: {
+      bytes: 2 ** 20,
+      read() {
+        live.push(ledger.report().liveBytes)
+        return each.slices.read()
+      },
+    },
+  })
+  const cases = [chosen(undefined, [3]), chosen(join(folder, 'scan.nii'), [4])].map(from)
+  const pictures = picturesOf(cases, contextOf({ ledger }))
+  await pictures.next()
+  t.same(live, [2 ** 20], 'those of the second are not read before they are wanted')
+  t.equal((await all(pictures)).length, 1)
+  t.ok(live[1]! > 2 ** 20 && live[1]! < 2 ** 21 + 2 ** 20, `${live[1]} bytes with the scan, and without the first case`)
+  t.equal(ledger.report().liveBytes, 0)
 })
 
 t.test("the run's end stops it", async t => {
