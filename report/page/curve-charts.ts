@@ -207,7 +207,8 @@ function padded(low: number, high: number, [least, most]: readonly [number, numb
 
 /** A format of d3 that tells some four ticks of the domain apart. */
 function exponential([low, high]: readonly [number, number]): string {
-  const digits = Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / ((high - low) / 10)))
+  const exponent = (value: number): number => Math.floor(Math.log10(value))
+  const digits = exponent(Math.max(Math.abs(low), Math.abs(high))) - exponent((high - low) / 4)
   return `.${Math.min(6, Math.max(1, digits))}e`
 }
 

@@ -65,11 +65,14 @@ function verdictOf(report: Report, metric: string): 'better' | 'worse' | undefin
   return difference > 0 === (direction === 'higher') ? 'better' : 'worse'
 }
 
+/** Instead of a change of nothing, of which no test is defined. */
+const unchanged = 'unchanged'
+
 /** The change of a metric against the earlier report, with how sure it is. */
 export function changeOf(report: Report, metric: string): Content {
   const paired = report.comparison?.metrics[metric]
   if (!paired || paired.difference === null) return undefined
-  if (paired.difference === 0 && paired.p === null) return 'unchanged'
+  if (paired.difference === 0 && paired.p === null) return unchanged
   const verdict = verdictOf(report, metric)
   return html`<span${verdict && html` class="${verdict}"`}>${changeText(report, metric, paired.difference)}</span> (${probabilityText(paired.p)})`
 }
@@ -107,7 +110,7 @@ function headlineFigure(report: Report, metric: string): Html {
     <dd class="figure">${isFinite ? mean : median}</dd>
     ${interval && html`<dd>95 % ${interval}</dd>`}
     <dd>${isFinite ? `median ${median}` : `mean ${mean}`}${beside.length > 0 && `, ${beside.join(', ')}`}</dd>
-    ${change && html`<dd>change ${change}</dd>`}
+    ${change && html`<dd>${change !== unchanged && 'change '}${change}</dd>`}
   </div> `
 }
 

@@ -83,6 +83,8 @@ tbody th { font-weight: 400; text-align: left; }
 
 .cases { border-top: 0; }
 .cases thead th { position: sticky; top: 0; background: var(--ground); z-index: 1; border-top: 1.5px solid var(--ink); white-space: normal; min-width: 4.6rem; }
+/* Long headings have few lines, so that short ones do not stand below a gap. */
+.cases thead th.long { min-width: 8.5rem; }
 .cases thead th:first-child { min-width: 2.6rem; }
 .cases tbody th, .cases thead th.name { position: sticky; left: 0; background: var(--ground); }
 .cases thead th.name { z-index: 2; }
@@ -131,12 +133,15 @@ footer p { max-width: none; border-top: 1px solid var(--ink); padding-top: .9rem
   .headline > div:first-child { grid-column: 1 / -1; }
   .headline dd.figure { font-size: 1.45rem; }
   .cases tbody th { max-width: 8.5rem; }
+  .cases .id { flex-direction: column; align-items: stretch; }
+  .cases .tag { align-self: start; margin: 0; }
   th, td { padding-inline: .5rem; }
   .scroll table:not(.cases) tbody th { white-space: normal; min-width: 7rem; max-width: 9.5rem; }
   .definitions, .definitions tbody, .definitions tr, .definitions tbody th, .definitions td { display: block; }
   .definitions thead { display: none; }
   .scroll .definitions tbody th { max-width: none; font-weight: 600; }
   .definitions tbody tr { border-top: 1px solid var(--grid); padding: .35rem 0; }
+  .definitions td.name { display: inline; margin-right: .6em; }
   .definitions tbody tr > * { border: 0; padding: 0; min-width: 0; white-space: normal; }
 }
 @media print {

@@ -13,6 +13,11 @@ function head(text: Content): Html {
   return html`<th scope="col">${text}</th>`
 }
 
+/** The same above cases, where a long one has more room. */
+function caseHead(label: string): Html {
+  return html`<th scope="col" ${label.length > 16 && html`class="long"`}>${label}</th>`
+}
+
 /** Mean, interval, median and so on of every metric. */
 export function summaryTable(report: Report): Html {
   const metrics = shownMetrics(report).filter(metric => report.summary[metric])
@@ -148,7 +153,7 @@ export function casesTable(report: Report, pictured: ReadonlySet<string>): Html 
           <tr>
             <th scope="col" aria-sort="ascending">#</th>
             <th scope="col" class="name" data-text>case</th>
-            ${metrics.map(metric => head(labelOf(report, metric)))}${fields.map(field => html`<th scope="col" class="name" data-text>${field}</th>`)}
+            ${metrics.map(metric => caseHead(labelOf(report, metric)))}${fields.map(field => html`<th scope="col" class="name" data-text>${field}</th>`)}
           </tr>
         </thead>
         <tbody>
