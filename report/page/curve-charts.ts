@@ -205,9 +205,12 @@ function padded(low: number, high: number, [least, most]: readonly [number, numb
   return [Math.max(low - by, Math.min(least, low)), Math.min(high + by, Math.max(most, high))]
 }
 
+function exponent(value: number): number {
+  return Math.floor(Math.log10(value))
+}
+
 /** A format of d3 that tells some four ticks of the domain apart. */
 function exponential([low, high]: readonly [number, number]): string {
-  const exponent = (value: number): number => Math.floor(Math.log10(value))
   const digits = exponent(Math.max(Math.abs(low), Math.abs(high))) - exponent((high - low) / 4)
   return `.${Math.min(6, Math.max(1, digits))}e`
 }
