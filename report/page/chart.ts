@@ -72,7 +72,17 @@ const config: TopLevelSpec['config'] = {
     titlePadding: 8,
     labelLimit: 150,
   },
-  axisY: { domain: false, ticks: false },
+  // A title along the axis may be longer than the plot is high: it stands above.
+  axisY: {
+    domain: false,
+    ticks: false,
+    titleAngle: 0,
+    titleAlign: 'left',
+    titleAnchor: 'end',
+    titleBaseline: 'bottom',
+    titleX: 0,
+    titleY: -8,
+  },
   axisX: { grid: false },
   legend: { ...font, labelFontSize: 12, titleFontSize: 12, labelColor: ink.text, titleColor: ink.text },
   text: { font: 'inherit', fontSize: 12, color: ink.text },

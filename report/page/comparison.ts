@@ -116,6 +116,8 @@ ${left > 0 && html`<p class="note">The last ${mostRuns} of ${counted(report.hist
           <th scope="col" class="name">run</th>
           <th scope="col" class="name">time</th>
           <th scope="col">cases</th>
+          <th scope="col">failed</th>
+          <th scope="col">no mask</th>
           ${metrics.map(metric => html`<th scope="col">${labelOf(report, metric)}, mean</th>`)}
           <th scope="col" class="name">gates missed</th>
           <th scope="col" class="name">data</th>
@@ -129,6 +131,8 @@ ${left > 0 && html`<p class="note">The last ${mostRuns} of ${counted(report.hist
               <th scope="row">${run.id}${run.id === report.id && ' (this one)'}</th>
               <td class="name">${dateText(run.created)}</td>
               <td>${run.cases.evaluated}</td>
+              <td>${run.cases.failed || undefinedMark}</td>
+              <td>${run.cases.missing || undefinedMark}</td>
               ${metrics.map(metric => html`<td>${summaryText(report, metric, run.figures[metric]?.mean)}</td>`)}
               <td class="name">${run.gates.join(', ') || undefinedMark}</td>
               <td class="name"><code>${run.data?.slice(0, 8) ?? undefinedMark}</code></td>

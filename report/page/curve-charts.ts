@@ -2,8 +2,8 @@
 
 import type { HistoryRecord, Report } from '../../schemas/report.ts'
 import { ink, type Chart } from './chart.ts'
-import { counted, dayText, fixed, numberOf, significant } from './format.ts'
-import { labelOf } from './metrics.ts'
+import { counted, dateText, dayText, fixed, numberOf, significant } from './format.ts'
+import { boundsOf, labelOf } from './metrics.ts'
 
 /** Most runs that are drawn: the last ones. */
 export const mostRuns = 60
@@ -14,7 +14,12 @@ const kinds = ['gates passed', 'gate missed', 'other data set']
 /** A metric's mean in past evaluations, with its interval; undefined where fewer than two have it. */
 export function historyChart(report: Report, metric: string): Chart | undefined {
   const now = report.history.find(({ id }) => id === report.id)
-  const runs = report.history.slice(-mostRuns).flatMap((record, i) => {
+  const shown = report.history.slice(-mostRuns)
+  const days = shown.map(({ created }) => dayText(created))
+  // The day alone says too little of runs of one day.
+  const isShared = new Set(days).size < days.length
+  const timeOf = ({ created }: HistoryRecord): string => (isShared ? dateText(created).slice(0, 16) : dayText(created))
+  const runs = shown.flatMap((record, i) => {
     const figures = record.figures[metric]
     const mean = numberOf(figures?.mean)
     if (mean === undefined || !Number.isFinite(mean)) return []
@@ -22,10 +27,8 @@ export function historyChart(report: Report, metric: string): Chart | undefined 
     const isKnown = low !== undefined && high !== undefined && Number.isFinite(low) && Number.isFinite(high)
     const kind =
       now && record.data !== now.data ? 'other data set' : record.gates.length > 0 ? 'gate missed' : 'gates passed'
-    // What the axis shows after the bar; what stands before it keeps runs of one day apart.
-    return [
-      { run: `${i}|${dayText(record.created)}`, mean, low: isKnown ? low : mean, high: isKnown ? high : mean, kind },
-    ]
+    // What the axis shows after the bar; what stands before it keeps runs of one minute apart.
+    return [{ run: `${i}|${timeOf(record)}`, mean, low: isKnown ? low : mean, high: isKnown ? high : mean, kind }]
   })
   if (runs.length < 2) return undefined
   const label = labelOf(report, metric)
@@ -37,15 +40,20 @@ export function historyChart(report: Report, metric: string): Chart | undefined 
     sort: null,
     title: null,
     axis: {
-      labelExpr: 'split(datum.value, "|")[1]',
+      // Day and time one below the other.
+      labelExpr: 'split(split(datum.value, "|")[1], " ")',
       labelAngle: 0,
       labelOverlap: 'greedy',
       labelFlush: true,
       labelSeparation: 12,
     },
   }
-  const scale = { domain: padded(Math.min(...ends), Math.max(...ends)), nice: true, zero: false }
-  const y = { field: 'mean', type: 'quantitative', title: label, scale, axis: { tickCount: 5 } }
+  const scale = {
+    domain: padded(Math.min(...ends), Math.max(...ends), boundsOf(report, metric)),
+    nice: true,
+    zero: false,
+  }
+  const y = { field: 'mean', type: 'quantitative', title: null, scale, axis: { tickCount: 5 } }
   return {
     title: `${label} over past runs`,
     alt: `Mean ${label} of ${counted(runs.length, 'run')}, oldest first: ${short(means[0]!)} in the first, ${short(means.at(-1)!)} in this one; lowest ${short(Math.min(...means))}, highest ${short(Math.max(...means))}.`,
@@ -89,19 +97,22 @@ export interface Curve {
   readonly title: string
   readonly axis: string
   readonly points: readonly { readonly epoch: number; readonly value: number }[]
-  /** Of numbers along the axis, as d3 has it. */
-  readonly format?: string
+  /** The least and the largest value that there can be. */
+  readonly bounds: readonly [number, number]
+  /** Whether numbers along the axis are powers of ten. */
+  readonly isExponential?: boolean
   /** An epoch that is marked, with words beside it. */
   readonly mark?: { readonly epoch: number; readonly text: string }
 }
 
 /** Undefined where there is nothing to draw. */
-export function epochChart({ title, axis, points, format, mark }: Curve): Chart | undefined {
+export function epochChart({ title, axis, points, bounds, isExponential, mark }: Curve): Chart | undefined {
   const drawn = points.filter(({ value }) => Number.isFinite(value))
   if (drawn.length === 0) return undefined
   const values = drawn.map(({ value }) => value)
   const [first, last] = [drawn[0]!, drawn.at(-1)!]
   const [low, high] = [Math.min(...values), Math.max(...values)]
+  const domain = padded(low, high, bounds)
   const x = {
     field: 'epoch',
     type: 'quantitative',
@@ -113,8 +124,8 @@ export function epochChart({ title, axis, points, format, mark }: Curve): Chart 
     field: 'value',
     type: 'quantitative',
     title: axis,
-    scale: { zero: false, nice: true, domain: padded(low, high) },
-    axis: { tickCount: 4, ...(format === undefined ? {} : { format }) },
+    scale: { zero: false, nice: true, domain },
+    axis: { tickCount: 4, ...(isExponential ? { format: exponential(domain) } : {}) },
   }
   const at = mark && drawn.filter(({ epoch }) => epoch === mark.epoch)
   const isLate = mark !== undefined && mark.epoch - first.epoch > (last.epoch - first.epoch) / 2
@@ -148,6 +159,7 @@ export function groupsChart(
   axis: string,
   groups: readonly { readonly name: string; readonly mean: number; readonly low: number; readonly high: number }[],
   digits: number,
+  bounds: readonly [number, number],
 ): Chart | undefined {
   if (groups.length === 0) return undefined
   const values = groups.map((group, i) => ({ ...group, row: `${i}|${group.name}` }))
@@ -159,7 +171,7 @@ export function groupsChart(
     axis: { labelExpr: 'slice(datum.value, indexof(datum.value, "|") + 1)', labelLimit: 190, labelColor: ink.text },
   }
   const ends = groups.flatMap(({ low, high }) => [low, high])
-  const scale = { zero: false, nice: true, domain: padded(Math.min(...ends), Math.max(...ends)) }
+  const scale = { zero: false, nice: true, domain: padded(Math.min(...ends), Math.max(...ends), bounds) }
   const x = { field: 'mean', type: 'quantitative', title: axis, scale, axis: { grid: true, tickCount: 5 } }
   return {
     title,
@@ -187,9 +199,20 @@ function short(value: number): string {
   return significant(value, 3)
 }
 
-function padded(low: number, high: number): [number, number] {
+/** From `low` to `high` with some space, but none where no value can be. */
+function padded(low: number, high: number, [least, most]: readonly [number, number]): [number, number] {
   const by = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1
-  return [low - by, high + by]
+  return [Math.max(low - by, Math.min(least, low)), Math.min(high + by, Math.max(most, high))]
+}
+
+function exponent(value: number): number {
+  return Math.floor(Math.log10(value))
+}
+
+/** A format of d3 that tells some four ticks of the domain apart. */
+function exponential([low, high]: readonly [number, number]): string {
+  const digits = exponent(Math.max(Math.abs(low), Math.abs(high))) - exponent((high - low) / 4)
+  return `.${Math.min(6, Math.max(1, digits))}e`
 }
 
 /** Records of the history that a table lists: the last ones, newest first. */

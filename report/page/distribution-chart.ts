@@ -3,7 +3,7 @@
 import type { Report, Spread } from '../../schemas/report.ts'
 import { ink, type Chart, type Spec } from './chart.ts'
 import { counted, figureText, intervalText, numberOf, summaryText } from './format.ts'
-import { labelOf } from './metrics.ts'
+import { isShare, labelOf } from './metrics.ts'
 
 /** Most cases that are drawn as dots, one upon the other where they are equal. */
 const mostDots = 150
@@ -61,8 +61,7 @@ function finiteOf(figure: Parameters<typeof numberOf>[0]): number | undefined {
 
 /** Shares are shown from 0 to 1 where they fill most of it; others as far as they go. */
 function domainOf(report: Report, metric: string, least: number, most: number): [number, number] {
-  const { unit, better } = report.metrics[metric] ?? { unit: '', better: 'neither' }
-  if (unit === '' && better === 'higher' && least >= 0 && most <= 1) return [least >= 0.75 ? 0.5 : 0, 1]
+  if (isShare(report, metric) && least >= 0 && most <= 1) return [least >= 0.75 ? 0.5 : 0, 1]
   const [low, high] = [Math.min(0, least), Math.max(0, most)]
   return low === high ? [0, 1] : [low, high]
 }
@@ -106,9 +105,10 @@ function specOf(
           x: { ...x, axis: null },
           x2: { field: 'x2' },
           y: { ...y, axis: { title: 'cases', tickCount: 3, tickMinStep: 1 } },
+          y2: { datum: 0 },
         },
       }
-  const axis = { title: null, tickCount: 6, ...(to - from < 2 ? { format: '.1f' } : {}) } as const
+  const axis = { title: null, tickCount: 6 } as const
   const along = { x: { ...x, axis }, x2: { field: 'x2' } } as const
   const box = {
     height: heights.box,

@@ -23,14 +23,23 @@ function isCount(metric: string): boolean {
   return /(voxels|^lesions|predictedLesions)(_class\d+)?$/i.test(metric)
 }
 
+/** A volume without its unit: below 1 ml to the mm³, and what is less still does not read as nothing. */
+export function millilitres(ml: number | undefined): string {
+  const size = Math.abs(ml ?? 0)
+  if (size === 0 || size >= 1 || Number.isNaN(size)) return fixed(ml, 1)
+  return fixed(ml, Math.min(9, Math.max(3, Math.ceil(-Math.log10(size)))))
+}
+
 /** A case's figure. */
 export function figureText(report: Report, metric: string, figure: Figure | undefined): string {
+  if (report.metrics[metric]?.unit === 'ml') return millilitres(numberOf(figure))
   return fixed(numberOf(figure), digitsOf(report, metric))
 }
 
 /** A figure over cases: a mean of counts has a digit more than a count. */
 export function summaryText(report: Report, metric: string, figure: Figure | undefined): string {
   const value = numberOf(figure)
+  if (report.metrics[metric]?.unit === 'ml') return millilitres(value)
   const digits = digitsOf(report, metric)
   return fixed(value, digits > 0 || Math.abs(value ?? 0) >= 1000 ? digits : 1)
 }

@@ -7,8 +7,8 @@ import { pictureId, rowId } from './tables.ts'
 
 /** What the outlines mean; as drawn by report/slice-picture.ts. */
 export const outlineLegend = html`<p class="legend">
-  <span><i class="key"></i>reference, solid</span> <span><i class="key prediction"></i>mask, dashed</span> The patient's
-  right is on the left.
+  <span><i class="key"></i>reference, solid</span> <span><i class="key prediction"></i>mask, dashed</span> In axial and
+  coronal planes the patient's right is on the left.
 </p> `
 
 /** Pictures by case, in the order in which they come. */

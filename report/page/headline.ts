@@ -15,6 +15,22 @@ function gateValue(report: Report, figure: string, value: Report['gates'][number
   return fixed(numberOf(value), Math.max(1, digitsOf(report, metric)))
 }
 
+/** How many of the listed cases were evaluated. */
+export function evaluatedText({ cases, failures }: Report): string {
+  const all = counted(cases.length + failures.length, 'case')
+  return failures.length === 0 ? all : `${fixed(cases.length, 0)} of ${all}`
+}
+
+/** What the figures leave out, before any good news. */
+export function shortfall({ cases, failures, data: { missing } }: Report): Content {
+  const of = ` of ${counted(cases.length + failures.length, 'case')}`
+  const lacks = [
+    failures.length > 0 && `${fixed(failures.length, 0)}${of} could not be evaluated: the figures are without them.`,
+    missing.length > 0 && `${fixed(missing.length, 0)}${of} ${missing.length === 1 ? 'has' : 'have'} no mask.`,
+  ].filter(text => text !== false)
+  return lacks.length > 0 && html`<div class="shortfall">${lacks.map(text => html`<p>${text}</p> `)}</div> `
+}
+
 export function gatesList(report: Report): Html {
   if (report.gates.length === 0) return html``
   // Missed ones first.
@@ -22,8 +38,10 @@ export function gatesList(report: Report): Html {
   const missed = gates.filter(({ passed }) => !passed).length
   const verdict =
     missed === 0
-      ? html`<span class="better">All ${counted(gates.length, 'gate')} passed</span>`
-      : html`<span class="worse">${missed} of ${counted(gates.length, 'gate')} missed</span>`
+      ? html`<span class="better">${gates.length === 1 ? 'The only gate' : `All ${gates.length} gates`} passed</span>`
+      : html`<span class="worse"
+          >${gates.length === 1 ? 'The only gate' : `${missed} of ${gates.length} gates`} missed</span
+        >`
   return html`<h3>${verdict}</h3>
     <ul class="gates">
       ${gates.map(
@@ -47,10 +65,14 @@ function verdictOf(report: Report, metric: string): 'better' | 'worse' | undefin
   return difference > 0 === (direction === 'higher') ? 'better' : 'worse'
 }
 
+/** Instead of a change of nothing, of which no test is defined. */
+const unchanged = 'unchanged'
+
 /** The change of a metric against the earlier report, with how sure it is. */
 export function changeOf(report: Report, metric: string): Content {
   const paired = report.comparison?.metrics[metric]
   if (!paired || paired.difference === null) return undefined
+  if (paired.difference === 0 && paired.p === null) return unchanged
   const verdict = verdictOf(report, metric)
   return html`<span${verdict && html` class="${verdict}"`}>${changeText(report, metric, paired.difference)}</span> (${probabilityText(paired.p)})`
 }
@@ -88,7 +110,7 @@ function headlineFigure(report: Report, metric: string): Html {
     <dd class="figure">${isFinite ? mean : median}</dd>
     ${interval && html`<dd>95 % ${interval}</dd>`}
     <dd>${isFinite ? `median ${median}` : `mean ${mean}`}${beside.length > 0 && `, ${beside.join(', ')}`}</dd>
-    ${change && html`<dd>change ${change}</dd>`}
+    ${change && html`<dd>${change !== unchanged && 'change '}${change}</dd>`}
   </div> `
 }
 
@@ -101,13 +123,13 @@ export function completeness(report: Report): Html {
       ${report.failures.length === 0 ? 'none' : fixed(report.failures.length, 0)} failed.
       ${
         report.emptyRule === 'strict'
-          ? 'Missed lesions and missing masks count as 0; where mask and reference are both empty, Dice is 1.'
+          ? 'Missed lesions count as 0, a missing mask counts as an empty one; where mask and reference are both empty, Dice is 1.'
           : "By MONAI's rule: cases without lesion in the reference are left out of Dice and of distances."
       }
     </p>
     ${
       missing.length > 0 &&
-      html`<details${missing.length <= 10 && html` open`}><summary>${counted(missing.length, 'case')} without a mask, counted as missed</summary>
+      html`<details${missing.length <= 10 && html` open`}><summary>${counted(missing.length, 'case')} without a mask, counted as empty</summary>
 <p>${missing.map((id, i) => html`${i > 0 && ', '}<code>${id}</code>`)}</p></details>
 `
     }${

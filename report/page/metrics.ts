@@ -9,6 +9,18 @@ export function labelOf(report: Report, metric: string): string {
   return found.unit === '' ? found.label : `${found.label} (${found.unit})`
 }
 
+/** Whether its values lie from 0 to 1, as Dice and sensitivity do. */
+export function isShare(report: Report, metric: string): boolean {
+  const { unit, better } = report.metrics[metric] ?? { unit: '', better: 'neither' }
+  return unit === '' && better === 'higher'
+}
+
+/** The least and the largest value that a metric can have. */
+export function boundsOf(report: Report, metric: string): readonly [number, number] {
+  if (isShare(report, metric)) return [0, 1]
+  return report.metrics[metric]?.better === 'lower' ? [0, Infinity] : [-Infinity, Infinity]
+}
+
 /** The metrics by which a page is read first, Dice before all, as far as the report has them. */
 export function headlineMetrics(report: Report): string[] {
   const names = shownMetrics(report)

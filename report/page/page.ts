@@ -6,11 +6,11 @@ import { comparisonSection, groupsOf, historyTable } from './comparison.ts'
 import { groupsChart, historyChart } from './curve-charts.ts'
 import { distributionChart } from './distribution-chart.ts'
 import { documentOf, type Section } from './document.ts'
-import { counted, dateText } from './format.ts'
+import { dateText } from './format.ts'
 import { gallery } from './gallery.ts'
-import { completeness, gatesList, headline } from './headline.ts'
+import { completeness, evaluatedText, gatesList, headline, shortfall } from './headline.ts'
 import { html, type Html } from './html.ts'
-import { classSuffixes, headlineMetrics, labelOf, shownMetrics } from './metrics.ts'
+import { boundsOf, classSuffixes, headlineMetrics, labelOf, shownMetrics } from './metrics.ts'
 import { provenance } from './provenance.ts'
 import { blandAltmanChart, diceBySizeChart } from './scatter-charts.ts'
 import { sortScript, viewerScript } from './script.ts'
@@ -85,7 +85,7 @@ export async function evaluationPage(
     {
       id: 'figures',
       title: 'Headline figures',
-      content: html`${gatesList(report)}${headline(report)}${completeness(report)}`,
+      content: html`${shortfall(report)}${gatesList(report)}${headline(report)}${completeness(report)}`,
     },
     spreads && {
       id: 'distributions',
@@ -130,7 +130,7 @@ export async function evaluationPage(
   return documentOf({
     title: report.title,
     lead: html`<p class="sub">
-      Evaluation of ${dateText(report.created)}, ${counted(report.cases.length, 'case')} of ${report.data.name}
+      Evaluation of ${dateText(report.created)}, ${evaluatedText(report)} of ${report.data.name}
     </p>`,
     sections: sections.filter(section => section !== undefined && section !== false),
     scripts: [sortScript, ...(viewer.length > 0 ? [await viewerLibrary(), viewerScript] : [])],
@@ -143,7 +143,9 @@ async function strata(report: Report): Promise<Html> {
   const charts = report.strata.map(stratum => {
     const { groups, digits } = metric === undefined ? { groups: [], digits: 0 } : groupsOf(report, stratum, metric)
     const title = `By ${stratumName(report, stratum.by)}`
-    return metric === undefined ? undefined : groupsChart(title, `${labelOf(report, metric)}, mean`, groups, digits)
+    return metric === undefined
+      ? undefined
+      : groupsChart(title, `${labelOf(report, metric)}, mean`, groups, digits, boundsOf(report, metric))
   })
   return html`${await figures(charts)}${report.strata.map(stratum => stratumTable(report, stratum))}`
 }

@@ -49,7 +49,7 @@ export function provenance(report: Report): Html {
     ])}
     <h3>Metrics</h3>
     <div class="scroll" role="region" aria-label="Definitions of metrics" tabindex="0">
-      <table>
+      <table class="definitions">
         <thead>
           <tr>
             <th scope="col" class="name">metric</th>

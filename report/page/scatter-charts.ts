@@ -2,7 +2,7 @@
 
 import type { Report } from '../../schemas/report.ts'
 import { ink, type Chart, type Spec } from './chart.ts'
-import { counted, fixed, numberOf } from './format.ts'
+import { counted, fixed, millilitres, numberOf } from './format.ts'
 import { classText, labelOf } from './metrics.ts'
 
 /** Most cases that are drawn as points; of more, squares tell how many there are, and only the worst are points. */
@@ -33,12 +33,12 @@ export function blandAltmanChart(report: Report, suffix: string): Chart | undefi
   const mean = points.reduce((sum, { y }) => sum + y, 0) / n
   const sd = n < 2 ? 0 : Math.sqrt(points.reduce((sum, { y }) => sum + (y - mean) ** 2, 0) / (n - 1))
   const lines = [
-    { y: mean, text: `mean ${fixed(mean, 1)}` },
-    ...(n < 2
+    { y: mean, text: 'mean' },
+    ...(n < 2 || sd === 0
       ? []
       : [
-          { y: mean + 1.96 * sd, text: `+1.96 SD ${fixed(mean + 1.96 * sd, 1)}` },
-          { y: mean - 1.96 * sd, text: `−1.96 SD ${fixed(mean - 1.96 * sd, 1)}` },
+          { y: mean + 1.96 * sd, text: '+1.96 SD' },
+          { y: mean - 1.96 * sd, text: '−1.96 SD' },
         ]),
   ]
   const outside = points
@@ -52,15 +52,17 @@ export function blandAltmanChart(report: Report, suffix: string): Chart | undefi
   const limits =
     n < 2
       ? 'one case has no limits of agreement'
-      : `limits of agreement ${fixed(mean - 1.96 * sd, 1)} to ${fixed(mean + 1.96 * sd, 1)} ml`
-  const text = `mean difference ${fixed(mean, 1)} ml, ${limits}`
+      : `limits of agreement ${millilitres(mean - 1.96 * sd)} to ${millilitres(mean + 1.96 * sd)} ml`
+  const text = `mean difference ${millilitres(mean)} ml, ${limits}`
   return {
     title: `Bland–Altman of volumes${classText(suffix)}`,
     alt: `Difference of the volumes of mask and reference against their mean, ${counted(n, 'case')}: ${text}; ${counted(outside.length, 'case lies', 'cases lie')} outside.`,
-    caption: `${counted(n, 'case')}; ${text}. Numbers are ranks in the table, worst first.`,
+    caption: `${counted(n, 'case')}; ${text}.${farthest.size > 0 ? ' Numbers are ranks in the table, worst first.' : ''}`,
     isWide: true,
-    spec: () =>
-      scatter(points, point => farthest.has(point), x, y, [
+    spec: () => ({
+      // Beside the plot, where no point is, the lines are named.
+      padding: { left: 2, right: 66, top: 6, bottom: 2 },
+      ...scatter(points, point => farthest.has(point), x, y, [
         {
           data: { values: lines },
           mark: { type: 'rule', color: ink.accent },
@@ -71,10 +73,11 @@ export function blandAltmanChart(report: Report, suffix: string): Chart | undefi
         },
         {
           data: { values: lines },
-          mark: { type: 'text', align: 'right', baseline: 'bottom', dy: -2, fontSize: 11, color: ink.text },
+          mark: { type: 'text', align: 'left', baseline: 'middle', dx: 6, fontSize: 11, color: ink.text },
           encoding: { y: { field: 'y', type: 'quantitative' }, x: { value: 'width' }, text: { field: 'text' } },
         },
       ]),
+    }),
   }
 }
 

@@ -48,6 +48,8 @@ nav a { display: inline-block; padding: .2rem 0; }
 .headline > div:first-child dd { font-size: 1rem; }
 .headline > div:first-child dd.figure { font-size: clamp(2.8rem, 2rem + 2.4vw, 3.6rem); line-height: 1.05; }
 .headline dd.figure { white-space: nowrap; }
+.shortfall { border: 1px solid var(--bad); border-left-width: 4px; padding: .6rem .9rem; margin-bottom: 1rem; color: var(--bad); font-weight: 600; }
+.shortfall p { margin: 0; max-width: none; }
 .better { color: var(--good); }
 .worse { color: var(--bad); }
 ul.gates { list-style: none; padding: 0; margin: 0 0 1rem; }
@@ -81,10 +83,14 @@ tbody th { font-weight: 400; text-align: left; }
 
 .cases { border-top: 0; }
 .cases thead th { position: sticky; top: 0; background: var(--ground); z-index: 1; border-top: 1.5px solid var(--ink); white-space: normal; min-width: 4.6rem; }
+/* Long headings have few lines, so that short ones do not stand below a gap. */
+.cases thead th.long { min-width: 8.5rem; }
 .cases thead th:first-child { min-width: 2.6rem; }
 .cases tbody th, .cases thead th.name { position: sticky; left: 0; background: var(--ground); }
 .cases thead th.name { z-index: 2; }
 .cases tbody th { max-width: 19rem; overflow: hidden; text-overflow: ellipsis; border-right: 1px solid var(--grid); }
+.cases .id { display: flex; align-items: baseline; }
+.cases .id > :first-child { overflow: hidden; text-overflow: ellipsis; }
 .cases tr:target > * { background: var(--target); }
 .cases button { all: unset; display: block; width: 100%; cursor: pointer; text-align: inherit; font: inherit; }
 .cases button:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
@@ -127,7 +133,16 @@ footer p { max-width: none; border-top: 1px solid var(--ink); padding-top: .9rem
   .headline > div:first-child { grid-column: 1 / -1; }
   .headline dd.figure { font-size: 1.45rem; }
   .cases tbody th { max-width: 8.5rem; }
+  .cases .id { flex-direction: column; align-items: stretch; }
+  .cases .tag { align-self: start; margin: 0; }
   th, td { padding-inline: .5rem; }
+  .scroll table:not(.cases) tbody th { white-space: normal; min-width: 7rem; max-width: 9.5rem; }
+  .definitions, .definitions tbody, .definitions tr, .definitions tbody th, .definitions td { display: block; }
+  .definitions thead { display: none; }
+  .scroll .definitions tbody th { max-width: none; font-weight: 600; }
+  .definitions tbody tr { border-top: 1px solid var(--grid); padding: .35rem 0; }
+  .definitions td.name { display: inline; margin-right: .6em; }
+  .definitions tbody tr > * { border: 0; padding: 0; min-width: 0; white-space: normal; }
 }
 @media print {
   :root {
@@ -153,7 +168,9 @@ footer p { max-width: none; border-top: 1px solid var(--ink); padding-top: .9rem
   .all-cases { page: wide; border-top: 0; margin: 0; }
   .cases { font-size: 5.2pt; width: 100%; table-layout: auto; }
   .cases th, .cases td { padding: .3mm .5mm; }
-  .cases thead th, .cases tbody th { position: static; min-width: 0 !important; overflow-wrap: anywhere; white-space: normal; }
+  .cases thead th, .cases tbody th { position: static; min-width: 0 !important; white-space: normal; }
+  .cases tbody th { overflow-wrap: anywhere; }
+  .cases thead th { overflow-wrap: normal; hyphens: manual; }
   .cases button::after { content: none !important; }
   img, svg, .key, .key::before { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

@@ -1,6 +1,7 @@
 /** Figures over the cases, and the cases themselves. */
 
 import type { Figure, Report, ReportedCase, Spread } from '../../schemas/report.ts'
+import { metricFacts } from '../metric-names.ts'
 import { scrollBox } from './document.ts'
 import { counted, figureText, intervalText, summaryText, undefinedMark } from './format.ts'
 import { changeOf } from './headline.ts'
@@ -12,6 +13,11 @@ function head(text: Content): Html {
   return html`<th scope="col">${text}</th>`
 }
 
+/** The same above cases, where a long one has more room. */
+function caseHead(label: string): Html {
+  return html`<th scope="col" ${label.length > 16 && html`class="long"`}>${label}</th>`
+}
+
 /** Mean, interval, median and so on of every metric. */
 export function summaryTable(report: Report): Html {
   const metrics = shownMetrics(report).filter(metric => report.summary[metric])
@@ -19,14 +25,17 @@ export function summaryTable(report: Report): Html {
   const row = (metric: string): Html => {
     const spread = report.summary[metric]!
     const text = (figure: Figure): string => summaryText(report, metric, figure)
+    // Of counts: those of single cases have no decimals.
+    const whole = (figure: Figure): string =>
+      Number.isInteger(figure) ? figureText(report, metric, figure) : text(figure)
     return html`<tr>
       <th scope="row">${labelOf(report, metric)}</th>
       <td>${text(spread.mean)}</td>
       <td class="interval">${intervalText(report, metric, spread) || undefinedMark}</td>
-      <td>${text(spread.median)}</td>
+      <td>${whole(spread.median)}</td>
       <td>${text(spread.sd)}</td>
-      <td>${text(spread.min)}</td>
-      <td>${text(spread.max)}</td>
+      <td>${whole(spread.min)}</td>
+      <td>${whole(spread.max)}</td>
       <td>${spread.cases}</td>
       <td>${spread.infinite || undefinedMark}</td>
       <td>${spread.undefined || undefinedMark}</td>
@@ -107,7 +116,9 @@ export function stratumTable(report: Report, stratum: Report['strata'][number]):
 
 /** What cases are grouped by, for people. */
 export function stratumName(report: Report, by: string): string {
-  return by in report.metrics ? labelOf(report, by) : by
+  if (by in report.metrics) return labelOf(report, by)
+  // Where there are several classes, no metric of theirs is the size by which cases are grouped.
+  return by === 'referenceMl' ? labelOf({ ...report, metrics: metricFacts([by]) }, by) : by
 }
 
 /** Identifiers of a case's row and of its picture, by its place in the report. */
@@ -125,7 +136,9 @@ export function casesTable(report: Report, pictured: ReadonlySet<string>): Html 
     const name = pictured.has(each.case) ? html`<a href="#${pictureId(place)}">${each.case}</a>` : each.case
     return html`<tr id="${rowId(place)}">
       <td>${rank + 1}</td>
-      <th scope="row" title="${each.case}">${name}${each.isMissing && html`<span class="tag">missing</span>`}</th>
+      <th scope="row" title="${each.case}">
+        <div class="id"><span>${name}</span>${each.isMissing && html`<span class="tag">missing</span>`}</div>
+      </th>
       ${metrics.map(metric => cell(figureText(report, metric, each.metrics[metric])))}${fields.map(field => html`<td class="name">${each.fields[field] ?? ''}</td>`)}
     </tr> `
   }
@@ -140,7 +153,7 @@ export function casesTable(report: Report, pictured: ReadonlySet<string>): Html 
           <tr>
             <th scope="col" aria-sort="ascending">#</th>
             <th scope="col" class="name" data-text>case</th>
-            ${metrics.map(metric => head(labelOf(report, metric)))}${fields.map(field => html`<th scope="col" class="name" data-text>${field}</th>`)}
+            ${metrics.map(metric => caseHead(labelOf(report, metric)))}${fields.map(field => html`<th scope="col" class="name" data-text>${field}</th>`)}
           </tr>
         </thead>
         <tbody>

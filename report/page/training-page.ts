@@ -20,23 +20,27 @@ export async function trainingPage(training: Training): Promise<string> {
       title: 'Loss',
       axis: 'training loss',
       points: epochs.map(({ epoch, loss }) => ({ epoch, value: loss })),
+      bounds: [-Infinity, Infinity],
     }),
     epochChart({
       title: 'Validation Dice',
       axis: 'mean Dice',
       points: epochs.flatMap(({ epoch, dice }) => (dice === undefined ? [] : [{ epoch, value: dice }])),
+      bounds: [0, 1],
       ...(mark ? { mark } : {}),
     }),
     epochChart({
       title: 'Learning rate',
       axis: 'learning rate',
       points: epochs.map(({ epoch, learningRate }) => ({ epoch, value: learningRate })),
-      format: '.1e',
+      bounds: [0, Infinity],
+      isExponential: true,
     }),
     epochChart({
       title: 'Speed',
       axis: 'patches per second',
       points: epochs.map(({ epoch, patchesPerSecond }) => ({ epoch, value: patchesPerSecond })),
+      bounds: [0, Infinity],
     }),
   ])
   const sections: (Section | false | undefined)[] = [

@@ -38,9 +38,9 @@ export function viewerSection(cases: readonly ViewerCase[]): Html {
 
 /** The window over the page, and the files. */
 export function viewerOverlay(cases: readonly ViewerCase[]): Html {
-  return html`<dialog aria-labelledby="viewer-title">
+  return html`<dialog aria-labelledby="dialog-title">
       <div class="bar">
-        <h2 id="viewer-title">Case</h2>
+        <h2 id="dialog-title">Case</h2>
         <button type="button" class="close">Close</button>
       </div>
       <p>

@@ -27,7 +27,10 @@ t.test('figures that are not finite or not defined have marks of their own', t =
 t.test('digits follow the unit; there is no negative zero; thousands stand apart', t => {
   t.equal(figureText(report, 'dice', 0.71096), '0.711')
   t.equal(figureText(report, 'hd95', 12.345), '12.35')
-  t.equal(figureText(report, 'differenceMl', -0.04), '0.0')
+  t.equal(figureText(report, 'differenceMl', -0.04), '−0.040')
+  t.equal(figureText(report, 'predictedMl', 0.0205), '0.021')
+  t.equal(figureText(report, 'predictedMl', 0.0004), '0.0004')
+  t.equal(figureText(report, 'predictedMl', 0), '0.0')
   t.equal(figureText(report, 'differenceMl', -1234.56), '−1\u202f234.6')
   t.equal(figureText(report, 'predictedVoxels', 1234567), '1\u202f234\u202f567')
   t.equal(figureText(report, 'lesions', 3), '3')

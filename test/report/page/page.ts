@@ -186,6 +186,8 @@ t.test('several classes have figures and charts of their own', async t => {
   )
   t.match(page, 'Bland–Altman of volumes, class 1')
   t.match(page, 'Bland–Altman of volumes, class 2')
+  t.match(page, 'By Volume of the reference (ml)')
+  t.notMatch(page, 'By referenceMl')
 })
 
 const drawn = (page: string): number => page.match(/<svg [^]*?<\/svg>/g)!.reduce((sum, svg) => sum + svg.length, 0)
@@ -207,4 +209,69 @@ t.test('a training has curves, its best epoch and its pictures', async t => {
   const { epochs, ...rest } = sampleTraining(3)
   const unvalidated = { ...rest, epochs: epochs.filter(({ dice }) => dice === undefined) }
   t.notMatch(await trainingPage(unvalidated), 'Mean Dice over')
+})
+
+/** The labels along the axes of the chart below a heading. */
+const labels = (page: string, heading: string): string[] => {
+  const chart = page.slice(page.indexOf(`<h3>${heading}</h3>`))
+  return [...chart.slice(0, chart.indexOf('</svg>')).matchAll(/<(?:text|tspan)[^>]*>([^<]+)</g)].map(
+    ([, text]) => text!,
+  )
+}
+
+t.test('axes of Dice keep to what Dice can be, and tell their ticks apart', async t => {
+  const { epochs, best: _, ...training } = sampleTraining(4)
+  const page = await trainingPage({ ...training, epochs: epochs.map(epoch => ({ ...epoch, dice: 0 })) })
+  const found = labels(page, 'Validation Dice').filter(text => /^[−-]?[\d.]+$/.test(text) && text.includes('.'))
+  t.ok(found.length > 2)
+  for (const text of found) t.ok(Number(text) >= 0 && Number(text) <= 1, text)
+  const report = bareReport(20)
+  const cases = report.cases.map((each, i) => ({ ...each, metrics: { ...each.metrics, differenceMl: -0.015 * i } }))
+  const ticks = labels(
+    await evaluationPage({ ...report, cases }, nothing),
+    report.metrics['differenceMl']!.label + ' (ml)',
+  )
+  t.ok(ticks.length > 2)
+  t.equal(new Set(ticks).size, ticks.length, ticks.join(' '))
+})
+
+t.test('runs of one day are told apart by their time', async t => {
+  const report = sampleReport(20)
+  const history = report.history.map((record, i) => ({ ...record, created: `2026-11-29T${10 + (i % 14)}:05:00.000Z` }))
+  t.ok(labels(await evaluationPage({ ...report, history }, nothing), 'Dice over past runs').includes('10:05'))
+  t.notOk(labels(await evaluationPage(report, nothing), 'Dice over past runs').includes('19:36'))
+})
+
+t.test('cases that failed or have no mask are said before the gates', async t => {
+  const report = sampleReport(18)
+  const [failure] = report.failures
+  const page = await evaluationPage(
+    {
+      ...report,
+      cases: report.cases.slice(0, 3),
+      failures: report.cases.slice(3).map(each => ({ ...failure!, case: each.case })),
+      data: { ...report.data, missing: [report.cases[0]!.case] },
+      gates: report.gates.slice(0, 1),
+    },
+    nothing,
+  )
+  t.match(page, '3 of 18 cases of hold-out.json')
+  const at = ['15 of 18 cases could not be evaluated', '1 of 18 cases has no mask', 'The only gate passed'].map(text =>
+    page.indexOf(text),
+  )
+  t.ok(at[0]! > 0 && at[0]! < at[1]! && at[1]! < at[2]!, String(at))
+  t.match(page, 'a missing mask counts as an empty one')
+  t.notMatch(await evaluationPage(bareReport(3), nothing), 'class="shortfall"')
+})
+
+t.test('a viewer brings no identifier twice; what did not change is called so', async t => {
+  const report = sampleReport(5)
+  const bytes = Uint8Array.of(1)
+  const same = { ...report.comparison!.metrics['dice']!, difference: 0, p: null }
+  const page = await evaluationPage(
+    { ...report, comparison: { ...report.comparison!, metrics: { dice: same } } },
+    { pictures: [], viewer: [{ case: report.cases[0]!.case, scan: bytes, prediction: bytes, reference: bytes }] },
+  )
+  expectLinks(t, page.replace(/<script>[^]*?<\/script>/g, ''))
+  t.match(page, '<dd>unchanged</dd>')
 })
