@@ -76,6 +76,7 @@ export class KeySliceStore {
       reference: this.#append(chosen(reference.runs(z), values)),
     }))
     return {
+      grid,
       bytes: kept.reduce((sum, { prediction, reference }) => sum + prediction.length + reference.length, 0),
       read: async () => ({
         grid,

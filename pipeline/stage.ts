@@ -189,6 +189,7 @@ export interface Score {
 
 /** Key slices that were put aside: in memory, or in a file where they are large. */
 export interface KeptSlices {
+  readonly grid: Grid
   /** That they take once they are read. */
   readonly bytes: number
   /** Reads them, again each time. */

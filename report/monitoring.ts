@@ -1,6 +1,5 @@
 /** A report's figures for Prometheus, as node_exporter's textfile collector takes them. */
 
-import { Gauge, Registry } from 'prom-client'
 import type { Report } from '../schemas/report.ts'
 import { numberOf } from './figure.ts'
 import { statistics } from './gates.ts'
@@ -11,6 +10,8 @@ import { caseCounts } from './record.ts'
  * in one folder. Infinities are +Inf and -Inf; a figure that is not defined has no sample.
  */
 export async function monitoringText(report: Report): Promise<string> {
+  // Loaded here: what makes no report need not wait for it.
+  const { Gauge, Registry } = await import('prom-client')
   const registry = new Registry()
   const { title } = report
   const gauge = <Label extends string>(

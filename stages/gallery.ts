@@ -1,11 +1,12 @@
 /** Pictures of chosen cases for a report: planes of the scan, with mask and reference outlined. */
 
-import { spacingOf } from '../imaging/affine.ts'
+import { apply, indexMap, spacingOf } from '../imaging/affine.ts'
+import { resample } from '../imaging/resample.ts'
 import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts'
 import { openScan, type ScanFile } from '../imaging/scan-file.ts'
-import { planRead } from '../imaging/volume-plan.ts'
+import { planRead, planResample } from '../imaging/volume-plan.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Case, Claim, Context, Grid, KeptSlices, KeySlices, PlaneRuns } from '../pipeline/stage.ts'
+import type { Case, Claim, Context, Grid, KeptSlices, KeySlices, PlaneRuns, Volume } from '../pipeline/stage.ts'
 import type { Picture } from '../report/page/page.ts'
 import { slicePicture } from '../report/slice-picture.ts'
 import { pauseOf } from './pause.ts'
@@ -31,7 +32,7 @@ const nothing: PlaneRuns = { from: new Uint32Array(0), to: new Uint32Array(0), v
 /**
  * Pictures of each case, plane by plane, as they are made; the middle plane where neither mask has a voxel. Holds the planes
  * of one case and what reading its scan takes, which is claimed of the run's memory; the scan is read as far as its last plane
- * and no further. A scan that cannot be read, or has another grid than the masks, is left out of the picture, which says so;
+ * and no further. A scan on another grid is resampled; one that cannot be read, or does not hold the masks, is left out of the picture, which says so;
  * ERR_VOLUME where not even the planes of the masks fit into the memory, ERR_INTERRUPTED at the run's end.
  */
 export async function* picturesOf(chosen: readonly Chosen[], context: Lent): AsyncGenerator<Picture> {
@@ -104,8 +105,10 @@ async function claimed(each: Chosen, context: Lent): Promise<Scan & { readonly c
   if (image === undefined) return { without: 'the data set lists none', claim: await claim(0) }
   try {
     const file = await openScan(image, { finite: false })
-    const [nx, ny] = file.grid.shape
-    return { file, claim: await claim(planRead(file).pulling + 4 * nx * ny * mostPlanes) }
+    const [nx, ny] = slices.grid.shape
+    const read = planRead(file)
+    const { pulling } = isSameGrid(slices.grid, file.grid) ? read : planResample(read, slices.grid, 'linear')
+    return { file, claim: await claim(pulling + 4 * nx * ny * mostPlanes) }
   } catch (error) {
     return { without: excused(each.case, error, context), claim: await claim(0) }
   }
@@ -121,9 +124,9 @@ async function scanPlanes(
 ): Promise<{ found: ReadonlyMap<number, Float32Array>; without?: string }> {
   if ('without' in scan) return { found: new Map(), without: scan.without }
   try {
-    expectScanOf(grid, scan.file)
+    const volume = scanOn(grid, scan.file)
     const wanted = planes.map(({ z }) => z)
-    return { found: await readPlanes(scan.file, wanted, pauseOf(context)) }
+    return { found: await readPlanes(volume, wanted, pauseOf(context)) }
   } catch (error) {
     return { found: new Map(), without: excused(found, error, context) }
   }
@@ -138,25 +141,37 @@ function excused({ id }: Case, error: unknown, { note }: Lent): string {
 
 /** Why a scan is not shown, in a few words; the whole message is noted. */
 const reasons: { readonly [Code in PipelineError['code']]?: string } = {
-  ERR_GEOMETRY: 'its grid is not that of the mask',
+  ERR_GEOMETRY: 'it lies elsewhere than the mask',
   ERR_VOLUME: 'its voxels make no sense, or it is too large for the memory',
 }
 
-function expectScanOf(grid: Grid, { path, volumes, grid: found }: ScanFile): void {
+function isSameGrid(a: Grid, b: Grid): boolean {
+  const { isSameShape, farthestMm } = gridDifference(a, b)
+  return isSameShape && farthestMm <= defaultToleranceMm
+}
+
+/**
+ * The scan on the masks' grid: as it is, or resampled as the stages before the network did. Throws ERR_GEOMETRY where the
+ * middle of the masks is not in the scan: theirs is another one.
+ */
+function scanOn(grid: Grid, { path, volumes, volume }: ScanFile): Volume {
   if (volumes !== 1) {
     throw new PipelineError('ERR_VOLUME', `${path}: expected one volume, found ${volumes}`, { path, volumes })
   }
-  const { isSameShape, farthestMm } = gridDifference(grid, found)
-  if (isSameShape && farthestMm <= defaultToleranceMm) return
+  if (isSameGrid(grid, volume.grid)) return volume
+  const [x, y, z] = grid.shape.map(n => (n - 1) / 2) as [number, number, number]
+  const middle = apply(indexMap(grid, volume.grid), x, y, z)
+  if (middle.every((at, axis) => at >= -0.5 && at <= volume.grid.shape[axis]! - 0.5))
+    return resample(volume, grid, 'linear')
   throw new PipelineError(
     'ERR_GEOMETRY',
-    `${path}: expected the grid of the masks, ${grid.shape.join(' x ')} voxels, found ${found.shape.join(' x ')}, corners up to ${+farthestMm.toPrecision(4)} mm apart`,
-    { path, expected: grid.shape, found: found.shape, farthestMm },
+    `${path}: expected the scan of the masks, found that the middle of their grid lies outside of it, at its voxel (${middle.map(at => at.toFixed(1)).join(', ')}) of ${volume.grid.shape.join(' x ')}`,
+    { path, expected: grid.shape, found: volume.grid.shape },
   )
 }
 
 async function readPlanes(
-  { volume }: ScanFile,
+  volume: Volume,
   wanted: readonly number[],
   pause: () => Promise<void>,
 ): Promise<ReadonlyMap<number, Float32Array>> {

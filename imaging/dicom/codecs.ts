@@ -1,8 +1,5 @@
 /** Decoding compressed frames, each to little-endian voxels as they were stored. */
 
-import createJpeg from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs'
-import createJpegLs from '@cornerstonejs/codec-charls/decodewasmjs'
-import createJpeg2000 from '@cornerstonejs/codec-openjpeg/decodewasmjs'
 import type { CodecOptions, Codecs, FrameDecoder } from '@cornerstonejs/codec-openjpeg/decodewasmjs'
 import lossless from 'jpeg-lossless-decoder-js'
 import { messageOf } from '../../pipeline/errors.ts'
@@ -39,17 +36,19 @@ export async function decodeFrame(codec: Codec, encoded: Uint8Array, shape: Fram
   }
 }
 
+type Create = (options: CodecOptions) => Promise<Codecs>
+
 type DecoderName = 'J2KDecoder' | 'JpegLSDecoder' | 'JPEGDecoder'
 
 /** One library, made when it is first needed, and anew after it has failed: nobody knows in which state it then is. */
 export class Library {
-  readonly #create: (options: CodecOptions) => Promise<Codecs>
+  readonly #create: Create
   readonly #name: DecoderName
   #codecs: Promise<Codecs> | undefined
   /** Frames are decoded at once, one by one: what is said meanwhile is about this one. */
   #errors: string[] = []
 
-  constructor(create: (options: CodecOptions) => Promise<Codecs>, name: DecoderName) {
+  constructor(create: Create, name: DecoderName) {
     this.#create = create
     this.#name = name
   }
@@ -95,6 +94,12 @@ export class Library {
     if (!line.startsWith('[INFO]')) this.#errors.push(line.trim())
   }
 }
+
+// Loaded when they are needed: all programs would wait 0.2 s for what few do.
+const createJpeg2000: Create = async options => (await import('@cornerstonejs/codec-openjpeg/decodewasmjs')).default(options)
+const createJpegLs: Create = async options => (await import('@cornerstonejs/codec-charls/decodewasmjs')).default(options)
+const createJpeg: Create = async options =>
+  (await import('@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs')).default(options)
 
 const libraries = {
   'jpeg-2000': { library: new Library(createJpeg2000, 'J2KDecoder'), infoOf: jpeg2000Info },

@@ -78,5 +78,5 @@ function captionOf({ metrics: { dice, referenceMl, predictedMl }, isMissing }: S
 }
 
 function millilitres(value: number | null | undefined): string {
-  return typeof value === 'number' ? `${value.toFixed(1)} ml` : 'undefined'
+  return typeof value === 'number' ? `${millilitresText(value)} ml` : 'undefined'
 }

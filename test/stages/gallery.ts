@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decode } from 'fast-png'
 import t from 'tap'
+import { multiply } from '../../imaging/affine.ts'
 import { maskOf, type OwnedMask } from '../../imaging/mask.ts'
 import { writeNifti } from '../../imaging/nifti-write.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
@@ -27,7 +28,7 @@ const mask = (from: number, to: number): OwnedMask =>
   )
 const [reference, prediction] = [mask(8, 20), mask(10, 22)]
 
-const keptAs = (slices: KeySlices): KeptSlices => ({ bytes: 500, read: async () => slices })
+const keptAs = (slices: KeySlices): KeptSlices => ({ grid: slices.grid, bytes: 500, read: async () => slices })
 
 const chosen = (image: string | undefined, planes: readonly number[], on: Grid = grid): Chosen => ({
   case: { id: 'a/case', index: 0, ...(image === undefined ? {} : { image }) },
@@ -82,12 +83,12 @@ t.test('of many planes the fullest, in their order', async t => {
 })
 
 t.test('a scan that cannot be had gives a picture without it, which says so', async t => {
-  const moved = { shape: grid.shape, affine: grid.affine.with(3, -70) }
+  const moved = { shape: grid.shape, affine: grid.affine.with(3, 900) }
   const trials = [
     [chosen(undefined, [3]), 'the data set lists none'],
     [chosen(join(folder, 'nowhere.nii'), [3]), 'it could not be read'],
     [chosen(join(folder, 'broken.nii.gz'), [3]), 'it could not be read'],
-    [chosen(join(folder, 'scan.nii'), [3], moved), 'its grid is not that of the mask'],
+    [chosen(join(folder, 'scan.nii'), [3], moved), 'it lies elsewhere than the mask'],
   ] as const
   for (const [each, reason] of trials) {
     const [picture] = await all(picturesOf([each], contextOf()))
@@ -95,6 +96,15 @@ t.test('a scan that cannot be had gives a picture without it, which says so', as
     t.match(picture!.alt, 'outlines only')
     t.equal(corner(picture!), 24)
   }
+})
+
+t.test('a scan on another grid is shown as the stages saw it', async t => {
+  // Every second voxel, from the second one on.
+  const coarse: Grid = { shape: [15, 13, 4], affine: multiply(grid.affine, [2, 0, 0, 1, 0, 2, 0, 1, 0, 0, 2, 1, 0, 0, 0, 1]) }
+  const [picture] = await all(picturesOf([chosen(join(folder, 'scan.nii.gz'), [1], coarse)], contextOf()))
+  t.match(picture!.caption, /Plane 2 of 4\.$/)
+  t.notMatch(picture!.alt, 'outlines only')
+  t.not(corner(picture!), 24, 'the scan is there')
 })
 
 t.test('a scan that ends early fails nothing', async t => {
@@ -124,6 +134,7 @@ t.test('planes of one case are read at a time, under a claim', async t => {
   const from = (each: Chosen): Chosen => ({
     ...each,
     slices: {
+      grid,
       bytes: 2 ** 20,
       read() {
         live.push(ledger.report().liveBytes)

@@ -15,6 +15,7 @@ const scoreOf = (id: string, reason?: unknown): Score => ({
   case: { id, index: 0 },
   metrics: { dice: 0.5 },
   slices: {
+    grid,
     bytes: 0,
     async read() {
       if (reason !== undefined) throw reason
