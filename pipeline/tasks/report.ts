@@ -7,6 +7,7 @@ import {
   evaluationPage,
   makeReport,
   monitoringText,
+  pauseOf,
   readReport,
   recordOf,
   type ReportInput,
@@ -61,7 +62,7 @@ export function openReport(job: Job): OpenedReport {
       const id = newReportId(folder.output, created)
       const records = [...history.records, ...lost].toSorted((a, b) => a.created.localeCompare(b.created))
       const input = inputOf(job, scores, data, { id, created, earlier, history: records.slice(-mostHistory) })
-      const report = makeReport(input)
+      const report = await makeReport(input)
       await writeFiles(job, report, scores)
       const publish = async (): Promise<void> => {
         publishReport(folder, join(folder.scratch, 'report'), id, remark)
@@ -72,6 +73,8 @@ export function openReport(job: Job): OpenedReport {
         })
         if (damaged > 0) progress.note(`history: ${damagedText(damaged, path)}`)
         const spared = [id, ...(isPath(compareWith) ? [compareWith, dirname(compareWith)] : [])]
+        // What the next evaluation is compared with too.
+        if (compareWith === 'passed' && earlier && !hasPassed(report)) spared.push(earlier.path)
         removeOldReports(folder, { keep, spared }, progress.note)
       }
       const { damaged } = history
@@ -88,8 +91,12 @@ export function openReport(job: Job): OpenedReport {
 function earlierOf(compareWith: string, output: string, note: (text: string) => void): ReportInput['earlier'] {
   if (compareWith === 'none') return undefined
   if (isPath(compareWith)) return { path: compareWith, report: readReport(reportFile(compareWith)) }
-  const report = previousReport(output, note)
+  const report = previousReport(output, note, compareWith === 'passed' ? hasPassed : undefined)
   return report && { path: report.id, report }
+}
+
+function hasPassed({ gates }: Report): boolean {
+  return gates.every(({ passed }) => passed)
 }
 
 function inputOf(
@@ -130,6 +137,7 @@ function inputOf(
     gates: definition.gates,
     ...(made.earlier && { earlier: made.earlier }),
     history: made.history,
+    pause: pauseOf(context),
   }
 }
 

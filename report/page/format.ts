@@ -1,12 +1,7 @@
 /** Figures as text: the same in every place, whatever the machine's language and time zone. */
 
 import type { Figure, Report } from '../../schemas/report.ts'
-
-/** A figure as a number; undefined where it is not defined. */
-export function numberOf(figure: Figure | undefined): number | undefined {
-  if (figure === null || figure === undefined) return undefined
-  return figure === 'inf' ? Infinity : figure === '-inf' ? -Infinity : figure
-}
+import { numberOf } from '../figure.ts'
 
 /** What stands for a figure that is not defined. */
 export const undefinedMark = '–'
@@ -47,9 +42,9 @@ export function intervalText(report: Report, metric: string, { low, high }: { lo
   return `${summaryText(report, metric, low)} to ${summaryText(report, metric, high)}`
 }
 
-/** A number with so many digits behind the point, thousands apart. */
-export function fixed(value: number | undefined, digits: number): string {
-  if (value === undefined || Number.isNaN(value)) return undefinedMark
+/** A number with so many digits behind the point, thousands apart; null and NaN are not defined. */
+export function fixed(value: number | null, digits: number): string {
+  if (value === null || Number.isNaN(value)) return undefinedMark
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞'
   const [whole, rest] = Math.abs(value).toFixed(digits).split('.') as [string, string?]
   // Above 1e21 there is an exponent.
@@ -66,7 +61,7 @@ export function significant(value: number, digits: number): string {
 /** How likely a difference is by chance. */
 export function probabilityText(p: Figure): string {
   const value = numberOf(p)
-  if (value === undefined) return 'p not defined'
+  if (value === null) return 'p not defined'
   return value < 0.001 ? 'p\u00a0<\u00a00.001' : `p\u00a0=\u00a0${value.toFixed(3)}`
 }
 
