@@ -78,7 +78,7 @@ export function stageOf(kind: string): Omit<AnyStage, 'create' | 'plan' | 'stand
   return stage as never
 }
 
-export { gateProblems } from '../report/gates.ts'
+export { digitsBeside, gateProblems } from '../report/gates.ts'
 export { makeReport, type ReportInput } from '../report/make-report.ts'
 export { monitoringText } from '../report/monitoring.ts'
 export { evaluationPage, trainingPage, type Picture, type Training, type ViewerCase } from '../report/page/page.ts'

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Figure, HistoryRecord, Report } from '../../schemas/report.ts'
 import {
   casesTable,
+  digitsBeside,
   evaluationPage,
   makeReport,
   monitoringText,
@@ -176,10 +177,15 @@ function describe(report: Report): string[] {
     ...(missing.length > 0 ? [`no mask, counted as empty: ${missing.join(', ')}`] : []),
     ...gates.map(({ figure, rule, value, passed, note }) => {
       const more = note === '' ? '' : ` (${note})`
-      return `gate ${passed ? 'held' : 'missed'}: ${figure} ${rule}: found ${words(value)}${more}`
+      return `gate ${passed ? 'held' : 'missed'}: ${figure} ${rule}: found ${gateWords(value, rule)}${more}`
     }),
     `report: reports/${report.id}/index.html`,
   ]
+}
+
+/** With the digits that tell it from the bound. */
+function gateWords(value: Figure, rule: string): string {
+  return typeof value === 'number' ? value.toFixed(digitsBeside(value, rule, 4)) : words(value)
 }
 
 function words(value: Figure, isChange = false): string {
