@@ -47,13 +47,14 @@ t.test('the previous report is the newest that can be read', async t => {
   t.match(notes, [new RegExp(`not compared with ${id(3)}: .*expected .*report`)])
 })
 
+const hasPassed = (report: Report): boolean => report.gates.every(({ passed }) => passed)
+
 t.test('the previous report may have to be of a kind', async t => {
   const output = t.testdir()
   const gates = [{ figure: 'dice.mean', rule: '>= 0.9', value: 0.7, passed: false, note: '' }]
   placeReport(output, reportOf(id(1)))
   placeReport(output, { ...reportOf(id(2)), gates })
   t.equal(previousReport(output, silent)?.id, id(2))
-  const hasPassed = (report: Report): boolean => report.gates.every(({ passed }) => passed)
   t.equal(previousReport(output, silent, hasPassed)?.id, id(1))
   t.equal(
     previousReport(output, silent, () => false),
