@@ -1,15 +1,16 @@
 /** What a definition says of its report, beyond what the schema can judge. */
 
 import { statSync } from 'node:fs'
-import { gateProblems, readReport } from '../stages/index.ts'
+import { gateProblems, readReport, scoreNames } from '../stages/index.ts'
 import type { Definition, ReportOptions } from './definition.ts'
 import { codeOf, messageOf } from './errors.ts'
 import type { Problem } from './problems.ts'
 import { reportFile } from './reports.ts'
 
 /** Gates that can never be judged, groups in no order. */
-export function reportProblems({ task, gates, report }: Definition): Problem[] {
-  const problems = gateProblems(gates).map(message => ({ path: '/gates', message }))
+export function reportProblems({ task, gates, report, stages }: Definition): Problem[] {
+  const dice = stages.find(({ kind }) => kind === 'dice') as Parameters<typeof scoreNames>[0] | undefined
+  const problems = gateProblems(gates, dice && scoreNames(dice)).map(message => ({ path: '/gates', message }))
   const names = Object.keys(gates)
   if (names.length > 0 && task !== 'evaluate')
     problems.push({ path: '/gates', message: `gates are for "task": "evaluate", found "${task}"; leave them out` })
@@ -17,7 +18,7 @@ export function reportProblems({ task, gates, report }: Definition): Problem[] {
   if (change !== undefined && report.compareWith === 'none')
     problems.push({
       path: '/gates',
-      message: `"${change}" needs an earlier report, and "report.compareWith" is "none"; name one, or "previous"`,
+      message: `"${change}" needs an earlier report, and "report.compareWith" is "none"; name one, or "previous" or "passed"`,
     })
   const disorder = report.volumesMl.findIndex((ml, i) => i > 0 && ml <= report.volumesMl[i - 1]!)
   if (disorder > 0) {
@@ -39,7 +40,7 @@ export function absoluteReport(report: ReportOptions, at: (path: string) => stri
 
 /** Whether it names a report rather than saying which. */
 export function isPath(compareWith: string): boolean {
-  return compareWith !== 'previous' && compareWith !== 'none'
+  return !['previous', 'passed', 'none'].includes(compareWith)
 }
 
 /** Lines on files that are not what they should be, `pointer: path: why`. */

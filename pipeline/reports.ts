@@ -61,11 +61,16 @@ function byAge(one: string, other: string): number {
   return a === b ? Number(i) - Number(j) : a < b ? -1 : 1
 }
 
-/** The newest report of the output that can be read; `note` is told of those that cannot. */
-export function previousReport(output: string, note: (text: string) => void): Report | undefined {
+/** The newest report of the output that is wanted and can be read; `note` is told of those that cannot. */
+export function previousReport(
+  output: string,
+  note: (text: string) => void,
+  isWanted: (report: Report) => boolean = () => true,
+): Report | undefined {
   for (const id of reportIds(output).toReversed()) {
     try {
-      return readReport(reportFile(reportFolder(output, id)))
+      const report = readReport(reportFile(reportFolder(output, id)))
+      if (isWanted(report)) return report
     } catch (error) {
       note(`not compared with ${id}: ${messageOf(error)}`)
     }

@@ -179,6 +179,8 @@ export interface Score {
   readonly metrics: Readonly<Record<string, number | null>>
   /** By MONAI's rule for empty masks, those metrics whose value depends on the rule. */
   readonly monai?: Readonly<Record<string, number | null>>
+  /** The same metrics by the strict rule. */
+  readonly strict?: Readonly<Record<string, number | null>>
   /** There was no mask: it counts as an empty one. */
   readonly isMissing?: boolean
   /** What a page shows of the case. Good until the stage begins another pass over cases, or the run is over. */

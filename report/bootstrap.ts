@@ -5,6 +5,7 @@
  */
 
 import { rng } from '../pipeline/random.ts'
+import { quantile } from './distribution.ts'
 import { normalCdf, normalQuantile } from './normal.ts'
 import { isDefined } from './reduce.ts'
 
@@ -12,6 +13,8 @@ export interface Resampling {
   /** How often cases are drawn. */
   readonly resamplings: number
   readonly seed: number
+  /** Awaited after each resampling, so that others have their turn; what it rejects with ends the work. */
+  readonly pause: () => Promise<void>
 }
 
 /** Ends of the 95 % interval of a mean; null where there is none. */
@@ -38,12 +41,12 @@ interface Column {
  * defined. Each resampling draws as many cases as there are, the same for every column, and means what is defined among
  * them; one that draws no defined value is left out. No interval with fewer than two defined values, and none where one is
  * infinite, since the mean is then too. Equal values give an interval of no width. Same values in the same order, same
- * seed: same interval.
+ * seed: same interval, whatever is computed in the pauses.
  */
-export function intervalsOfMeans(
+export async function intervalsOfMeans(
   columns: readonly (readonly (number | null)[])[],
-  { resamplings, seed }: Resampling,
-): Interval[] {
+  { resamplings, seed, pause }: Resampling,
+): Promise<Interval[]> {
   const intervals = columns.map(constantInterval)
   const moving = columns.flatMap((values, index) => (intervals[index] ? [] : [columnOf(values, index)]))
   if (moving.length > 0) {
@@ -58,15 +61,18 @@ export function intervalsOfMeans(
         }
         if (n > 0) found[m]![counts[m]!++] = sum / n
       }
+      await pause()
     }
-    for (const [m, column] of moving.entries())
+    for (const [m, column] of moving.entries()) {
       intervals[column.index] = bca(column, found[m]!.subarray(0, counts[m]).toSorted())
+      await pause()
+    }
   }
   return intervals.map(interval => interval ?? none)
 }
 
 /** How many times each of n cases is drawn, in one resampling after the other; the array is written anew each time. */
-function* draws(n: number, { resamplings, seed }: Resampling): Generator<Float64Array> {
+function* draws(n: number, { resamplings, seed }: Omit<Resampling, 'pause'>): Generator<Float64Array> {
   const times = new Float64Array(n)
   const random = rng(seed, 0, 0, 'bootstrap')
   for (let r = 0; r < resamplings; r++) {
@@ -112,11 +118,4 @@ function bca({ mean, deviations, scale }: Column, sorted: Float64Array): Interva
     return mean + quantile(sorted, Number.isFinite(bias) ? share : tail)
   })
   return { low: low!, high: high! }
-}
-
-/** Linear between the values at hand, as numpy's default. */
-function quantile(sorted: Float64Array, share: number): number {
-  const rank = share * (sorted.length - 1)
-  const [low, high] = [sorted[Math.floor(rank)]!, sorted[Math.ceil(rank)]!]
-  return low + (rank - Math.floor(rank)) * (high - low)
 }

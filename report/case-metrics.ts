@@ -2,6 +2,7 @@
 
 import type { Score } from '../pipeline/stage.ts'
 import { lesionMetrics, type LesionMatches } from './lesion-matching.ts'
+import { classOf } from './metric-names.ts'
 import { overlapMetrics, type OverlapCounts } from './overlap.ts'
 import { reduceMetric } from './reduce.ts'
 import { surfaceMetrics, type EmptyRule, type SurfaceDistances, type SurfaceMetricsOptions } from './surface.ts'
@@ -24,19 +25,46 @@ export interface CaseMetricsOptions {
 }
 
 /**
- * The figures by the rule that was chosen, and by MONAI's those whose value a rule can change. Of several classes the names
+ * The figures by the rule that was chosen, and by either rule those whose value a rule can change. Of several classes the names
  * end in _class1 and so on, and "dice" is the mean over the classes that have one, as MONAI's mean begins.
  */
 export function caseMetrics(
   measured: readonly Measured[],
   { emptyRule, ...options }: CaseMetricsOptions,
-): Required<Pick<Score, 'metrics' | 'monai'>> {
+): Required<Pick<Score, 'metrics' | 'monai' | 'strict'>> {
   const by = (rule: EmptyRule): Metrics => {
     const metrics = measured.map(each => ofClass(each, rule, options))
     return measured.length === 1 ? metrics[0]! : ofClasses(measured, metrics)
   }
-  const monai = Object.entries(by('monai')).filter(([name]) => !sameByBoth.has(name.replace(/_class\d+$/, '')))
-  return { metrics: by(emptyRule), monai: Object.fromEntries(monai) }
+  const [monai, strict] = [by('monai'), by('strict')]
+  return { metrics: emptyRule === 'monai' ? monai : strict, monai: differing(monai), strict: differing(strict) }
+}
+
+/** Names of the figures that are computed, in their order. */
+export interface MetricNames {
+  readonly metrics: readonly string[]
+  /** Those whose value a rule can change. */
+  readonly byRule: readonly string[]
+}
+
+/** What `caseMetrics` calls its figures of such classes; the names depend on nothing that was measured. */
+export function metricNames(
+  values: readonly number[],
+  { surface, lesions }: Pick<CaseMetricsOptions, 'surface'> & { readonly lesions: boolean },
+): MetricNames {
+  const none = new Float32Array(0)
+  const measured = values.map(value => ({
+    value,
+    counts: { predicted: 0, reference: 0, both: 0 },
+    distances: { toReference: none, toPrediction: none, emptyMasks: 2, diagonal: 0 },
+    ...(lesions && { lesions: { reference: 0, predicted: 0, referenceMet: 0, predictedMet: 0, pairs: 0 } }),
+  }))
+  const { metrics, strict } = caseMetrics(measured, { emptyRule: 'strict', voxelMl: 1, ...(surface && { surface }) })
+  return { metrics: Object.keys(metrics), byRule: Object.keys(strict) }
+}
+
+function differing(metrics: Metrics): Metrics {
+  return Object.fromEntries(Object.entries(metrics).filter(([name]) => !sameByBoth.has(classOf(name).base)))
 }
 
 /** Counts and volumes, which are what they are. */

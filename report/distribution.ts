@@ -42,3 +42,10 @@ export function distribution(values: readonly (number | null)[]): Distribution {
     n < 2 || infinite > 0 ? null : Math.sqrt(defined.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1))
   return { mean, median, min: defined[0]!, max: defined[n - 1]!, sd, cases: n, infinite, undefined: values.length - n }
 }
+
+/** Of one or more ascending values; linear between them, as numpy's default. */
+export function quantile(ascending: ArrayLike<number>, share: number): number {
+  const rank = share * (ascending.length - 1)
+  const [low, high] = [ascending[Math.floor(rank)]!, ascending[Math.ceil(rank)]!]
+  return low + (rank - Math.floor(rank)) * (high - low)
+}

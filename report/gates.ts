@@ -2,6 +2,7 @@
 
 import { suggestion } from '../pipeline/problems.ts'
 import type { HistoryRecord, Report } from '../schemas/report.ts'
+import type { MetricNames } from './case-metrics.ts'
 import { figureOf, numberOf } from './figure.ts'
 import { caseCounts } from './record.ts'
 
@@ -9,13 +10,17 @@ import { caseCounts } from './record.ts'
 export const statistics = ['mean', 'median', 'min', 'max', 'sd', 'low', 'high'] as const
 type Statistic = (typeof statistics)[number]
 
+/** Prefixes of figures by one rule for empty masks, whichever was chosen. */
+const rules = ['monai', 'strict'] as const
+type Rule = (typeof rules)[number]
+
 const counts: readonly (keyof HistoryRecord['cases'])[] = ['evaluated', 'missing', 'failed']
 const changes = ['drop', 'rise'] as const
 
 type Named =
   | { readonly of: 'cases'; readonly count: keyof HistoryRecord['cases'] }
   | {
-      readonly of: 'summary' | 'monai'
+      readonly of: 'summary' | Rule
       readonly metric: string
       readonly statistic: Statistic
       /** drop: the earlier report's figure minus this one's; rise: the other way. */
@@ -30,22 +35,25 @@ const comparisons = {
   '==': (value: number, bound: number) => value === bound,
 } as const
 
-interface Rule {
+interface Bound {
   readonly comparison: keyof typeof comparisons
   readonly bound: number
 }
 
 /** What of a report its gates look at. */
-export type Gated = Pick<Report, 'summary' | 'monai' | 'cases' | 'data' | 'failures' | 'emptyRule'>
+export type Gated = Pick<Report, 'summary' | Rule | 'cases' | 'data' | 'failures' | 'emptyRule'>
 
-/** What is wrong with each gate, for a definition; `metrics` are those that its evaluation will have, where that is known. */
-export function gateProblems(gates: Readonly<Record<string, string>>, metrics?: readonly string[]): string[] {
+/** What is wrong with each gate, for a definition; `names` are of the metrics that its evaluation will have, where that is known. */
+export function gateProblems(gates: Readonly<Record<string, string>>, names?: MetricNames): string[] {
   return Object.entries(gates).flatMap(([figure, rule]) => {
     const named = parseFigure(figure)
     const parsed = parseRule(rule)
     const problems = [named, parsed].filter(found => typeof found === 'string')
-    if (metrics && typeof named === 'object' && named.of !== 'cases' && !metrics.includes(named.metric))
-      problems.push(`there is no metric "${named.metric}"; ${suggestion(named.metric, metrics)}`)
+    if (names && typeof named === 'object' && named.of !== 'cases') {
+      const metrics = named.of === 'summary' ? names.metrics : names.byRule
+      if (!metrics.includes(named.metric))
+        problems.push(`there is no metric "${named.metric}"${byText(named.of)}; ${suggestion(named.metric, metrics)}`)
+    }
     return problems.map(problem => `gate "${figure}": ${problem}`)
   })
 }
@@ -69,6 +77,19 @@ export function evaluateGates(
     const passed = value === null ? passesWithout === true : comparisons[parsed.comparison](value, parsed.bound)
     return { figure, rule, value: figureOf(value), passed, note }
   })
+}
+
+/**
+ * How many digits behind the point it takes, `digits` at least, for a value not to look like the bound of its rule: 0.6996
+ * is no 0.70.
+ */
+export function digitsBeside(value: number, rule: string, digits: number): number {
+  const parsed = parseRule(rule)
+  if (typeof parsed === 'string' || !Number.isFinite(value) || value === parsed.bound) return digits
+  const most = 20
+  let enough = digits
+  while (enough < most && value.toFixed(enough) === parsed.bound.toFixed(enough)) enough++
+  return enough
 }
 
 interface Found {
@@ -104,7 +125,7 @@ function valueOf({ of, metric, statistic }: Exclude<Named, { of: 'cases' }>, rep
 
 function whyNot({ of, metric, statistic }: Exclude<Named, { of: 'cases' }>, report: Gated): string {
   const summary = report[of]
-  const by = of === 'monai' ? " by MONAI's rule" : ''
+  const by = byText(of)
   if (!Object.hasOwn(summary, metric)) {
     const names = Object.keys(summary)
     if (names.length === 0) return `no case has metrics${by}`
@@ -114,6 +135,10 @@ function whyNot({ of, metric, statistic }: Exclude<Named, { of: 'cases' }>, repo
   if (cases === 0) return `${metric} is not defined for any case${by}`
   if (infinite > 0) return `${statistic} is not defined: ${metric} is infinite for ${infinite} of ${cases} cases`
   return `${statistic} is not defined for ${cases} ${cases === 1 ? 'case' : 'cases'}`
+}
+
+function byText(of: 'summary' | Rule): string {
+  return of === 'summary' ? '' : of === 'monai' ? " by MONAI's rule" : ' by the strict rule'
 }
 
 /** What a gate's name means, or what is wrong with it. A metric's name may have dots in it, as `nsd_0.5mm`: read from the end. */
@@ -126,8 +151,8 @@ function parseFigure(figure: string): Named | string {
   }
   const change = changes.find(change => change === parts.at(-1))
   if (change) parts.pop()
-  const of = parts[0] === 'monai' ? 'monai' : 'summary'
-  if (of === 'monai') parts.shift()
+  const of = rules.find(rule => rule === parts[0]) ?? 'summary'
+  if (of !== 'summary') parts.shift()
   const last = parts.pop() ?? ''
   const metric = parts.join('.')
   if (metric === '')
@@ -142,9 +167,9 @@ function parseFigure(figure: string): Named | string {
   return { of, metric, statistic, ...(change && { change }) }
 }
 
-function parseRule(rule: string): Rule | string {
+function parseRule(rule: string): Bound | string {
   const [, comparison, bound] = /^\s*(>=|<=|>|<|==)\s*(\S+)\s*$/.exec(rule) ?? []
   if (comparison === undefined || !Number.isFinite(Number(bound)))
     return `expected a comparison (>=, <=, >, <, ==) and a number, such as ">= 0.70", found "${rule}"`
-  return { comparison: comparison as Rule['comparison'], bound: Number(bound) }
+  return { comparison: comparison as Bound['comparison'], bound: Number(bound) }
 }

@@ -8,7 +8,7 @@ import { evaluateGates } from './gates.ts'
 import { metricFacts, type MetricFacts } from './metric-names.ts'
 import { comparisonWith } from './paired.ts'
 import { recordOf } from './record.ts'
-import { spreads } from './spreads.ts'
+import { spreads, type CaseFigures, type Figures } from './spreads.ts'
 import { referenceMl, strataOf } from './strata.ts'
 
 export interface ReportInput extends Pick<
@@ -31,46 +31,43 @@ export interface ReportInput extends Pick<
   readonly earlier?: { readonly path: string; readonly report: Report }
   /** Oldest first, without this one. */
   readonly history: readonly HistoryRecord[]
+  /** Awaited often, so that others have their turn; what it rejects with ends the work. */
+  readonly pause: () => Promise<void>
 }
 
 /**
  * The report as its JSON has it: infinities are the text "inf". The order of `scores` does not matter: cases come in the
  * data set's order, and so do the draws of the bootstrap. RangeError for gates in which `gateProblems` finds something.
  */
-export function makeReport(input: ReportInput): Report {
-  const { id, title, created, run, data, emptyRule, failures, options, earlier } = input
+export async function makeReport(input: ReportInput): Promise<Report> {
+  const { id, title, created, run, data, emptyRule, failures, options, earlier, pause } = input
   const { strata, volumesMl, bootstrap: resamplings, seed } = options
   const cases = input.scores.toSorted((a, b) => a.case.index - b.case.index).map(reported)
   const metrics = metricFacts(cases.flatMap(one => Object.keys(one.metrics)))
   const names = Object.keys(metrics)
-  const monaiNames = Object.keys(metricFacts(cases.flatMap(({ monai }) => Object.keys(monai))))
-  const resampling = { resamplings, seed }
+  const resampling = { resamplings, seed, pause }
   const facts = { id, title, created, run, data, emptyRule, failures, metrics, cases }
-  const summaries = {
-    summary: spreads(
-      names,
-      cases.map(one => one.metrics),
-      resampling,
-    ),
-    monai: spreads(
-      monaiNames,
-      cases.map(({ monai }) => monai),
-      resampling,
-    ),
-  }
+  const tables = (['metrics', 'monai', 'strict'] as const).map(rule => tableOf(cases.map(one => one[rule])))
+  const [summary, monai, strict] = await spreads(tables, resampling)
+  const summaries = { summary: summary!, monai: monai!, strict: strict! }
   const report = {
     format: reportFormat,
     ...facts,
     ...summaries,
-    strata: strataOf(cases, names, { strata, volumesMl, ...resampling }),
-    comparison: earlier ? comparisonWith(facts, earlier, resampling) : null,
+    strata: await strataOf(cases, names, { strata, volumesMl, ...resampling }),
+    comparison: earlier ? await comparisonWith(facts, earlier, resampling) : null,
     gates: evaluateGates(input.gates, { ...facts, ...summaries }, earlier),
     worst: worstFirst(cases, names[0], metrics),
   } as const
   return jsonReady({ ...report, history: [...input.history, recordOf(report)] })
 }
 
-function reported({ case: found, isMissing, metrics, monai }: Score): ReportedCase {
+/** With the names in the order in which they are shown. */
+function tableOf(rows: readonly Figures[]): CaseFigures {
+  return { names: Object.keys(metricFacts(rows.flatMap(row => Object.keys(row)))), rows }
+}
+
+function reported({ case: found, isMissing, metrics, monai, strict }: Score): ReportedCase {
   const { id, fields, image, label, prediction } = found
   return {
     case: id,
@@ -78,6 +75,7 @@ function reported({ case: found, isMissing, metrics, monai }: Score): ReportedCa
     fields: { ...fields },
     metrics: figuresOf(metrics),
     monai: figuresOf(monai ?? {}),
+    strict: figuresOf(strict ?? {}),
     ...(image !== undefined && { image }),
     ...(label !== undefined && { label }),
     ...(prediction !== undefined && { prediction }),

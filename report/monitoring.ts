@@ -3,7 +3,7 @@
 import type { Report } from '../schemas/report.ts'
 import { numberOf } from './figure.ts'
 import { statistics } from './gates.ts'
-import { caseCounts } from './record.ts'
+import { caseCounts, rulesBeside } from './record.ts'
 
 /**
  * Prometheus text, version 0.0.4. Every sample has the report's title as a label, so that the files of several evaluations can lie
@@ -30,7 +30,9 @@ export async function monitoringText(report: Report): Promise<string> {
   }
   const summaries = [
     ...Object.entries(report.summary),
-    ...Object.entries(report.monai).map(([name, spread]) => [`monai.${name}`, spread] as const),
+    ...rulesBeside(report).flatMap(rule =>
+      Object.entries(report[rule]).map(([name, spread]) => [`${rule}.${name}`, spread] as const),
+    ),
   ]
   gauge(
     'metric',

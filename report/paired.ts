@@ -16,11 +16,11 @@ export type Comparable = Pick<Report, 'cases' | 'metrics' | 'run' | 'data' | 'em
  * report has it. A case got better when its value went the way that the metric calls good; of a metric that has no good way, both lists
  * are empty. Values count as equal when they are the same float64. `path` is how people find the earlier report.
  */
-export function comparisonWith(
+export async function comparisonWith(
   now: Comparable,
   { path, report: before }: { readonly path: string; readonly report: Comparable },
   resampling: Resampling,
-): Comparison {
+): Promise<Comparison> {
   const earlier = new Map(before.cases.map(one => [one.case, one]))
   const ids = new Set(now.cases.map(one => one.case))
   const pairs = now.cases.flatMap(one => {
@@ -29,15 +29,16 @@ export function comparisonWith(
   })
   const names = Object.keys(now.metrics).filter(name => Object.hasOwn(before.metrics, name))
   const columns = names.map(name => pairs.map(pair => changeOf(pair, name)))
-  const intervals = intervalsOfMeans(
+  const intervals = await intervalsOfMeans(
     columns.map(changes => changes.map(change => change && change.after - change.before)),
     resampling,
   )
-  const metrics = names.map((name, i) => {
+  const metrics: Comparison['metrics'] = {}
+  for (const [i, name] of names.entries()) {
     const changes = columns[i]!.filter(change => change !== null)
     const differences = changes.map(({ before, after }) => after - before)
     const sum = differences.reduce((sum, difference) => sum + difference, 0)
-    const paired = {
+    metrics[name] = {
       cases: changes.length,
       difference: changes.length === 0 ? null : figureOf(sum / changes.length),
       low: figureOf(intervals[i]!.low),
@@ -46,13 +47,13 @@ export function comparisonWith(
       ...directions(changes, now.metrics[name]!.better),
       equal: differences.filter(difference => difference === 0).length,
     }
-    return [name, paired] as const
-  })
+    await resampling.pause()
+  }
   return {
     with: path,
     created: before.created,
     test: wilcoxonName,
-    metrics: Object.fromEntries(metrics),
+    metrics,
     onlyNow: now.cases.map(one => one.case).filter(id => !earlier.has(id)),
     onlyBefore: before.cases.map(one => one.case).filter(id => !ids.has(id)),
     differs: differencesOf(now, before),

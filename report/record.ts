@@ -11,6 +11,11 @@ export function caseCounts({
   return { evaluated: cases.length, missing: data.missing.length, failed: failures.length }
 }
 
+/** The rules for empty masks whose figures files have beside the chosen one's: MONAI's always, ours where it was not chosen. */
+export function rulesBeside({ emptyRule }: Pick<Report, 'emptyRule'>): ('monai' | 'strict')[] {
+  return emptyRule === 'strict' ? ['monai'] : ['monai', 'strict']
+}
+
 /** One line: no cases, no strata, no comparison. */
 export function recordOf(report: Omit<Report, 'history'>): HistoryRecord {
   const { id, created, title, run, data, emptyRule, summary, gates } = report

@@ -7,15 +7,30 @@ import { figureOf, numberOf } from './figure.ts'
 
 export type Figures = Readonly<Record<string, Figure>>
 
-/** One spread per name; a case that lacks a metric counts as undefined there. `rows` in the order of the data set. */
-export function spreads(
-  names: readonly string[],
-  rows: readonly Figures[],
+/** Figures of the same cases, in the order of the data set. */
+export interface CaseFigures {
+  readonly names: readonly string[]
+  /** A row a case; one that lacks a metric counts as undefined there. */
+  readonly rows: readonly Figures[]
+}
+
+/** One summary per table, with one spread per name. The tables are of the same cases, which are drawn once for all. */
+export async function spreads(
+  tables: readonly CaseFigures[],
   resampling: Resampling,
-): Record<string, Spread> {
-  const columns = names.map(name => rows.map(row => numberOf(row[name])))
-  const intervals = intervalsOfMeans(columns, resampling)
-  return Object.fromEntries(names.map((name, i) => [name, spread(columns[i]!, intervals[i]!)]))
+): Promise<Record<string, Spread>[]> {
+  const columns = tables.map(({ names, rows }) => names.map(name => rows.map(row => numberOf(row[name]))))
+  const intervals = (await intervalsOfMeans(columns.flat(), resampling)).values()
+  const summaries: Record<string, Spread>[] = []
+  for (const [i, { names }] of tables.entries()) {
+    const summary: [string, Spread][] = []
+    for (const [j, name] of names.entries()) {
+      summary.push([name, spread(columns[i]![j]!, intervals.next().value!)])
+      await resampling.pause()
+    }
+    summaries.push(Object.fromEntries(summary))
+  }
+  return summaries
 }
 
 function spread(

@@ -21,39 +21,39 @@ const notGiven = 'not given'
  * By volume first (ascending), then by each field (its values in alphabetical order, numbers by size). Groups without cases are
  * left out; cases without a value are the last group, "not given". Volumes of several classes are added up.
  */
-export function strataOf(
+export async function strataOf(
   cases: readonly ReportedCase[],
   names: readonly string[],
   { strata, volumesMl, ...resampling }: StrataOptions,
-): Stratum[] {
-  const grouped = (by: string, nameOf: (one: ReportedCase) => string, order: readonly string[]): Stratum => {
+): Promise<Stratum[]> {
+  const grouped = async (
+    by: string,
+    nameOf: (one: ReportedCase) => string,
+    order: readonly string[],
+  ): Promise<Stratum> => {
     const groups = new Map<string, ReportedCase[]>(order.map(name => [name, []]))
     for (const one of cases) groups.get(nameOf(one))!.push(one)
-    return {
-      by,
-      groups: [...groups]
-        .filter(([, members]) => members.length > 0)
-        .map(([name, members]) => ({
-          name,
-          cases: members.length,
-          summary: spreads(
-            names,
-            members.map(({ metrics }) => metrics),
-            resampling,
-          ),
-        })),
+    const summed: Stratum['groups'] = []
+    for (const [name, members] of groups) {
+      if (members.length === 0) continue
+      const [summary] = await spreads([{ names, rows: members.map(({ metrics }) => metrics) }], resampling)
+      summed.push({ name, cases: members.length, summary: summary! })
     }
+    return { by, groups: summed }
   }
   const volumes = volumeGroups(volumesMl)
-  const byVolume = (): Stratum =>
-    grouped('referenceMl', one => groupOf(referenceMl(one), volumes), [...volumes.map(({ name }) => name), notGiven])
-  const byField = strata.map(field => {
+  const found: Stratum[] = []
+  if (volumes.length > 0) {
+    const order = [...volumes.map(({ name }) => name), notGiven]
+    found.push(await grouped('referenceMl', one => groupOf(referenceMl(one), volumes), order))
+  }
+  for (const field of strata) {
     const nameOf = ({ fields }: ReportedCase): string => (Object.hasOwn(fields, field) ? fields[field]! : notGiven)
-    const found = new Set(cases.map(nameOf))
-    found.delete(notGiven)
-    return grouped(field, nameOf, [...[...found].toSorted(alphabetical.compare), notGiven])
-  })
-  return [...(volumes.length > 0 ? [byVolume()] : []), ...byField]
+    const values = new Set(cases.map(nameOf))
+    values.delete(notGiven)
+    found.push(await grouped(field, nameOf, [...[...values].toSorted(alphabetical.compare), notGiven]))
+  }
+  return found
 }
 
 // Of one language, so that a report does not depend on where it is made.

@@ -3,24 +3,25 @@
 import { stringify } from 'csv-stringify/sync'
 import type { Report } from '../schemas/report.ts'
 import { numberOf } from './figure.ts'
+import { rulesBeside } from './record.ts'
 import type { Figures } from './spreads.ts'
 
 /**
  * CSV (RFC 4180, UTF-8): a row a case in the data set's order, then the cases that failed, without figures. Columns: case,
- * state (evaluated, missing, failed), `field.*`, the metrics, `monai.*`, and the files. Infinities are "inf", what is not
+ * state (evaluated, missing, failed), `field.*`, the metrics, `monai.*`, `strict.*` where MONAI's rule was chosen, and the files. Infinities are "inf", what is not
  * defined is empty. Text that a spreadsheet would take for a formula gets an apostrophe in front.
  */
 export function casesTable(report: Report): string {
   const fields = [...new Set(report.cases.flatMap(one => Object.keys(one.fields)))]
   const metrics = Object.keys(report.metrics)
-  const monai = Object.keys(report.monai)
+  const rules = rulesBeside(report).map(rule => ({ rule, names: Object.keys(report[rule]) }))
   const files = ['image', 'label', 'prediction'] as const
   const header = [
     'case',
     'state',
     ...fields.map(name => `field.${name}`),
     ...metrics,
-    ...monai.map(name => `monai.${name}`),
+    ...rules.flatMap(({ rule, names }) => names.map(name => `${rule}.${name}`)),
     ...files,
   ]
   const rows = report.cases.map(one => [
@@ -28,7 +29,7 @@ export function casesTable(report: Report): string {
     one.isMissing ? 'missing' : 'evaluated',
     ...fields.map(name => (Object.hasOwn(one.fields, name) ? one.fields[name] : null)),
     ...figures(metrics, one.metrics),
-    ...figures(monai, one.monai),
+    ...rules.flatMap(({ rule, names }) => figures(names, one[rule])),
     ...files.map(file => one[file]),
   ])
   const failed = report.failures.map(failure => [failure.case, 'failed', ...header.slice(2).map(() => null)])

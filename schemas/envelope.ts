@@ -123,12 +123,12 @@ export const report = {
       minLength: 1,
       default: 'previous',
       description:
-        'the report that this one is compared with: "previous" of this output, "none", or the path of a report.json or its folder',
+        'the report that this one is compared with: "previous" is the newest of this output, "passed" the newest that missed no gate; "none", or the path of a report.json or its folder',
     },
     bootstrap: {
       type: 'integer',
       minimum: 100,
-      maximum: 100000,
+      maximum: 20000,
       default: 2000,
       description: 'resamplings for the 95 % intervals',
     },

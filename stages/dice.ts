@@ -8,7 +8,7 @@ import { regriddingBytes } from '../imaging/label-mask.ts'
 import { maskBytes } from '../imaging/mask.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Grid, Plan, Prediction, Sample, Score, Stage } from '../pipeline/stage.ts'
-import { caseMetrics, type Measured } from '../report/case-metrics.ts'
+import { caseMetrics, metricNames, type Measured, type MetricNames } from '../report/case-metrics.ts'
 import { matchingBytes, matchLesions } from '../report/lesion-matching.ts'
 import { voxelMlOf } from '../report/lesions.ts'
 import { countOverlaps } from '../report/overlap.ts'
@@ -152,6 +152,14 @@ function valuesOf({ classes, value }: Options): readonly number[] {
     `dice: expected a "value" from 1 to ${classes - 1} for ${classes} classes, found ${value}; raise "classes"`,
     { value, classes },
   )
+}
+
+/** What the figures of its scores are called. */
+export function scoreNames(options: Options): MetricNames {
+  const { value, lesions } = options
+  const surface = surfaceOf(options)
+  const values = value === undefined ? valuesOf(options) : [value]
+  return metricNames(values, { lesions: lesions !== false, ...(surface && { surface }) })
 }
 
 /** Options as they were written, or the defaults for `true`. */

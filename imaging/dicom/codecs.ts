@@ -96,8 +96,10 @@ export class Library {
 }
 
 // Loaded when they are needed: all programs would wait 0.2 s for what few do.
-const createJpeg2000: Create = async options => (await import('@cornerstonejs/codec-openjpeg/decodewasmjs')).default(options)
-const createJpegLs: Create = async options => (await import('@cornerstonejs/codec-charls/decodewasmjs')).default(options)
+const createJpeg2000: Create = async options =>
+  (await import('@cornerstonejs/codec-openjpeg/decodewasmjs')).default(options)
+const createJpegLs: Create = async options =>
+  (await import('@cornerstonejs/codec-charls/decodewasmjs')).default(options)
 const createJpeg: Create = async options =>
   (await import('@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs')).default(options)
 

@@ -1,7 +1,14 @@
 /** Which cases a page shows: the worst, some around the median, and those that were asked for. */
 
 import type { Report } from '../../schemas/report.ts'
-import { picturesOf, viewerCases, type Picture, type ViewerCase, type Viewed } from '../../stages/index.ts'
+import {
+  millilitres as millilitresOf,
+  picturesOf,
+  viewerCases,
+  type Picture,
+  type ViewerCase,
+  type Viewed,
+} from '../../stages/index.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import type { Score } from '../stage.ts'
 import { figure, type Job } from './task.ts'
@@ -78,5 +85,5 @@ function captionOf({ metrics: { dice, referenceMl, predictedMl }, isMissing }: S
 }
 
 function millilitres(value: number | null | undefined): string {
-  return typeof value === 'number' ? `${millilitresText(value)} ml` : 'undefined'
+  return typeof value === 'number' ? `${millilitresOf(value)} ml` : 'undefined'
 }

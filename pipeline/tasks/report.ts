@@ -4,9 +4,11 @@ import { dirname, join } from 'node:path'
 import type { Figure, HistoryRecord, Report } from '../../schemas/report.ts'
 import {
   casesTable,
+  digitsBeside,
   evaluationPage,
   makeReport,
   monitoringText,
+  pauseOf,
   readReport,
   recordOf,
   type ReportInput,
@@ -65,7 +67,7 @@ export function openReport(job: Job): OpenedReport {
       const id = newReportId(folder.output, created)
       const known = [...history.records, ...lost].toSorted((a, b) => a.created.localeCompare(b.created))
       const input = inputOf(job, scores, data, { id, created, earlier, history: known })
-      const report = makeReport(input)
+      const report = await makeReport(input)
       await writeFiles(job, report, scores)
       const publish = async (): Promise<string | undefined> => {
         publishReport(folder, join(folder.scratch, 'report'), id, remark)
@@ -79,6 +81,8 @@ export function openReport(job: Job): OpenedReport {
           return `history: ${messageOf(error)}; ${rest}`
         }
         const spared = [id, ...(isPath(compareWith) ? [compareWith, dirname(compareWith)] : [])]
+        // What the next evaluation is compared with too.
+        if (compareWith === 'passed' && earlier && !hasPassed(report)) spared.push(earlier.path)
         removeOldReports(folder, { keep, spared }, progress.note)
         return undefined
       }
@@ -96,8 +100,12 @@ export function openReport(job: Job): OpenedReport {
 function earlierOf(compareWith: string, output: string, note: (text: string) => void): ReportInput['earlier'] {
   if (compareWith === 'none') return undefined
   if (isPath(compareWith)) return { path: compareWith, report: readReport(reportFile(compareWith)) }
-  const report = previousReport(output, note)
+  const report = previousReport(output, note, compareWith === 'passed' ? hasPassed : undefined)
   return report && { path: report.id, report }
+}
+
+function hasPassed({ gates }: Report): boolean {
+  return gates.every(({ passed }) => passed)
 }
 
 function inputOf(
@@ -139,6 +147,7 @@ function inputOf(
     ...(made.earlier && { earlier: made.earlier }),
     // A file that several evaluations share has figures of other data sets too, and by other rules.
     history: made.history.filter(one => one.title === title && one.emptyRule === emptyRule).slice(-mostHistory),
+    pause: pauseOf(context),
   }
 }
 
@@ -177,10 +186,15 @@ function describe(report: Report): string[] {
     ...(missing.length > 0 ? [`no mask, counted as empty: ${missing.join(', ')}`] : []),
     ...gates.map(({ figure, rule, value, passed, note }) => {
       const more = note === '' ? '' : ` (${note})`
-      return `gate ${passed ? 'held' : 'missed'}: ${figure} ${rule}: found ${words(value)}${more}`
+      return `gate ${passed ? 'held' : 'missed'}: ${figure} ${rule}: found ${gateWords(value, rule)}${more}`
     }),
     `report: reports/${report.id}/index.html`,
   ]
+}
+
+/** With the digits that tell it from the bound. */
+function gateWords(value: Figure, rule: string): string {
+  return typeof value === 'number' ? value.toFixed(digitsBeside(value, rule, 4)) : words(value)
 }
 
 function words(value: Figure, isChange = false): string {

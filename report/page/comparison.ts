@@ -1,6 +1,7 @@
 /** What changed since an earlier report, and how runs went before. */
 
 import type { Figure, Report } from '../../schemas/report.ts'
+import { numberOf } from '../figure.ts'
 import { lastRuns, mostRuns } from './curve-charts.ts'
 import { scrollBox } from './document.ts'
 import {
@@ -9,7 +10,6 @@ import {
   dateText,
   digitsOf,
   intervalText,
-  numberOf,
   probabilityText,
   summaryText,
   undefinedMark,
@@ -154,10 +154,10 @@ export function groupsOf(
   const groups = stratum.groups.flatMap(({ name, summary }) => {
     const spread = summary[metric]
     const mean = numberOf(spread?.mean)
-    if (mean === undefined || !Number.isFinite(mean)) return []
+    if (mean === null || !Number.isFinite(mean)) return []
     const end = (figure: Figure): number => {
       const value = numberOf(figure)
-      return value === undefined || !Number.isFinite(value) ? mean : value
+      return value === null || !Number.isFinite(value) ? mean : value
     }
     return [{ name, mean, low: end(spread!.low), high: end(spread!.high) }]
   })

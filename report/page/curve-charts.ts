@@ -1,8 +1,9 @@
 /** Figures along time: past evaluations, and the epochs of a training. */
 
 import type { HistoryRecord, Report } from '../../schemas/report.ts'
+import { numberOf } from '../figure.ts'
 import { ink, type Chart } from './chart.ts'
-import { counted, dateText, dayText, fixed, numberOf, significant } from './format.ts'
+import { counted, dateText, dayText, fixed, significant } from './format.ts'
 import { boundsOf, labelOf } from './metrics.ts'
 
 /** Most runs that are drawn: the last ones. */
@@ -22,9 +23,9 @@ export function historyChart(report: Report, metric: string): Chart | undefined 
   const runs = shown.flatMap((record, i) => {
     const figures = record.figures[metric]
     const mean = numberOf(figures?.mean)
-    if (mean === undefined || !Number.isFinite(mean)) return []
+    if (mean === null || !Number.isFinite(mean)) return []
     const [low, high] = [numberOf(figures!.low), numberOf(figures!.high)]
-    const isKnown = low !== undefined && high !== undefined && Number.isFinite(low) && Number.isFinite(high)
+    const isKnown = low !== null && high !== null && Number.isFinite(low) && Number.isFinite(high)
     const kind =
       now && record.data !== now.data ? 'other data set' : record.gates.length > 0 ? 'gate missed' : 'gates passed'
     // What the axis shows after the bar; what stands before it keeps runs of one minute apart.

@@ -1,8 +1,10 @@
 /** How a metric is spread over the cases: a dot for each case, or bars where there are many, above a box. */
 
 import type { Report, Spread } from '../../schemas/report.ts'
+import { quantile } from '../distribution.ts'
+import { numberOf } from '../figure.ts'
 import { ink, type Chart, type Spec } from './chart.ts'
-import { counted, figureText, intervalText, numberOf, summaryText } from './format.ts'
+import { counted, figureText, intervalText, summaryText } from './format.ts'
 import { isShare, labelOf } from './metrics.ts'
 
 /** Most cases that are drawn as dots, one upon the other where they are equal. */
@@ -18,14 +20,14 @@ const heights = { values: 88, box: 30 }
 export function distributionChart(report: Report, metric: string): Chart | undefined {
   const values = report.cases.map(({ metrics }) => numberOf(metrics[metric]))
   const finite = values
-    .filter(value => value !== undefined && Number.isFinite(value))
+    .filter(value => value !== null && Number.isFinite(value))
     .toSorted((a, b) => a! - b!) as number[]
   if (finite.length === 0) return undefined
   const spread = report.summary[metric]
   const quartiles = [0.25, 0.5, 0.75].map(share => quantile(finite, share)) as [number, number, number]
   const [least, most] = [finite[0]!, finite.at(-1)!]
   const label = labelOf(report, metric)
-  const infinite = values.filter(value => value !== undefined && !Number.isFinite(value)).length
+  const infinite = values.filter(value => value !== null && !Number.isFinite(value)).length
   const absent = values.length - finite.length - infinite
   const beside = [
     infinite > 0 && `${counted(infinite, 'case is', 'cases are')} infinite`,
@@ -56,7 +58,7 @@ function meanOf(
 
 function finiteOf(figure: Parameters<typeof numberOf>[0]): number | undefined {
   const value = numberOf(figure)
-  return value !== undefined && Number.isFinite(value) ? value : undefined
+  return value !== null && Number.isFinite(value) ? value : undefined
 }
 
 /** Shares are shown from 0 to 1 where they fill most of it; others as far as they go. */
@@ -151,11 +153,4 @@ function at(x: number): object {
 }
 function span([x, x2]: readonly [number, number]): object {
   return { values: [{ x, x2 }] }
-}
-
-/** Of ascending values, linear between them. */
-export function quantile(ascending: readonly number[], share: number): number {
-  const at = share * (ascending.length - 1)
-  const low = ascending[Math.floor(at)]!
-  return low + (at - Math.floor(at)) * (ascending[Math.ceil(at)]! - low)
 }

@@ -1,12 +1,7 @@
 /** Figures as text: the same in every place, whatever the machine's language and time zone. */
 
 import type { Figure, Report } from '../../schemas/report.ts'
-
-/** A figure as a number; undefined where it is not defined. */
-export function numberOf(figure: Figure | undefined): number | undefined {
-  if (figure === null || figure === undefined) return undefined
-  return figure === 'inf' ? Infinity : figure === '-inf' ? -Infinity : figure
-}
+import { numberOf } from '../figure.ts'
 
 /** What stands for a figure that is not defined. */
 export const undefinedMark = '–'
@@ -24,7 +19,7 @@ function isCount(metric: string): boolean {
 }
 
 /** A volume without its unit: below 1 ml to the mm³, and what is less still does not read as nothing. */
-export function millilitres(ml: number | undefined): string {
+export function millilitres(ml: number | null): string {
   const size = Math.abs(ml ?? 0)
   if (size === 0 || size >= 1 || Number.isNaN(size)) return fixed(ml, 1)
   return fixed(ml, Math.min(9, Math.max(3, Math.ceil(-Math.log10(size)))))
@@ -56,9 +51,9 @@ export function intervalText(report: Report, metric: string, { low, high }: { lo
   return `${summaryText(report, metric, low)} to ${summaryText(report, metric, high)}`
 }
 
-/** A number with so many digits behind the point, thousands apart. */
-export function fixed(value: number | undefined, digits: number): string {
-  if (value === undefined || Number.isNaN(value)) return undefinedMark
+/** A number with so many digits behind the point, thousands apart; null and NaN are not defined. */
+export function fixed(value: number | null, digits: number): string {
+  if (value === null || Number.isNaN(value)) return undefinedMark
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞'
   const [whole, rest] = Math.abs(value).toFixed(digits).split('.') as [string, string?]
   // Above 1e21 there is an exponent.
@@ -75,7 +70,7 @@ export function significant(value: number, digits: number): string {
 /** How likely a difference is by chance. */
 export function probabilityText(p: Figure): string {
   const value = numberOf(p)
-  if (value === undefined) return 'p not defined'
+  if (value === null) return 'p not defined'
   return value < 0.001 ? 'p\u00a0<\u00a00.001' : `p\u00a0=\u00a0${value.toFixed(3)}`
 }
 

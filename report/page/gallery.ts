@@ -19,7 +19,7 @@ export function byCase(pictures: readonly Picture[]): Map<string, Picture[]> {
 }
 
 /** A case's pictures as one figure; those that are in the report link to their row and to the viewer. */
-function caseFigure(
+function pictured(
   id: string,
   pictures: readonly Picture[],
   place: number | undefined,
@@ -52,7 +52,7 @@ export function gallery(report: Report, pictures: readonly Picture[], viewer: re
     const cases = byCase(pictures.filter(picture => picture.why === why))
     if (cases.size === 0) return undefined
     return html`<h3>${title}</h3>
-      <div class="gallery">${[...cases].map(([id, found]) => caseFigure(id, found, places.get(id), viewer))}</div> `
+      <div class="gallery">${[...cases].map(([id, found]) => pictured(id, found, places.get(id), viewer))}</div> `
   }
   return html`${outlineLegend}${group('worst', 'Worst cases')}${group('median', 'Cases around the median')}`
 }

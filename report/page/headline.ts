@@ -1,18 +1,22 @@
 /** What is read first: the figures, what became of the gates, and what is missing. */
 
 import type { Report } from '../../schemas/report.ts'
-import { changeText, counted, digitsOf, fixed, intervalText, numberOf, probabilityText, summaryText } from './format.ts'
+import { numberOf } from '../figure.ts'
+import { digitsBeside } from '../gates.ts'
+import { changeText, counted, digitsOf, fixed, intervalText, probabilityText, summaryText } from './format.ts'
+import { emptyRuleText } from './empty-rule.ts'
 import { html, type Content, type Html } from './html.ts'
 import { headlineMetrics, labelOf } from './metrics.ts'
 
 /** Figures beside the first one, at most. */
 const beside = 7
 
-/** A figure's value as text, for gates and others that may be no metric's. */
-function gateValue(report: Report, figure: string, value: Report['gates'][number]['value']): string {
-  const [metric = ''] = figure.replace(/^monai\./, '').split('.')
-  if (metric === 'cases') return fixed(numberOf(value), 0)
-  return fixed(numberOf(value), Math.max(1, digitsOf(report, metric)))
+/** The value that a gate found, which may be no metric's, with the digits that tell it from the bound. */
+function gateValue(report: Report, { figure, rule, value }: Report['gates'][number]): string {
+  const [metric = ''] = figure.replace(/^(monai|strict)\./, '').split('.')
+  const found = numberOf(value)
+  if (metric === 'cases' || found === null) return fixed(found, 0)
+  return fixed(found, digitsBeside(found, rule, Math.max(1, digitsOf(report, metric))))
 }
 
 /** How many of the listed cases were evaluated. */
@@ -44,14 +48,14 @@ export function gatesList(report: Report): Html {
         >`
   return html`<h3>${verdict}</h3>
     <ul class="gates">
-      ${gates.map(
-        ({ figure, rule, value, passed, note }) =>
-          html`<li>
-            <span class="verdict ${passed ? 'better' : 'worse'}">${passed ? '✓ passed' : '✗ missed'}</span>
-            <code>${figure}</code> is ${gateValue(report, figure, value)}, wanted
-            <code>${rule}</code>${note && html` <span class="note">${note}</span>`}
-          </li> `,
-      )}
+      ${gates.map(gate => {
+        const { figure, rule, passed, note } = gate
+        return html`<li>
+          <span class="verdict ${passed ? 'better' : 'worse'}">${passed ? '✓ passed' : '✗ missed'}</span>
+          <code>${figure}</code> is ${gateValue(report, gate)}, wanted
+          <code>${rule}</code>${note && html` <span class="note">${note}</span>`}
+        </li> `
+      })}
     </ul> `
 }
 
@@ -59,7 +63,7 @@ export function gatesList(report: Report): Html {
 function verdictOf(report: Report, metric: string): 'better' | 'worse' | undefined {
   const paired = report.comparison?.metrics[metric]
   const [difference, p] = [numberOf(paired?.difference), numberOf(paired?.p)]
-  if (difference === undefined || p === undefined || p >= 0.05 || difference === 0) return undefined
+  if (difference === null || p === null || p >= 0.05 || difference === 0) return undefined
   const direction = report.metrics[metric]?.better
   if (direction !== 'higher' && direction !== 'lower') return undefined
   return difference > 0 === (direction === 'higher') ? 'better' : 'worse'
@@ -120,12 +124,7 @@ export function completeness(report: Report): Html {
   return html`<p>
       ${counted(report.cases.length, 'case')} of ${name}
       evaluated${missing.length > 0 && html`, ${fixed(missing.length, 0)} of them without a mask`};
-      ${report.failures.length === 0 ? 'none' : fixed(report.failures.length, 0)} failed.
-      ${
-        report.emptyRule === 'strict'
-          ? 'Missed lesions count as 0, a missing mask counts as an empty one; where mask and reference are both empty, Dice is 1.'
-          : "By MONAI's rule: cases without lesion in the reference are left out of Dice and of distances."
-      }
+      ${report.failures.length === 0 ? 'none' : fixed(report.failures.length, 0)} failed. ${emptyRuleText(report)}
     </p>
     ${
       missing.length > 0 &&

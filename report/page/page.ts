@@ -14,7 +14,7 @@ import { boundsOf, classSuffixes, headlineMetrics, labelOf, shownMetrics } from 
 import { provenance } from './provenance.ts'
 import { blandAltmanChart, diceBySizeChart } from './scatter-charts.ts'
 import { sortScript, viewerScript } from './script.ts'
-import { casesTable, conventionTable, stratumName, stratumTable, summaryTable } from './tables.ts'
+import { allCasesTable, conventionTable, stratumName, stratumTable, summaryTable } from './tables.ts'
 import { viewerLibrary, viewerOverlay, viewerSection } from './viewer.ts'
 
 /** A plane of a case with the outlines of mask and reference. */
@@ -59,7 +59,7 @@ export interface Training {
 const drawn = [/^dice(_class\d+)?$/, /^hd\d/, /^nsd_/, /^differenceMl/]
 
 /** Metrics whose history is drawn. */
-const remembered = [/^dice$/, /^hd\d/, /^nsd_/, /^lesionF1$/]
+const remembered = [/^dice(_class\d+)?$/, /^hd\d/, /^nsd_/, /^lesionF1(_class\d+)?$/]
 
 /**
  * The page of an evaluation, the same bytes for the same report and pictures. The viewer's script, 2.3 MB, is in it only where
@@ -102,7 +102,7 @@ export async function evaluationPage(
     report.cases.length > 0 && {
       id: 'cases',
       title: 'All cases',
-      content: casesTable(report, new Set(pictures.map(picture => picture.case))),
+      content: allCasesTable(report, new Set(pictures.map(picture => picture.case))),
       look: 'all-cases',
     },
     Object.keys(report.summary).length > 0 && {

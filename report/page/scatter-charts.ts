@@ -1,8 +1,9 @@
 /** Cases as points: agreement of volumes, and Dice against the size of the lesion. */
 
 import type { Report } from '../../schemas/report.ts'
+import { numberOf } from '../figure.ts'
 import { ink, type Chart, type Spec } from './chart.ts'
-import { counted, fixed, millilitres, numberOf } from './format.ts'
+import { counted, fixed, millilitres } from './format.ts'
 import { classText, labelOf } from './metrics.ts'
 
 /** Most cases that are drawn as points; of more, squares tell how many there are, and only the worst are points. */
@@ -215,7 +216,7 @@ function pointsOf(report: Report, x: string, y: string): Point[] {
   const ranks = new Map(report.worst.map((id, i) => [id, i + 1]))
   return report.cases.flatMap(({ case: id, metrics }) => {
     const [a, b] = [numberOf(metrics[x]), numberOf(metrics[y])]
-    if (a === undefined || b === undefined || !Number.isFinite(a) || !Number.isFinite(b)) return []
+    if (a === null || b === null || !Number.isFinite(a) || !Number.isFinite(b)) return []
     return [{ x: a, y: b, rank: ranks.get(id) ?? Infinity }]
   })
 }

@@ -58,9 +58,9 @@ export function summaryTable(report: Report): Html {
   )
 }
 
-/** Means by the definition's rule and by MONAI's, where they may differ. */
+/** Means by the strict rule and by MONAI's, whichever was chosen, where they may differ. */
 export function conventionTable(report: Report): Html | undefined {
-  const metrics = shownMetrics(report).filter(metric => report.summary[metric] && report.monai[metric])
+  const metrics = shownMetrics(report).filter(metric => report.strict[metric] && report.monai[metric])
   if (metrics.length === 0) return undefined
   const cells = (metric: string, spread: Spread): Html =>
     html`<td>${summaryText(report, metric, spread.mean)}</td>
@@ -72,7 +72,7 @@ export function conventionTable(report: Report): Html | undefined {
       <thead>
         <tr>
           <th scope="col" class="name">metric</th>
-          ${(report.emptyRule === 'monai' ? ['mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases'] : ['strict: mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases']).map(head)}
+          ${['strict: mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases'].map(head)}
         </tr>
       </thead>
       <tbody>
@@ -80,7 +80,7 @@ export function conventionTable(report: Report): Html | undefined {
           metric =>
             html`<tr>
               <th scope="row">${labelOf(report, metric)}</th>
-              ${cells(metric, report.summary[metric]!)}${cells(metric, report.monai[metric]!)}
+              ${cells(metric, report.strict[metric]!)}${cells(metric, report.monai[metric]!)}
             </tr> `,
         )}
       </tbody>
@@ -126,7 +126,7 @@ export const rowId = (place: number): string => `case-${place + 1}`
 export const pictureId = (place: number): string => `picture-${place + 1}`
 
 /** All cases with all figures, worst first; a case with a picture links to it. */
-export function casesTable(report: Report, pictured: ReadonlySet<string>): Html {
+export function allCasesTable(report: Report, pictured: ReadonlySet<string>): Html {
   const places = new Map(report.cases.map(({ case: id }, place) => [id, place]))
   const metrics = shownMetrics(report)
   const fields = [...new Set(report.cases.flatMap(({ fields }) => Object.keys(fields)))]

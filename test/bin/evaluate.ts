@@ -232,3 +232,20 @@ t.test('one history for several outputs at once, and old reports leave', async t
   t.equal(readlinkSync(join(dir, 'a/latest')), `reports/${readdirSync(join(dir, 'a/reports'))[0]}`)
   t.notOk(existsSync(join(dir, 'a/history.jsonl')))
 })
+
+t.test('compared with the newest that passed, which stays as long as no other has', async t => {
+  const dir = t.testdir()
+  const gates = { 'dice.mean.drop': '<= 0.1' }
+  const file = await evaluationIn(dir, { gates, report: { compareWith: 'passed', keep: 1 } })
+  t.match(await runPipeline([file]), { code: 0 })
+  const [good] = readdirSync(join(dir, 'out/reports'))
+  await evaluationIn(dir, { gates, report: { compareWith: 'passed', keep: 1 }, pairs: [missed, missed] })
+  for (let i = 0; i < 2; i++) {
+    t.match(await runPipeline([file]), { code: 4 })
+    const report = read<Report>(dir, 'out/latest/report.json')
+    t.match(report, { comparison: { with: good }, gates: [{ value: 0.5, passed: false }] })
+    t.equal(readdirSync(join(dir, 'out/reports')).length, 2)
+  }
+})
+
+const missed = { prediction: [1, 0, 0, 0], reference: [0, 0, 1, 0] }

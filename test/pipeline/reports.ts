@@ -25,6 +25,7 @@ import {
   reportIds,
 } from '../../pipeline/reports.ts'
 import { openRunFolder } from '../../pipeline/run-folder.ts'
+import type { Report } from '../../schemas/report.ts'
 import { recordOf } from '../../stages/index.ts'
 import { placeReport, reportOf } from '../support/evaluations.ts'
 
@@ -94,6 +95,21 @@ t.test('the previous report is the newest that can be read', async t => {
   const notes: string[] = []
   t.equal(previousReport(output, text => void notes.push(text))?.id, id(2))
   t.match(notes, [new RegExp(`not compared with ${id(3)}: .*expected .*report`)])
+})
+
+const hasPassed = (report: Report): boolean => report.gates.every(({ passed }) => passed)
+
+t.test('the previous report may have to be of a kind', async t => {
+  const output = t.testdir()
+  const gates = [{ figure: 'dice.mean', rule: '>= 0.9', value: 0.7, passed: false, note: '' }]
+  placeReport(output, reportOf(id(1)))
+  placeReport(output, { ...reportOf(id(2)), gates })
+  t.equal(previousReport(output, silent)?.id, id(2))
+  t.equal(previousReport(output, silent, hasPassed)?.id, id(1))
+  t.equal(
+    previousReport(output, silent, () => false),
+    undefined,
+  )
 })
 
 t.test('what is in the way is told, and stays', async t => {

@@ -1,19 +1,21 @@
 import t from 'tap'
-import { evaluateGates, gateProblems } from '../../report/gates.ts'
+import { digitsBeside, evaluateGates, gateProblems } from '../../report/gates.ts'
 import { makeReport } from '../../report/make-report.ts'
 import type { Report } from '../../schemas/report.ts'
 import { reportInput, scoresOf } from '../support/reports.ts'
 
-const now = makeReport(
+const now = await makeReport(
   reportInput(
     scoresOf({
       a: {
         metrics: { dice: 0.5, hd: Infinity, 'nsd_0.5mm': 0.25, assd: null, falsePositiveMl: 3 },
         monai: { dice: 0.5 },
+        strict: { dice: 0.25 },
       },
       b: {
         metrics: { dice: 1, hd: 2, 'nsd_0.5mm': 0.75, assd: null, falsePositiveMl: null },
         monai: { dice: null },
+        strict: { dice: 0.75 },
         isMissing: true,
       },
     }),
@@ -34,6 +36,7 @@ t.test('figures are found by name, and rules hold or not', async t => {
     ['dice.min', '== 1', 0.5, false],
     ['nsd_0.5mm.median', '>= 0.5', 0.5, true],
     ['monai.dice.mean', '>= 0.75', 0.5, false],
+    ['strict.dice.median', '>= 0.5', 0.5, true],
     ['hd.mean', '<= 1e300', 'inf', false],
     ['hd.mean', '>= 1', 'inf', true],
     ['cases.evaluated', '>= 2', 2, true],
@@ -51,6 +54,7 @@ t.test('a figure that is not there never passes, and the note says why', async t
     ['monai.dice.sd', 'sd is not defined for 1 case'],
     ['dcie.mean', 'this evaluation has no metric "dcie"; did you mean "dice"?'],
     ['monai.hd.mean', /no metric "hd" by MONAI's rule; expected one of: dice/],
+    ['strict.hd.mean', /no metric "hd" by the strict rule/],
     ['constructor.mean', /no metric "constructor"/],
     ['assd.mean.drop', 'assd is not defined for any case'],
   ] as const) {
@@ -111,7 +115,24 @@ t.test('what is wrong with a gate is said with the nearest name', async t => {
     t.throws(() => gate(figure, rule), RangeError)
   }
   t.same(gateProblems({ 'dice.mean': '>= 0.7', 'x.low.drop': '<= .5', 'monai.dice.mean': '> 1e-3' }), [])
-  t.same(gateProblems({ 'dcie.mean': '>= 0.7', 'cases.failed': '<= 0' }, ['dice', 'iou']), [
-    'gate "dcie.mean": there is no metric "dcie"; did you mean "dice"?',
-  ])
+  const names = { metrics: ['dice', 'iou', 'referenceMl'], byRule: ['dice', 'iou'] }
+  t.same(
+    gateProblems(
+      { 'dcie.mean': '>= 0.7', 'cases.failed': '<= 0', 'referenceMl.max': '< 1', 'strict.referenceMl.max': '< 1' },
+      names,
+    ),
+    [
+      'gate "dcie.mean": there is no metric "dcie"; did you mean "dice"?',
+      'gate "strict.referenceMl.max": there is no metric "referenceMl" by the strict rule; expected one of: dice, iou',
+    ],
+  )
+})
+
+t.test('a value has the digits that tell it from its bound', async t => {
+  t.equal(digitsBeside(0.6996, '>= 0.70', 3), 4)
+  t.equal(digitsBeside(0.69999999, '>= 0.70', 3), 8)
+  t.equal(digitsBeside(0.65, '>= 0.70', 3), 3)
+  t.equal(digitsBeside(0.7, '>= 0.70', 3), 3)
+  t.equal(digitsBeside(1e-300, '<= 0', 3), 20)
+  t.equal(digitsBeside(Infinity, '<= 0', 3), 3)
 })

@@ -12,7 +12,12 @@ const { $schema: _, ...schema } = reportSchema
 const isValid = new Ajv({ allowUnionTypes: true }).compile(schema)
 
 const scores = scoresOf({
-  'a/one': { metrics: { hd: Infinity, dice: 0.5, referenceMl: 4 }, monai: { dice: 0.5 }, fields: { site: 'north' } },
+  'a/one': {
+    metrics: { hd: Infinity, dice: 0.5, referenceMl: 4 },
+    monai: { dice: 0.5 },
+    strict: { dice: 1 },
+    fields: { site: 'north' },
+  },
   two: { metrics: { hd: 3, dice: 0.75, referenceMl: 0 }, monai: { dice: null } },
   three: { metrics: { hd: null, dice: 0, referenceMl: 40 }, monai: { dice: 0 }, isMissing: true },
 })
@@ -25,9 +30,9 @@ t.test('the checked-in schema is the one that the types come from', async t => {
 })
 
 t.test('a report is valid as JSON, with infinities and what is not defined, and is that JSON in memory', async t => {
-  const earlier = makeReport(reportInput(scores.slice(1)))
+  const earlier = await makeReport(reportInput(scores.slice(1)))
   const failures = [{ case: 'four', stage: 'load', code: 'ERR_FILE', reason: 'truncated' }]
-  const report = makeReport(
+  const report = await makeReport(
     reportInput(scores, {
       failures,
       earlier: { path: 'reports/1', report: earlier },
@@ -51,6 +56,7 @@ t.test('a report is valid as JSON, with infinities and what is not defined, and 
   })
   t.match(report.summary['dice'], { mean: 1.25 / 3, median: 0.5, cases: 3 })
   t.match(report.monai, { dice: { mean: 0.25, cases: 2, undefined: 1 } })
+  t.match(report.strict, { dice: { mean: 1, cases: 1, undefined: 2 } })
   t.match(report.gates, [{ figure: 'hd.mean', value: 'inf', passed: false }, { figure: 'dice.sd.drop' }])
   t.same(report.failures, failures)
   t.same(Object.keys(report.metrics), ['dice', 'hd', 'referenceMl'])
@@ -65,11 +71,11 @@ t.test('a report is valid as JSON, with infinities and what is not defined, and 
 
 t.test('the order in which cases finished changes nothing', async t => {
   const input = reportInput(scores)
-  t.same(makeReport({ ...input, scores: scores.toReversed() }), makeReport(input))
+  t.same(await makeReport({ ...input, scores: scores.toReversed() }), await makeReport(input))
 })
 
-const worst = (metrics: string): string[] =>
-  makeReport(
+const worst = async (metrics: string): Promise<string[]> => {
+  const report = await makeReport(
     reportInput(
       scoresOf({
         good: { metrics: { [metrics]: 0.9, referenceMl: 1 } },
@@ -81,15 +87,37 @@ const worst = (metrics: string): string[] =>
         missingNone: { metrics: { [metrics]: null, referenceMl: 0 }, isMissing: true },
       }),
     ),
-  ).worst
+  )
+  return report.worst
+}
 
 t.test('worst first; at one value the missing mask, then the larger lesion; not defined is last', async t => {
-  t.same(worst('dice'), ['missing', 'large', 'small', 'good', 'infinite', 'missingNone', 'none'])
-  t.same(worst('hd95'), ['infinite', 'good', 'missing', 'large', 'small', 'missingNone', 'none'])
+  t.same(await worst('dice'), ['missing', 'large', 'small', 'good', 'infinite', 'missingNone', 'none'])
+  t.same(await worst('hd95'), ['infinite', 'good', 'missing', 'large', 'small', 'missingNone', 'none'])
 })
 
 t.test('an evaluation in which every case failed is a report too', async t => {
-  const report = makeReport(reportInput([], { gates: { 'dice.mean': '>= 0.5' } }))
+  const report = await makeReport(reportInput([], { gates: { 'dice.mean': '>= 0.5' } }))
   t.ok(isValid(JSON.parse(toJson(report))), JSON.stringify(isValid.errors))
   t.match(report, { summary: {}, worst: [], gates: [{ passed: false, value: null, note: 'no case has metrics' }] })
+})
+
+t.test('all figures of the same cases are drawn together, and pauses change nothing', async t => {
+  const twice = scores.map(score => ({ ...score, monai: score.metrics, strict: score.metrics }))
+  let pauses = 0
+  const pause = (): Promise<void> => {
+    pauses++
+    return new Promise(resolve => setImmediate(resolve))
+  }
+  const options = { strata: [], volumesMl: [], bootstrap: 150, seed: 7 }
+  const report = await makeReport(reportInput(twice, { options, pause }))
+  t.same(report.monai, report.summary)
+  t.same(report.strict, report.summary)
+  t.ok(pauses >= 150 && pauses < 300, `${pauses} pauses`)
+  t.same(report, await makeReport(reportInput(twice, { options })))
+})
+
+t.test('a run that is interrupted gives no report', async t => {
+  const interrupted = new Error('interrupted')
+  await t.rejects(makeReport(reportInput(scores, { pause: () => Promise.reject(interrupted) })), interrupted)
 })

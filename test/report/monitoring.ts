@@ -53,7 +53,7 @@ function parse(text: string): Sample[] {
 const title = 'Phantoms "B" \\ second\nline'
 
 t.test('every figure is a sample; infinities are, what is not defined is not', async t => {
-  const report = makeReport(
+  const report = await makeReport(
     reportInput(
       scoresOf({
         a: { metrics: { dice: 0.5, hd: Infinity, assd: null }, monai: { dice: 0.5 } },
@@ -97,10 +97,22 @@ t.test('every figure is a sample; infinities are, what is not defined is not', a
 t.test(
   'a report without cases and gates still says when it was made, and a second one knows nothing of the first',
   async t => {
-    const samples = parse(await monitoringText(makeReport(reportInput([]))))
+    const samples = parse(await monitoringText(await makeReport(reportInput([]))))
     t.same(
       samples.map(({ name }) => name),
       ['cases', 'cases', 'cases', 'timestamp_seconds', 'duration_seconds', 'peak_rss_bytes'],
     )
   },
 )
+
+t.test("where MONAI's rule was chosen, the strict figures are samples too", async t => {
+  const scores = scoresOf({ a: { metrics: { dice: null }, monai: { dice: null }, strict: { dice: 0.25 } } })
+  for (const emptyRule of ['strict', 'monai'] as const) {
+    const samples = parse(await monitoringText(await makeReport(reportInput(scores, { emptyRule }))))
+    const found = samples.filter(({ labels }) => labels['metric'] === 'strict.dice' && labels['statistic'] === 'mean')
+    t.same(
+      found.map(({ value }) => value),
+      emptyRule === 'monai' ? [0.25] : [],
+    )
+  }
+})

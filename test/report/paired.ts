@@ -5,16 +5,23 @@ import { reportInput, scoresOf, type Described } from '../support/reports.ts'
 
 type Cases = Readonly<Record<string, Described>>
 
-const compared = (before: Cases, now: Cases, changed: Partial<Report> = {}): NonNullable<Report['comparison']> => {
-  const earlier = { path: 'reports/earlier', report: { ...makeReport(reportInput(scoresOf(before))), ...changed } }
-  return makeReport(reportInput(scoresOf(now), { earlier })).comparison!
+const compared = async (
+  before: Cases,
+  now: Cases,
+  changed: Partial<Report> = {},
+): Promise<NonNullable<Report['comparison']>> => {
+  const earlier = {
+    path: 'reports/earlier',
+    report: { ...(await makeReport(reportInput(scoresOf(before)))), ...changed },
+  }
+  return (await makeReport(reportInput(scoresOf(now), { earlier }))).comparison!
 }
 
 const column = (name: string, values: Readonly<Record<string, number | null>>): Cases =>
   Object.fromEntries(Object.entries(values).map(([id, value]) => [id, { metrics: { [name]: value } }]))
 
 t.test('cases that both runs have are compared by their ids; what only one has is listed', async t => {
-  const found = compared(
+  const found = await compared(
     column('dice', { a: 0.5, b: 0.5, c: 0.25, d: 0.75, gone: 1 }),
     column('dice', { fresh: 0, d: 0.625, c: 0.5, b: 0.5, a: 1 }),
   )
@@ -39,7 +46,7 @@ t.test('which way is good depends on the metric', async t => {
     ['differenceMl', ['b'], ['a']],
     ['predictedMl', [], []],
   ] as const) {
-    const found = compared(column(name, before), column(name, now))
+    const found = await compared(column(name, before), column(name, now))
     t.match(found.metrics[name], { difference: 2, equal: 1, cases: 3 }, name)
     t.same(found.metrics[name]!.better, better, name)
     t.same(found.metrics[name]!.worse, worse, name)
@@ -47,7 +54,7 @@ t.test('which way is good depends on the metric', async t => {
 })
 
 t.test('values that are infinite or not defined in either are left out', async t => {
-  const found = compared(
+  const found = await compared(
     column('hd', { a: 1, b: Infinity, c: null, d: 2 }),
     column('hd', { a: 2, b: 1, c: 1, d: Infinity }),
   )
@@ -56,19 +63,19 @@ t.test('values that are infinite or not defined in either are left out', async t
 
 t.test('nothing to compare: no figures, no p', async t => {
   const nothing = { cases: 0, difference: null, low: null, high: null, p: null, better: [], worse: [], equal: 0 }
-  t.same(compared(column('dice', { a: 1 }), column('dice', { b: 1 })).metrics, { dice: nothing })
-  t.same(compared(column('dice', { a: 1 }), column('iou', { a: 1 })).metrics, {})
+  t.same((await compared(column('dice', { a: 1 }), column('dice', { b: 1 }))).metrics, { dice: nothing })
+  t.same((await compared(column('dice', { a: 1 }), column('iou', { a: 1 }))).metrics, {})
   const same = column('dice', { a: 1, b: 0.5 })
-  t.match(compared(same, same).metrics['dice'], { cases: 2, difference: 0, low: 0, high: 0, p: null, equal: 2 })
+  t.match((await compared(same, same)).metrics['dice'], { cases: 2, difference: 0, low: 0, high: 0, p: null, equal: 2 })
 })
 
 t.test('what was not the same in both runs is said', async t => {
   const cases = column('dice', { a: 1 })
-  const { run, data } = makeReport(reportInput([]))
+  const { run, data } = await makeReport(reportInput([]))
   const other = {
     run: { ...run, model: 'b'.repeat(64), definition: null },
     data: { ...data, hash: 'c'.repeat(64) },
     emptyRule: 'monai',
   } as const
-  t.same(compared(cases, cases, other).differs, ['data', 'model', 'definition', 'emptyRule'])
+  t.same((await compared(cases, cases, other)).differs, ['data', 'model', 'definition', 'emptyRule'])
 })

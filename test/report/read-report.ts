@@ -6,7 +6,7 @@ import { makeReport } from '../../report/make-report.ts'
 import { readReport } from '../../report/read-report.ts'
 import { reportInput, scoresOf } from '../support/reports.ts'
 
-const report = makeReport(reportInput(scoresOf({ a: { metrics: { dice: 0.5, hd: Infinity, assd: null } } })))
+const report = await makeReport(reportInput(scoresOf({ a: { metrics: { dice: 0.5, hd: Infinity, assd: null } } })))
 
 t.test('what was written is read', async t => {
   const path = join(t.testdir({}), 'report.json')

@@ -19,7 +19,7 @@ function parse(text: string): string[][] {
 }
 
 t.test('a row a case: fields, metrics, what MONAI says; failed cases last', async t => {
-  const report = makeReport(
+  const report = await makeReport(
     reportInput(
       scoresOf({
         a: {
@@ -51,7 +51,7 @@ t.test('text from outside is no formula, negative figures stay figures', async t
     Object.fromEntries(evil.map(text => [text, { metrics: { dice: -Infinity, iou: -1 }, fields: { site: text } }])),
   )
   const failures = [{ case: '=2', stage: 'load', code: 'ERR_FILE', reason: '' }]
-  const [, ...rows] = parse(casesTable(makeReport(reportInput(scores, { failures }))))
+  const [, ...rows] = parse(casesTable(await makeReport(reportInput(scores, { failures }))))
   t.same(
     rows.map(([id, , site, dice, iou]) => [id, site, dice, iou]),
     [...evil.map(text => [`'${text}`, `'${text}`, '-inf', '-1']), ["'=2", '', '', '']],
@@ -59,5 +59,13 @@ t.test('text from outside is no formula, negative figures stay figures', async t
 })
 
 t.test('a report without cases has a header', async t => {
-  t.same(parse(casesTable(makeReport(reportInput([])))), [['case', 'state', 'image', 'label', 'prediction']])
+  t.same(parse(casesTable(await makeReport(reportInput([])))), [['case', 'state', 'image', 'label', 'prediction']])
+})
+
+t.test("where MONAI's rule was chosen, the strict figures stand beside it", async t => {
+  const scores = scoresOf({ a: { metrics: { dice: null }, monai: { dice: null }, strict: { dice: 0 } } })
+  const header = async (emptyRule: 'strict' | 'monai'): Promise<string[]> =>
+    parse(casesTable(await makeReport(reportInput(scores, { emptyRule }))))[0]!
+  t.same(await header('strict'), ['case', 'state', 'dice', 'monai.dice', 'image', 'label', 'prediction'])
+  t.same(await header('monai'), ['case', 'state', 'dice', 'monai.dice', 'strict.dice', 'image', 'label', 'prediction'])
 })

@@ -4,7 +4,7 @@ import { maskOf, paint } from '../../imaging/mask.ts'
 import { residentVolume } from '../../imaging/volume.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
 import type { Item, Prediction, Sample, Score, Shape3, Volume } from '../../pipeline/stage.ts'
-import { dice } from '../../stages/dice.ts'
+import { dice, scoreNames } from '../../stages/dice.ts'
 import { contextOf, nothingBefore, optionsFrom, runStage, sampleWith } from '../support/stage.ts'
 
 const mask = (values: number[], shape: Shape3 = [values.length, 1, 1]): Volume =>
@@ -173,6 +173,9 @@ t.test("figures by MONAI's rule are there whatever rule was chosen, where the ru
   t.notOk(Object.entries(strict!.metrics).some(([, value]) => value === null || !Number.isFinite(value)))
   t.same(strict!.monai, monai!.monai)
   t.match(monai!.metrics, monai!.monai!)
+  t.same(monai!.strict, strict!.strict)
+  t.match(strict!.metrics, strict!.strict!)
+  t.same(Object.keys(monai!.strict!), Object.keys(monai!.monai!))
   t.same(monai!.monai, {
     dice: null,
     iou: null,
@@ -321,4 +324,22 @@ t.test('so many cases at a time as are asked for and as memory has room for, in 
   t.equal(await most(3, 1000), 3)
   t.equal(await most(3, 250), 2, 'each claims 100 bytes')
   t.equal(await most(1, 1000), 1)
+})
+
+t.test('the names of its figures are known before there is a case', async t => {
+  const sample = sampleWith({ prediction: column(0, 1, 1, 1), label: column(0, 0, 0, 0) })
+  for (const json of [
+    {},
+    { surface: false },
+    { lesions: false },
+    { surface: true, lesions: true },
+    { surface: { tolerancesMm: [0.5], percentile: 99.5 } },
+    { classes: 4 },
+    { classes: 4, value: 2, emptyRule: 'monai' },
+  ]) {
+    const [score] = await scoresOf([sample], json)
+    const { metrics, byRule } = scoreNames(optionsFrom(dice, { kind: 'dice', ...json }))
+    t.same(metrics, Object.keys(score!.metrics), JSON.stringify(json))
+    t.same(byRule, Object.keys(score!.monai!))
+  }
 })

@@ -100,7 +100,10 @@ t.test('a scan that cannot be had gives a picture without it, which says so', as
 
 t.test('a scan on another grid is shown as the stages saw it', async t => {
   // Every second voxel, from the second one on.
-  const coarse: Grid = { shape: [15, 13, 4], affine: multiply(grid.affine, [2, 0, 0, 1, 0, 2, 0, 1, 0, 0, 2, 1, 0, 0, 0, 1]) }
+  const coarse: Grid = {
+    shape: [15, 13, 4],
+    affine: multiply(grid.affine, [2, 0, 0, 1, 0, 2, 0, 1, 0, 0, 2, 1, 0, 0, 0, 1]),
+  }
   const [picture] = await all(picturesOf([chosen(join(folder, 'scan.nii.gz'), [1], coarse)], contextOf()))
   t.match(picture!.caption, /Plane 2 of 4\.$/)
   t.notMatch(picture!.alt, 'outlines only')

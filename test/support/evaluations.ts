@@ -22,11 +22,12 @@ export function reportOf(id: string, created = createdOf(id), mean = 0.7): Repor
     metrics: { dice: { label: 'Dice', unit: '', better: 'higher' } },
     summary,
     monai: {},
+    strict: {},
     strata: [],
     comparison: null,
     gates: [],
     history: [],
-    cases: [{ case: 'a', isMissing: false, fields: {}, metrics: { dice: mean }, monai: {} }],
+    cases: [{ case: 'a', isMissing: false, fields: {}, metrics: { dice: mean }, monai: {}, strict: {} }],
     worst: ['a'],
     failures: [],
   }

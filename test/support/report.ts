@@ -43,7 +43,7 @@ export function sampleReport(count: number, seed = 7): Report {
   const [random, normal] = [draws.uniform, draws.normal]
   const cases = Array.from({ length: count }, (_, i) => caseOf(i, random, normal))
   const worst = cases.toSorted((a, b) => diceOf(a) - diceOf(b)).map(each => each.case)
-  const [summary, monai] = [summaryOf(cases, 'metrics'), summaryOf(cases, 'monai')]
+  const [summary, monai, strict] = [summaryOf(cases, 'metrics'), summaryOf(cases, 'monai'), summaryOf(cases, 'strict')]
   const history = Array.from({ length: 14 }, (_, i) => recordOf(i, summary, normal))
   const missing = cases.filter(({ isMissing }) => isMissing).map(each => each.case)
   const groups = (names: readonly string[], of: (each: ReportedCase) => string): Report['strata'][number]['groups'] =>
@@ -70,6 +70,7 @@ export function sampleReport(count: number, seed = 7): Report {
     metrics,
     summary,
     monai,
+    strict,
     strata: [
       { by: 'referenceMl', groups: groups(['no lesion', 'below 10 ml', '10 to 100 ml', '100 ml and more'], sizeOf) },
       { by: 'hospital', groups: groups(['north', 'south', 'university'], each => each.fields['hospital']!) },
@@ -188,10 +189,11 @@ function caseOf(i: number, random: () => number, normal: () => number): Reported
     monai: hasLesion
       ? { ...overlaps, ...distances, hd95: isOneEmpty ? 'inf' : hd95 }
       : { dice: null, iou: null, sensitivity: null, precision: isEmptyPair ? null : 0, hd95: null },
+    strict: { ...overlaps, hd95: distances.hd95 },
   }
 }
 
-function summaryOf(cases: readonly ReportedCase[], which: 'metrics' | 'monai'): Record<string, Spread> {
+function summaryOf(cases: readonly ReportedCase[], which: 'metrics' | 'monai' | 'strict'): Record<string, Spread> {
   const names = Object.keys(metrics).filter(name => cases.some(each => each[which][name] !== undefined))
   return Object.fromEntries(names.map(name => [name, spreadOf(cases.map(each => each[which][name] ?? null))]))
 }

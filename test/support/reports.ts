@@ -41,6 +41,7 @@ export function reportInput(scores: readonly Score[], changed: Partial<ReportInp
     options: { strata: [], volumesMl: [0, 1, 10, 100], bootstrap: 200, seed: 7 },
     gates: {},
     history: [],
+    pause: () => Promise.resolve(),
     ...changed,
   }
 }

@@ -13,7 +13,7 @@ import { bareReport } from '../../support/report.ts'
 const report = bareReport(3)
 
 t.test('figures that are not finite or not defined have marks of their own', t => {
-  t.equal(fixed(undefined, 2), '–')
+  t.equal(fixed(null, 2), '–')
   t.equal(fixed(NaN, 2), '–')
   t.equal(fixed(Infinity, 2), '∞')
   t.equal(fixed(-Infinity, 2), '−∞')

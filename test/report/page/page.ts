@@ -142,7 +142,7 @@ t.test('reports with little in them still give a page', async t => {
     })),
     monai: {},
   }
-  const none: Report = { ...bareReport(1), cases: [], worst: [], summary: {}, monai: {} }
+  const none: Report = { ...bareReport(1), cases: [], worst: [], summary: {}, monai: {}, strict: {} }
   for (const [name, report] of Object.entries({ one, allMissing, perfect, undefinedAll, none })) {
     const page = await evaluationPage(report, nothing)
     expectLinks(t, page)
@@ -260,7 +260,7 @@ t.test('cases that failed or have no mask are said before the gates', async t =>
     page.indexOf(text),
   )
   t.ok(at[0]! > 0 && at[0]! < at[1]! && at[1]! < at[2]!, String(at))
-  t.match(page, 'a missing mask counts as an empty one')
+  t.match(page, 'A missing mask counts as an empty one')
   t.notMatch(await evaluationPage(bareReport(3), nothing), 'class="shortfall"')
 })
 
@@ -274,4 +274,58 @@ t.test('a viewer brings no identifier twice; what did not change is called so', 
   )
   expectLinks(t, page.replace(/<script>[^]*?<\/script>/g, ''))
   t.match(page, '<dd>unchanged</dd>')
+})
+
+t.test('whatever rule was chosen, the strict figures and those by MONAI stand side by side', async t => {
+  const spread = { median: 0, min: 0, max: 1, sd: 0.5, cases: 3, infinite: 0, undefined: 0, low: 0, high: 1 }
+  const [strict, monai] = [{ dice: { ...spread, mean: 0.25 } }, { dice: { ...spread, mean: 0.75 } }]
+  for (const emptyRule of ['strict', 'monai'] as const) {
+    const summary = emptyRule === 'monai' ? monai : strict
+    const page = shown(await evaluationPage({ ...bareReport(3), emptyRule, summary, strict, monai }, nothing))
+    const [, table] = page.split('convention beside ours')
+    const cells = [...table!.slice(0, table!.indexOf('</table>')).matchAll(/<t[dh][^>]*>([^<]*)<\/t[dh]>/g)]
+    const words = cells.map(([, text]) => text!.trim())
+    t.ok(words.includes('strict: mean') && words.includes('MONAI: mean'), emptyRule)
+    t.same(
+      words.filter(word => word.startsWith('0.25') || word.startsWith('0.75')),
+      ['0.250', '0.750'],
+      emptyRule,
+    )
+  }
+})
+
+t.test('the rule for empty masks is told as it is, of the metrics that there are', async t => {
+  const report = bareReport(3)
+  const told = async (emptyRule: Report['emptyRule'], names: readonly string[]): Promise<string> => {
+    const metrics = Object.fromEntries(names.map(name => [name, report.metrics['dice']!]))
+    return shown(await evaluationPage({ ...report, emptyRule, metrics }, nothing))
+  }
+  const monai = await told('monai', ['dice', 'hd_class1', 'hd95_class1'])
+  t.match(monai, /average distances are infinite where one of both is empty/)
+  t.match(monai, /percentile of the Hausdorff distance is not defined where either is empty/)
+  t.notMatch(monai, /Surface Dice is 0|left out of Dice and of distances/)
+  t.match(await told('monai', ['dice', 'nsd_1mm']), /Surface Dice is 0 where one of both is empty/)
+  t.match(await told('strict', ['dice', 'hd']), /Dice and all other shares are 0.*Distances are then the diagonal/s)
+  t.notMatch(await told('strict', ['dice']), /diagonal/)
+})
+
+t.test('a gate that was just missed does not look as if it was held', async t => {
+  const gates = [{ figure: 'dice.mean', rule: '>= 0.70', value: 0.6996, passed: false, note: '' }]
+  t.match(
+    shown(await evaluationPage({ ...bareReport(3), gates }, nothing)),
+    /<code>dice.mean<\/code> is 0\.6996, wanted/,
+  )
+})
+
+t.test('the history of every class is drawn', async t => {
+  const report = sampleReport(8)
+  const history = report.history.map(record => ({ ...record, figures: split(record.figures) }))
+  const page = await evaluationPage({ ...report, metrics: split(report.metrics), history }, nothing)
+  const plots = [...page.matchAll(/role="img" aria-label="([^"]*)"/g)].map(([, alt]) => alt!)
+  for (const [label, count] of [
+    ['Dice', 3],
+    ['Lesion F1', 2],
+  ] as const)
+    // Each is drawn for wide and for narrow screens.
+    t.equal(plots.filter(alt => alt.startsWith(`Mean ${label} of 14 runs`)).length, 2 * count, label)
 })
