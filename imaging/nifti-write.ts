@@ -1,7 +1,7 @@
 /** Writing NIfTI files: atomically, streaming, the same bytes for the same voxels. */
 
 import { randomUUID } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, type WriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -52,6 +52,7 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   const bytes = inBlocks(header, pieces, content.grid, { path, memories: isCompressed ? blocksAhead : Infinity })
   const temporary = options.into ?? join(dirname(path), `.${randomUUID()}.part`)
   let failedUpstream: unknown
+  let file: WriteStream | undefined
   const source = async function* (): AsyncGenerator<Uint8Array> {
     try {
       yield* bytes
@@ -62,11 +63,13 @@ export async function writeNifti(path: string, content: NiftiContent, options: N
   }
   try {
     if (options.into === undefined) makeFolder(dirname(path))
-    const file = createWriteStream(temporary, { flush: true, flags: 'wx' })
+    file = createWriteStream(temporary, { flush: true, flags: 'wx' })
     if (isCompressed) await pipeline(gzipped(source(), options.level ?? 4), file)
     else await pipeline(source, file)
     if (options.into === undefined) await rename(temporary, path)
   } catch (error) {
+    // One that is still being opened would be there after it was removed.
+    if (file && !file.closed) await new Promise<void>(resolve => void file!.destroy().once('close', () => resolve()))
     // What stopped the writing is what the user must hear, even where the rest cannot be removed either.
     await rm(temporary, { force: true }).catch(() => undefined)
     if (failedUpstream !== undefined) throw failedUpstream

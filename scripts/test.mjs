@@ -1,12 +1,37 @@
-/** Runs the tests and ends with one line that people and machines read: `N passed, N failed, N skipped`. */
+/**
+ * Runs the tests and ends with one line that people and machines read: `N passed, N failed, N skipped`.
+ *
+ *   node scripts/test.mjs            all but those that take minutes
+ *   node scripts/test.mjs --long     those: batches and shards that are killed, beside each other and resumed
+ *   node scripts/test.mjs FILES      some
+ */
 
 import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const { Parser } = createRequire(import.meta.url)('tap-parser')
 const root = fileURLToPath(new URL('..', import.meta.url))
 const tap = fileURLToPath(new URL('../node_modules/tap/dist/esm/run.mjs', import.meta.url))
+const long = ['bin/batch.js', 'bin/shards.js', 'cache/several-processes.js'].map(name => `dist/test/${name}`)
+
+/** As tap would find them, without helpers. */
+function allFiles() {
+  const folder = fileURLToPath(new URL('../dist/test', import.meta.url))
+  return readdirSync(folder, { recursive: true })
+    .map(name => `dist/test/${name.replaceAll('\\', '/')}`)
+    .filter(name => name.endsWith('.js') && !/^dist\/test\/(reference|support)\//.test(name))
+    .sort()
+}
+
+const given = process.argv.slice(2)
+const files =
+  given[0] === '--long'
+    ? [...long, ...given.slice(1)]
+    : given.length > 0
+      ? given
+      : allFiles().filter(name => !long.includes(name))
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const skips = new Map()
 
@@ -38,7 +63,7 @@ function count(parser, names) {
 const parser = new Parser()
 count(parser, [])
 const exitCode = await new Promise((resolve, reject) => {
-  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...process.argv.slice(2)], {
+  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...files], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -47,6 +72,7 @@ const exitCode = await new Promise((resolve, reject) => {
   child.stdout.pipe(parser)
 })
 
+if (given.length === 0) console.log(`not run, since they take minutes: ${long.join(', ')}; npm run test:long`)
 for (const [reason, names] of skips) console.log(`skipped (${reason}): ${names.join('; ')}`)
 if (exitCode !== 0 && counts.failed === 0) counts.failed = 1
 console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)

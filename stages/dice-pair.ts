@@ -37,7 +37,8 @@ export async function readPair(item: Prediction | Sample, options: PairOptions, 
   try {
     const found = 'mask' in item ? item : expectVolume(item.prediction, 'prediction')
     const label = expectVolume(item.label, 'label')
-    const isSame = isSameGrid(found.grid, label.grid, options)
+    const files = { mask: 'mask' in item ? undefined : item.case.prediction, reference: item.case.label }
+    const isSame = isSameGrid(found.grid, label.grid, options, files)
     let prediction =
       'mask' in found
         ? await expectMask(found.mask, options.classes, 'the mask', making.pause)
@@ -66,14 +67,29 @@ export function expectVolume<T>(volume: T | undefined, key: Key): T {
   )
 }
 
+/** Whose grids are compared: a mask without a path is the network's. */
+export interface Compared {
+  readonly mask?: string | undefined
+  readonly reference?: string | undefined
+}
+
 /** A mask turned or shifted against its reference would score, and mean nothing: ERR_GEOMETRY unless it may be regridded. */
-export function isSameGrid(found: Grid, reference: Grid, { regrid }: Pick<PairOptions, 'regrid'>): boolean {
+export function isSameGrid(
+  found: Grid,
+  reference: Grid,
+  { regrid }: Pick<PairOptions, 'regrid'>,
+  files: Compared = {},
+): boolean {
   const { isSameShape, farthestMm } = gridDifference(found, reference)
   if (isSameShape && farthestMm <= defaultToleranceMm) return true
   if (regrid) return false
+  const advice =
+    files.mask === undefined
+      ? '. Masks of "infer" come back to the scan\'s own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false'
+      : ''
   throw new PipelineError(
     'ERR_GEOMETRY',
-    `the mask has ${found.shape.join(' x ')} voxels, the reference ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart (allowed: ${defaultToleranceMm} mm); "regrid": true brings the mask to the reference's grid. Where "infer" made it: its masks come back to the scan's own grid, so give the stages before it that turn, resample, crop or pad "keys": ["image"], or compare on theirs with "invert": false`,
+    `${files.mask ?? 'the mask'} has ${found.shape.join(' x ')} voxels, ${files.reference ?? 'the reference'} ${reference.shape.join(' x ')}, with corners up to ${+farthestMm.toPrecision(4)} mm apart (allowed: ${defaultToleranceMm} mm); "regrid": true brings the mask to the reference's grid${advice}`,
     { found: found.shape, reference: reference.shape, farthestMm },
   )
 }

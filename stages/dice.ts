@@ -234,7 +234,9 @@ function planCompared(options: Options, plan: Plan): Plan {
   const found = expectVolume(plan.volumes.prediction, 'prediction')
   const label = expectVolume(plan.volumes.label, 'label')
   const isExact = found.isExact && label.isExact
-  const isSame = isExact ? isSameGrid(found.grid, label.grid, options) : !options.regrid
+  const isSame = isExact
+    ? isSameGrid(found.grid, label.grid, options, isMask ? {} : { mask: 'the mask' })
+    : !options.regrid
   const [mask, reference] = [isMask ? 0 : maskBytes(found.grid.shape), maskBytes(label.grid.shape)]
   const reading = isMask ? 0 : mask + found.pulling + planeBytes(found.grid)
   const both = mask + reference

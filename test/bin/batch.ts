@@ -14,7 +14,7 @@ t.test(
   'killed twice and resumed, a batch has the masks of an undisturbed run, and a reason for each bad scan',
   async t => {
     const dir = t.testdir()
-    const [good, damaged] = [24, 5]
+    const [good, damaged] = [16, 5]
     const file = await batchIn(dir, { good, damaged })
     const whole = await runPipeline([file, '--json', '--set', 'output=whole'])
     t.equal(whole.code, 3, whole.stderr)
