@@ -24,7 +24,7 @@ function allFiles() {
   return readdirSync(folder, { recursive: true })
     .map(name => `dist/test/${name.replaceAll('\\', '/')}`)
     .filter(name => name.endsWith('.js') && !/^dist\/test\/(reference|support)\//.test(name))
-    .sort()
+    .toSorted()
 }
 
 const given = process.argv.slice(2)
