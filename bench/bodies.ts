@@ -1,6 +1,6 @@
 /** Masks to measure with. */
 
-import type { Shape3 } from '../pipeline/stage.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 
 /** In voxels. */
 export interface Ellipsoid {

@@ -12,7 +12,7 @@ import type { Entry } from '../cache/entry.ts'
 import { keep, type VolumeInMemory } from '../cache/stored-volume.ts'
 import { lazyVolume, slabsOf } from '../imaging/volume.ts'
 import { rng } from '../pipeline/random.ts'
-import type { Shape3, Volume } from '../pipeline/stage.ts'
+import type { Shape3, Volume } from '../pipeline/grid.ts'
 import type { Trial } from './trial.ts'
 
 const shape: Shape3 = [448, 448, 61]

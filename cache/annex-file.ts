@@ -2,7 +2,7 @@
 
 import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
-import type { Annex } from '../pipeline/stage.ts'
+import type { Annex } from '../pipeline/flow.ts'
 import { damaged, openChecked, readBytes, type GrowingFile } from './checked-file.ts'
 import type { Json } from './plain-text.ts'
 

@@ -1,6 +1,6 @@
 /** One case as a cache keeps it in memory: its encoded volumes, what was done to them, and what was derived from them. */
 
-import type { Annex, Key, Sample } from '../pipeline/stage.ts'
+import type { Annex, Key, Sample } from '../pipeline/flow.ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
 import { annexOf } from './annex-file.ts'
 import type { Encoding } from './chunk.ts'

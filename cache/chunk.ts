@@ -7,7 +7,7 @@ import { slabPlanes, voxelCount } from '../imaging/volume.ts'
 import { loadAddon } from '../native/addon.ts'
 import { storedAs, type StoredAs } from '../native/stored.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
+import type { Grid, Slab, Volume } from '../pipeline/grid.ts'
 
 /**
  * How exactly voxels are kept. `exact`: bit for bit, as uint8 where all voxels of a chunk are whole numbers in 0..255, as

@@ -1,7 +1,7 @@
 /** The entry of a case on its way to a disk that may refuse at any moment. */
 
 import type { LoadedVolume } from '../imaging/volume.ts'
-import type { Key } from '../pipeline/stage.ts'
+import type { Key } from '../pipeline/flow.ts'
 import type { GrowingFile } from './checked-file.ts'
 import type { Chunk } from './chunk.ts'
 import { EntryBody } from './entry-writer.ts'

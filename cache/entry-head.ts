@@ -1,6 +1,7 @@
 /** How a case's entry is laid out: its head, the planes' bricks, and where in the file each of them lies. */
 
-import type { Grid, Key, Shape3 } from '../pipeline/stage.ts'
+import type { Key } from '../pipeline/flow.ts'
+import type { Grid, Shape3 } from '../pipeline/grid.ts'
 import { storedAs, type StoredAs } from '../native/stored.ts'
 import { bytesPerVoxel, chunkPlanes } from './chunk.ts'
 import { crc32 } from 'node:zlib'

@@ -3,7 +3,7 @@
 import { crc32 } from 'node:zlib'
 import type { LoadedVolume } from '../imaging/volume.ts'
 import { loadAddon } from '../native/addon.ts'
-import type { Key } from '../pipeline/stage.ts'
+import type { Key } from '../pipeline/flow.ts'
 import { bytesPerVoxel, type Chunk } from './chunk.ts'
 import type { GrowingFile } from './checked-file.ts'
 import { brick, bricksPerPlane, headOf, type ChunkHead, type VolumeHead } from './entry-head.ts'

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { keys } from './entry-head.ts'
-import type { Case, Key } from '../pipeline/stage.ts'
+import type { Case, Key } from '../pipeline/flow.ts'
 import { formatVersion } from './checked-file.ts'
 import { toText, type Json } from './plain-text.ts'
 

@@ -4,7 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache'
-import type { Ledger, Upcoming, Yielding } from '../pipeline/stage.ts'
+import type { Ledger, Upcoming, Yielding } from '../pipeline/claims.ts'
 
 /** Something that takes bytes. */
 export interface Sized {

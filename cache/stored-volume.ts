@@ -3,7 +3,7 @@
 import type { LoadedVolume } from '../imaging/volume.ts'
 import { loadAddon } from '../native/addon.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Shape3, Slab } from '../pipeline/stage.ts'
+import type { Grid, Shape3, Slab } from '../pipeline/grid.ts'
 import { chunkPlanes, decodeBox, decodeChunk, encode, type Chunk, type Encoding } from './chunk.ts'
 
 /** A volume in encoded chunks, in memory or in a file. */

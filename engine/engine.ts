@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
-import type { Engine, EngineInfo } from '../pipeline/stage.ts'
+import type { Engine, EngineInfo } from '../pipeline/engine.ts'
 import { unpackError, type CallName, type Calls, type Request, type Response } from './messages.ts'
 import type { EngineOptions, EngineReport } from './options.ts'
 

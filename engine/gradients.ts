@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Scalar, Tensor, Tensor4D, Tensor5D, Variable } from '@tensorflow/tfjs'
 import type { DiceCeOptions } from '../model/loss.ts'
-import type { Batch } from '../pipeline/stage.ts'
+import type { Batch } from '../pipeline/engine.ts'
 import { diceCrossEntropy, diceSums, type BatchSums } from './ops/index.ts'
 
 export interface SampleWork {

@@ -1,7 +1,7 @@
 /** What crosses between the program and the engine's thread, errors above all: their own properties do not by themselves. */
 
 import { PipelineError, messageOf, type ErrorCode, type Facts } from '../pipeline/errors.ts'
-import type { EngineInfo } from '../pipeline/stage.ts'
+import type { EngineInfo } from '../pipeline/engine.ts'
 import type { Session } from './session.ts'
 
 /** The calls that the thread serves, one after the other. */

@@ -3,7 +3,8 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor4D, Tensor5D } from '@tensorflow/tfjs'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
-import type { EngineWork, Shape3 } from '../pipeline/stage.ts'
+import type { EngineWork } from '../pipeline/engine.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import type { StartedBackend } from './backend.ts'
 
 /** A session's computations, without what they are for: everything that they make is gone afterwards. */

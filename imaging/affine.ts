@@ -3,7 +3,7 @@
  * in RAS+ (NIfTI's world) where nothing else is said. All arithmetic in float64.
  */
 
-import type { Grid, Shape3 } from '../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../pipeline/grid.ts'
 
 export type Affine = readonly number[]
 export type Point3 = readonly [number, number, number]

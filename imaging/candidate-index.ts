@@ -10,7 +10,8 @@
 
 import { markCandidates } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Annex, Shape3, Volume } from '../pipeline/stage.ts'
+import type { Annex } from '../pipeline/flow.ts'
+import type { Shape3, Volume } from '../pipeline/grid.ts'
 import { expectClasses } from './classes.ts'
 import { sideBySide } from './volume.ts'
 

@@ -1,6 +1,6 @@
 /** Volumes whose planes are made together. */
 
-import type { Slab, Volume } from '../pipeline/stage.ts'
+import type { Slab, Volume } from '../pipeline/grid.ts'
 import { lazyVolume } from './volume.ts'
 
 /** Some planes of one channel and another, made together. */

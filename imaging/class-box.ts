@@ -2,7 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises'
 import { emptyBitMask, type BitMask } from '../native/surface.ts'
-import type { Mask, Shape3 } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import type { Box } from './foreground.ts'
 
 /** The smallest box that holds every voxel of class `value`, not 0, of all masks; undefined where there is none. */

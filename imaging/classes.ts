@@ -10,7 +10,7 @@ export function expectClasses(labels: Float32Array | Uint8Array, classes: number
     if (value >= 0 && value < classes && Math.floor(value) === value) continue
     throw new PipelineError(
       'ERR_LABEL',
-      `${what} holds the value ${value}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean`,
+      `${what} holds the value ${value}; expected class indices 0 to ${classes - 1}; say with "map-label" what other values mean, or raise "classes"`,
       { value, classes },
     )
   }

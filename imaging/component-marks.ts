@@ -3,7 +3,8 @@
  * component becomes: so one pass goes down, and puts its labels aside, and a second one goes up, from the ends of the components.
  */
 
-import type { PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { PlaneRuns } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import { Sweep, sweepBytes, type Component, type Connectivity, type Mark } from './components.ts'
 import type { MaskMaking } from './mask.ts'
 import { residentSpoolBytes, Spool } from './spool.ts'

@@ -3,7 +3,8 @@
  * that reach it. Components that no longer reach are told and forgotten, so memory is that of two planes, however many follow.
  */
 
-import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { Mask, PlaneRuns } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 
 /** How many neighbours a voxel has: those that share a face, an edge too, or a corner too. */
 export type Connectivity = 6 | 18 | 26

@@ -1,7 +1,7 @@
 /** Cutting boxes out of volumes. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Shape3, Slab, Volume } from '../pipeline/stage.ts'
+import type { Grid, Shape3, Slab, Volume } from '../pipeline/grid.ts'
 import { translated } from './affine.ts'
 import type { Box } from './foreground.ts'
 import { lazyVolume, residentVolume, SlabMemory, slabPlanes } from './volume.ts'

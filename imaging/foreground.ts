@@ -2,7 +2,7 @@
 
 import { searchBox } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Shape3, Volume } from '../pipeline/stage.ts'
+import type { Shape3, Volume } from '../pipeline/grid.ts'
 
 /** A box of voxels: its first voxel, and its extents. */
 export interface Box {

@@ -1,7 +1,7 @@
 /** Whether two grids lie upon each other. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid } from '../pipeline/stage.ts'
+import type { Grid } from '../pipeline/grid.ts'
 import { apply, corners } from './affine.ts'
 
 /**

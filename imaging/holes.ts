@@ -1,6 +1,7 @@
 /** Filling holes: whatever a class encloses becomes that class, as MONAI's FillHoles. */
 
-import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { Mask, PlaneRuns } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import { ComponentMarks, type MarkOptions } from './component-marks.ts'
 import { maskOfPlanes, type OwnedMask } from './mask.ts'
 

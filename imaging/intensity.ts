@@ -1,7 +1,7 @@
 /** Limiting and rescaling intensities. */
 
 import { clip as clipVoxels, type ClipOptions } from '../native/voxels.ts'
-import type { Volume } from '../pipeline/stage.ts'
+import type { Volume } from '../pipeline/grid.ts'
 import { mapVoxels } from './volume.ts'
 
 /**

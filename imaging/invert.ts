@@ -1,7 +1,7 @@
 /** Bringing a map from the grid that a network saw back to the grid of the scan: the spatial steps, last to first. */
 
 import { maskPlane } from '../native/windows.ts'
-import type { SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { SpatialStep, Volume } from '../pipeline/grid.ts'
 import { crop } from './crop.ts'
 import { reorient } from './orient.ts'
 import { pad } from './pad.ts'

@@ -1,6 +1,6 @@
 /** Dropping components of a mask that are small, or not among the largest of their class. */
 
-import type { Mask } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
 import { ComponentMarks, type MarkOptions } from './component-marks.ts'
 import type { Component, Mark } from './components.ts'
 import { maskOfPlanes, paint, type OwnedMask } from './mask.ts'

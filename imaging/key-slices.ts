@@ -1,6 +1,7 @@
 /** The planes of a case that are worth a look, kept as runs until a page is made: small, or in a file that nobody sees. */
 
-import type { Grid, KeptSlices, Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { KeptSlices, Mask, PlaneRuns } from '../pipeline/flow.ts'
+import type { Grid, Shape3 } from '../pipeline/grid.ts'
 import { mostRuns } from './components.ts'
 import { decodeRuns, encodeRuns, paint, runBytes } from './mask.ts'
 import { eachMeeting } from './meeting-runs.ts'

@@ -1,6 +1,8 @@
 /** Volumes of class indices as masks: checked and narrowed as they stream by. */
 
-import type { Grid, Mask, Shape3, Volume, VolumePlan } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Grid, Shape3, Volume } from '../pipeline/grid.ts'
+import type { VolumePlan } from '../pipeline/planned.ts'
 import { expectClasses } from './classes.ts'
 import { maskOfPlanes, type MaskMaking, type OwnedMask } from './mask.ts'
 import { paddedGrid, type Padding } from './pad.ts'

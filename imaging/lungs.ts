@@ -1,7 +1,8 @@
 /** Which lung a voxel lies in, from masks of the lungs as segmentation programs write them. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Mask, Shape3, Volume } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Shape3, Volume } from '../pipeline/grid.ts'
 import type { Affine } from './affine.ts'
 import { ComponentMarks } from './component-marks.ts'
 import type { Component } from './components.ts'

@@ -3,7 +3,8 @@
  * one that is mostly noise goes to a file.
  */
 
-import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { Mask, PlaneRuns } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import { residentSpoolBytes, Spool } from './spool.ts'
 
 /** A mask that somebody must close: it may have a file. */

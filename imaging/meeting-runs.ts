@@ -1,6 +1,6 @@
 /** Where runs of one plane meet those of another: what two masks have in common, without their voxels. */
 
-import type { PlaneRuns } from '../pipeline/stage.ts'
+import type { PlaneRuns } from '../pipeline/flow.ts'
 
 /** Tells of each two runs, by their positions, that share voxels, whatever their classes, and how many; ascending. */
 export function eachMeeting(

@@ -5,7 +5,7 @@
 
 import { readHeader } from 'nifti-reader-js'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import { determinant, spacingOf } from './affine.ts'
 
 export type DatatypeName =

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises'
 import { decode } from '../native/voxels.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Shape3, Slab } from '../pipeline/stage.ts'
+import type { Grid, Shape3, Slab } from '../pipeline/grid.ts'
 import { croppedGrid, cropVoxels } from './crop.ts'
 import { parseHeader, type NiftiHeader } from './nifti-header.ts'
 import {

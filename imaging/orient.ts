@@ -1,7 +1,7 @@
 /** Which way the axes of a volume run, and turning them: flips and permutations, no interpolation. Follows nibabel. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Shape3, Slab, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { Grid, Shape3, Slab, SpatialStep, Volume } from '../pipeline/grid.ts'
 import { indexMap, multiply, nearestRotation } from './affine.ts'
 import { lazyVolume, materialise, slabsOf } from './volume.ts'
 

@@ -1,6 +1,6 @@
 /** Making volumes larger, as MONAI's `SpatialPad` with numpy's modes. */
 
-import type { Grid, Shape3, Slab, Volume } from '../pipeline/stage.ts'
+import type { Grid, Shape3, Slab, Volume } from '../pipeline/grid.ts'
 import { translated } from './affine.ts'
 import { lazyVolume, SlabMemory, slabPlanes, slabsOf } from './volume.ts'
 

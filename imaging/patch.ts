@@ -4,7 +4,7 @@
  * world: affines are not kept up to date.
  */
 
-import type { Shape3, Slab, Volume } from '../pipeline/stage.ts'
+import type { Shape3, Slab, Volume } from '../pipeline/grid.ts'
 
 /** How voxels of an array are read as those of another grid. */
 interface Reading {

@@ -1,6 +1,6 @@
 /** The planes of a streaming volume that are wanted now, and those that will be wanted next. */
 
-import type { Slab, Volume } from '../pipeline/stage.ts'
+import type { Slab, Volume } from '../pipeline/grid.ts'
 import type { Ring } from '../native/windows.ts'
 
 /** Reads a volume in the background into a ring of `depth` planes. */

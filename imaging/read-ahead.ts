@@ -1,6 +1,6 @@
 /** Making the next slab while the last one is being used. */
 
-import type { Volume } from '../pipeline/stage.ts'
+import type { Volume } from '../pipeline/grid.ts'
 import { lazyVolume } from './volume.ts'
 
 /** The volume, one slab ahead of whoever pulls it. */

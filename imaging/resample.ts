@@ -6,7 +6,7 @@
  */
 
 import { samplePlane, type Sampling } from '../native/voxels.ts'
-import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
+import type { Grid, Slab, Volume } from '../pipeline/grid.ts'
 import { indexMap } from './affine.ts'
 import { roundHalfEven } from './spacing.ts'
 import { lazyVolume, SlabMemory, slabPlanes } from './volume.ts'

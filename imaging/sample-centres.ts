@@ -4,7 +4,7 @@
  */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import type { CandidateKind } from './candidate-index.ts'
 
 /** The draws that are needed, from wherever they come. */

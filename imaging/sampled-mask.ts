@@ -4,7 +4,7 @@
  */
 
 import { sampleMask, type Sampling } from '../native/voxels.ts'
-import type { Grid, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { Grid, SpatialStep, Volume } from '../pipeline/grid.ts'
 import { invert } from './invert.ts'
 import { runBytes, type StoredPlane } from './mask.ts'
 import { isSameGrid, planeWindow, reach, samplingOf } from './resample.ts'

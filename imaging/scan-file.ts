@@ -1,7 +1,7 @@
 /** A scan on disk, whatever its format: a NIfTI file, a folder of DICOM slices, or one DICOM file. */
 
 import { stat } from 'node:fs/promises'
-import type { Grid } from '../pipeline/stage.ts'
+import type { Grid } from '../pipeline/grid.ts'
 import { isDicomFile, isNamedDicom } from './dicom/folder.ts'
 import { openSeries } from './dicom/series.ts'
 import { openNifti, type NiftiReadOptions } from './nifti-read.ts'

@@ -1,6 +1,6 @@
 /** The grid that a change of spacing leads to: MONAI's `Spacing` (1.x), `zoom_affine` and `compute_shape_offset`. */
 
-import type { Grid, Shape3 } from '../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../pipeline/grid.ts'
 import { apply, corners, invert, multiply, spacingOf } from './affine.ts'
 
 /** Spacings closer than this, mm, count as equal (MONAI's AFFINE_TOL). */

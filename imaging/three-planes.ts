@@ -1,6 +1,7 @@
 /** The three planes of a volume that go through one of its voxels, and how they are looked at. */
 
-import type { Grid, Mask, Shape3, Volume } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Grid, Shape3, Volume } from '../pipeline/grid.ts'
 import { spacingOf } from './affine.ts'
 import { orientationOf } from './orient.ts'
 import { planesOf } from './volume.ts'

@@ -1,6 +1,7 @@
 /** Masks with their axes turned: flips and permutations, as `reorient` does with volumes. */
 
-import type { Grid, Mask } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Grid } from '../pipeline/grid.ts'
 import { maskOfPlanes, maskVoxels, type MaskMaking, type OwnedMask } from './mask.ts'
 import { axisMap } from './orient.ts'
 

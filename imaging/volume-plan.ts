@@ -4,7 +4,8 @@
  * that it is given, which is part of the plan before it, and the one that it makes.
  */
 
-import type { Grid, SpatialStep, VolumePlan } from '../pipeline/stage.ts'
+import type { Grid, SpatialStep } from '../pipeline/grid.ts'
+import type { VolumePlan } from '../pipeline/planned.ts'
 import { indexMap } from './affine.ts'
 import type { Box } from './foreground.ts'
 import { axcodesOf, orientedGrid } from './orient.ts'

@@ -1,7 +1,7 @@
 /** Volumes made of slabs: building, mapping, cutting and materialising them. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Grid, Slab, Volume } from '../pipeline/stage.ts'
+import type { Grid, Slab, Volume } from '../pipeline/grid.ts'
 import type { DicomSeries } from './dicom/series-facts.ts'
 
 /** A volume that came from a file; stages hand `header` on, so that a mask can take the scan's own geometry. */

@@ -1,6 +1,6 @@
 /** Covering a volume with windows: MONAI's `sliding_window_inference`, `dense_patch_slices`, `compute_importance_map`. */
 
-import type { Shape3 } from '../pipeline/stage.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import { paddingTo, type Padding } from './pad.ts'
 
 export type Blend = 'constant' | 'gaussian'

@@ -6,7 +6,7 @@ import { roundingNote } from './dtypes.ts'
 import { readSafetensors, writeSafetensors, type Metadata } from './safetensors.ts'
 import { FileBytes } from './torch/file-bytes.ts'
 import { readTorch } from './torch/state-dict.ts'
-import type { Tensors } from '../pipeline/stage.ts'
+import type { Tensors } from '../pipeline/engine.ts'
 
 /** What a checkpoint holds, its values aside. */
 export interface Outline {

@@ -1,7 +1,7 @@
 /** First weights, as PyTorch would draw them, but from our own counter-based numbers: the same on every backend. */
 
 import { rng } from '../pipeline/random.ts'
-import type { Tensors } from '../pipeline/stage.ts'
+import type { Tensors } from '../pipeline/engine.ts'
 import { sizeOf, type ParameterSpec } from './parameters.ts'
 
 /**

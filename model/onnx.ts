@@ -1,7 +1,7 @@
 /** A network with its weights as an ONNX model, for runtimes that know nothing of us. docs/onnx.md is its description. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Tensors } from '../pipeline/stage.ts'
+import type { Tensors } from '../pipeline/engine.ts'
 import { adamState } from './adam.ts'
 import { byteLength, encodeModel } from './onnx/protobuf.ts'
 import { segresnetGraph } from './onnx/segresnet.ts'

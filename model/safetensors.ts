@@ -6,7 +6,7 @@
 
 import { open, type FileHandle } from 'node:fs/promises'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Tensors } from '../pipeline/stage.ts'
+import type { Tensors } from '../pipeline/engine.ts'
 import { decoders, isDtype, isExactInFloat32, littleEndian, type Dtype } from './dtypes.ts'
 import { sizeOf, type Shapes } from './parameters.ts'
 import { writeWhole } from './write-whole.ts'

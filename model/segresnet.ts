@@ -10,7 +10,7 @@ import type { FromSchema } from 'json-schema-to-ts'
 import type * as Operations from '../engine/ops/index.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { rng } from '../pipeline/random.ts'
-import type { Shape3 } from '../pipeline/stage.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 import type { ParameterSpec } from './parameters.ts'
 
 export const segresnetSchema = {

@@ -6,7 +6,8 @@ import { codeOf, type PipelineError } from './errors.ts'
 import type { StageOptions } from './definition.ts'
 import type { Meter } from './meter.ts'
 import { meteredStage } from './metered.ts'
-import type { Context, Item, Transform, Upstream } from './stage.ts'
+import type { Item } from './flow.ts'
+import type { Context, Transform, Upstream } from './stage.ts'
 
 const unchanged: Transform = source => source
 

@@ -5,7 +5,9 @@ import type { Progress } from './progress.ts'
 import { randomOf } from './random-mode.ts'
 import type { RunFolder } from './run-folder.ts'
 import type { Schedule } from './schedule.ts'
-import type { Context, Engine, Ledger } from './stage.ts'
+import type { Ledger } from './claims.ts'
+import type { Engine } from './engine.ts'
+import type { Context } from './stage.ts'
 
 export interface Lent {
   readonly ledger: Ledger

@@ -7,7 +7,7 @@ import { holdsDicom, phantomDataSet } from '../stages/index.ts'
 import type { DataSetOptions, Task } from './definition.ts'
 import { PipelineError } from './errors.ts'
 import { show } from './problems.ts'
-import type { Case } from './stage.ts'
+import type { Case } from './flow.ts'
 import { userCacheFolder } from './user-cache.ts'
 
 export interface DataSet {

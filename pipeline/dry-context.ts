@@ -3,7 +3,8 @@
 import { openLedger } from './ledger.ts'
 import { randomOf } from './random-mode.ts'
 import { unknownOrder } from './schedule.ts'
-import type { Context, Engine, Random } from './stage.ts'
+import type { Engine } from './engine.ts'
+import type { Context, Random } from './stage.ts'
 
 /** Without an engine, asking for one is a bug. Memory is no object. */
 export function dryContext(random: Random['mode'], engine?: Engine): Context {

@@ -22,7 +22,7 @@ import { openLedger } from './ledger.ts'
 import { openCases } from './open-cases.ts'
 import { engineWorkOf } from './plan.ts'
 import { reservesOf, type Reserve } from './reserves.ts'
-import type { Engine, EngineInfo, EngineWork } from './stage.ts'
+import type { Engine, EngineInfo, EngineWork } from './engine.ts'
 import type { Failure } from './summary.ts'
 import { version } from './version.ts'
 

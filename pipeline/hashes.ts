@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Definition } from './definition.ts'
 import { PipelineError } from './errors.ts'
-import type { Case } from './stage.ts'
+import type { Case } from './flow.ts'
 
 /** Of a file's bytes, streamed. Rejects with the file system's error, or with the signal's reason. */
 export async function fileHash(path: string, signal?: AbortSignal): Promise<string> {

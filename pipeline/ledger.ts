@@ -8,7 +8,7 @@
 
 import { formatBytes } from './bytes.ts'
 import { PipelineError } from './errors.ts'
-import type { Claim, Ledger, Yielding } from './stage.ts'
+import type { Claim, Ledger, Yielding } from './claims.ts'
 
 /** A ledger as its run sees it. */
 export interface RunLedger extends Ledger {

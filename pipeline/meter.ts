@@ -14,7 +14,7 @@
  * tells them, replace the time from call to answer.
  */
 
-import type { Claim } from './stage.ts'
+import type { Claim } from './claims.ts'
 import { StageMeter, type StageFigures, type StageTraits } from './stage-meter.ts'
 
 export interface MeterSnapshot {

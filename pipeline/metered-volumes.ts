@@ -4,7 +4,8 @@
  */
 
 import { subjectOf, type StageMeter, type Subject } from './stage-meter.ts'
-import type { Item, Key, Slab, Volume } from './stage.ts'
+import type { Item, Key } from './flow.ts'
+import type { Slab, Volume } from './grid.ts'
 
 const keys: readonly Key[] = ['image', 'label', 'prediction']
 

@@ -5,7 +5,10 @@ import type { Meter } from './meter.ts'
 import { subjectOf, type StageMeter, type StageTraits, type Subject } from './stage-meter.ts'
 import { toldTo } from './probe.ts'
 import { madeBy, readBy } from './metered-volumes.ts'
-import type { Context, Engine, Item, Ledger, Transform, Upstream } from './stage.ts'
+import type { Ledger } from './claims.ts'
+import type { Engine } from './engine.ts'
+import type { Item } from './flow.ts'
+import type { Context, Transform, Upstream } from './stage.ts'
 
 /** Builds a stage whose time is counted in a row of its own, the next one of the meter. */
 export function meteredStage(

@@ -2,7 +2,8 @@
 
 import type { StageOptions } from './definition.ts'
 import { needOf, planCase, type PlanFacts } from './plan.ts'
-import type { Case, Need } from './stage.ts'
+import type { Need } from './claims.ts'
+import type { Case } from './flow.ts'
 
 /** For each case of a flow of these stages, how to ask what it needs; rejects with the case's error. */
 export function needsOf(stages: readonly StageOptions[], facts: PlanFacts): (found: Case) => () => Promise<Need> {

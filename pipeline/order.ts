@@ -1,7 +1,7 @@
 /** Whether stages fit together: what one gives, the next must take, and the last must give what the task is for. */
 
 import { stageOf } from '../stages/index.ts'
-import type { Flow } from './stage.ts'
+import type { Flow } from './flow.ts'
 import type { StageOptions, Task } from './definition.ts'
 import type { Problem } from './problems.ts'
 

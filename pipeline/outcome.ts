@@ -3,7 +3,7 @@
 import { formatBytes } from './bytes.ts'
 import type { Definition } from './definition.ts'
 import { notice } from './notice.ts'
-import type { Engine } from './stage.ts'
+import type { Engine } from './engine.ts'
 import type { RunResult } from './summary.ts'
 import type { CaseBook, TaskResult } from './tasks/task.ts'
 

@@ -14,7 +14,11 @@ import {
 } from '../stages/index.ts'
 import { stagesBeforeRandom } from './compose.ts'
 import type { Definition, StageOptions } from './definition.ts'
-import type { Case, EngineWork, Need, Plan, Shape3, Standing } from './stage.ts'
+import type { Need } from './claims.ts'
+import type { EngineWork } from './engine.ts'
+import type { Case } from './flow.ts'
+import type { Shape3 } from './grid.ts'
+import type { Plan, Standing } from './planned.ts'
 import { sampleOf } from './tasks/task.ts'
 
 /** What plans depend on beside the stages. */

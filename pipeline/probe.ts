@@ -3,7 +3,7 @@
  * transform together, and what lifts functions to transforms asks for it there: stages know nothing of it. A leaf.
  */
 
-import type { Item } from './stage.ts'
+import type { Item } from './flow.ts'
 
 export interface Probe {
   began(item: Item): void

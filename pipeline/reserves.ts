@@ -2,7 +2,7 @@
 
 import type { Definition } from './definition.ts'
 import { engineWorkOf, standingOf } from './plan.ts'
-import type { Engine, EngineWork } from './stage.ts'
+import type { Engine, EngineWork } from './engine.ts'
 
 /** As `Ledger.reserve` wants it. */
 export interface Reserve {

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { contentHash, fileHash, inputHash } from './hashes.ts'
 import { lastLines, manifestsIn, type CaseLine, type OutputFile } from './manifest.ts'
-import type { Case } from './stage.ts'
+import type { Case } from './flow.ts'
 
 /** What an earlier run must have had in common with this one. */
 export interface Making {

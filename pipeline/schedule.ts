@@ -1,6 +1,6 @@
 /** When cases are wanted again: the order of a run's passes over its cases, asked by whoever decides what to keep. */
 
-import type { Upcoming } from './stage.ts'
+import type { Upcoming } from './claims.ts'
 
 /** Where nothing is known of what is to come. */
 export const unknownOrder: Upcoming = { nextUse: () => undefined, used() {} }

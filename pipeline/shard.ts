@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { PipelineError } from './errors.ts'
-import type { Case } from './stage.ts'
+import type { Case } from './flow.ts'
 
 /** One of `count` parts; `index` is 1 to `count`. */
 export interface Shard {

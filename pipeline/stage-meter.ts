@@ -2,7 +2,10 @@
 
 import type { EngineCall, Meter } from './meter.ts'
 import type { Probe } from './probe.ts'
-import type { Batch, Case, Claim, Item, Key, Slab } from './stage.ts'
+import type { Claim } from './claims.ts'
+import type { Batch } from './engine.ts'
+import type { Case, Item, Key } from './flow.ts'
+import type { Slab } from './grid.ts'
 
 /** Where a stage's time went, seconds since the run began. */
 export interface StageFigures {

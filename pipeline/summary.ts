@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { Report } from '../schemas/report.ts'
-import type { EngineInfo } from './stage.ts'
+import type { EngineInfo } from './engine.ts'
 
 export type Status = 'ok' | 'failed' | 'refused' | 'partial' | 'gate' | 'locked' | 'interrupted'
 

@@ -1,6 +1,6 @@
 /** All figures of one case by name, by both rules for empty masks. */
 
-import type { Score } from '../pipeline/stage.ts'
+import type { Score } from '../pipeline/flow.ts'
 import { lesionMetrics, type LesionMatches } from './lesion-matching.ts'
 import { classOf } from './metric-names.ts'
 import { overlapMetrics, type OverlapCounts } from './overlap.ts'

@@ -1,6 +1,6 @@
 /** One metric over cases: mean, median, spread, and how many cases have it. */
 
-import type { Score } from '../pipeline/stage.ts'
+import type { Score } from '../pipeline/flow.ts'
 import { isDefined } from './reduce.ts'
 
 /**

@@ -159,6 +159,7 @@ function parseFigure(figure: string): Named | string {
     return `expected a metric and a statistic, such as "dice.mean", or a count, such as "cases.missing"`
   const statistic = statistics.find(statistic => statistic === last)
   if (!statistic) {
+    if (change && changes.some(other => other === last)) return `expected one change, found "${last}.${change}"`
     const isChange = statistics.some(statistic => statistic === parts.at(-1))
     return isChange
       ? `there is no change "${last}"; ${suggestion(last, changes)}`

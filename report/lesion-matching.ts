@@ -6,7 +6,8 @@
 import { mostRuns, Sweep, sweepBytes, type PlaneLabels } from '../imaging/components.ts'
 import { eachMeeting } from '../imaging/meeting-runs.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Mask, PlaneRuns, Shape3 } from '../pipeline/stage.ts'
+import type { Mask, PlaneRuns } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 
 export interface MatchingOptions {
   readonly classes: number

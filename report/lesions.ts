@@ -3,7 +3,7 @@
 import { apply, determinant, type Affine } from '../imaging/affine.ts'
 import { eachComponent, type Component } from '../imaging/components.ts'
 import { isLarger } from '../imaging/keep-components.ts'
-import type { Mask } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
 
 export interface ClassLesions {
   readonly value: number

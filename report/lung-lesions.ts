@@ -2,7 +2,7 @@
 
 import type { Affine } from '../imaging/affine.ts'
 import { lungClass } from '../imaging/lungs.ts'
-import type { Mask } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
 import { voxelMlOf } from './lesions.ts'
 
 /** Voxels by class of the lungs: outside, right, left. */

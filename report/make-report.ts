@@ -1,7 +1,7 @@
 /** From scores to a report: the figures, what they are compared with, and whether the gates hold. */
 
 import { jsonReady } from '../pipeline/json.ts'
-import type { Score } from '../pipeline/stage.ts'
+import type { Score } from '../pipeline/flow.ts'
 import { reportFormat, type HistoryRecord, type Report, type ReportedCase } from '../schemas/report.ts'
 import { figureOf, numberOf } from './figure.ts'
 import { evaluateGates } from './gates.ts'

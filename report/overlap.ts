@@ -1,7 +1,7 @@
 /** How far two masks overlap, and how their volumes differ. */
 
 import { eachMeeting } from '../imaging/meeting-runs.ts'
-import type { Mask } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
 
 /** Voxels of one class. */
 export interface OverlapCounts {

@@ -3,7 +3,8 @@
 import { encode } from 'fast-png'
 import { maskPlanes, viewsOf, volumePlanes, type Planes, type View, type ViewAxis } from '../imaging/three-planes.ts'
 import { notice } from '../pipeline/notice.ts'
-import type { Grid, Mask, Shape3, Volume } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Grid, Shape3, Volume } from '../pipeline/grid.ts'
 import { between, classesOf, greyOf, samples } from './plane-pixels.ts'
 
 export interface PreviewOptions {

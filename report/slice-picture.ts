@@ -3,7 +3,8 @@
 import { encode } from 'fast-png'
 import { viewsOf, type View, type ViewAxis } from '../imaging/three-planes.ts'
 import { paint } from '../imaging/mask.ts'
-import type { Grid, PlaneRuns } from '../pipeline/stage.ts'
+import type { PlaneRuns } from '../pipeline/flow.ts'
+import type { Grid } from '../pipeline/grid.ts'
 import { contours } from './contour.ts'
 import { between, classesOf, greyOf, samples } from './plane-pixels.ts'
 

@@ -6,7 +6,8 @@
 import { classBits, classBox } from '../imaging/class-box.ts'
 import { distancesBetween, distancesBytes, rowWords, type BitMask } from '../native/surface.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Mask, Shape3 } from '../pipeline/stage.ts'
+import type { Mask } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
 
 /**
  * What stands for a distance that does not exist. `monai`: where both masks are empty, null; where one is, Infinity, null

@@ -151,8 +151,7 @@ export const report = {
 const gates = {
   type: 'object',
   default: {},
-  propertyNames: { pattern: '^[A-Za-z0-9_.]+$' },
-  additionalProperties: { type: 'string', pattern: '^\\s*(>=|<=|>|<|==)\\s*-?[0-9.eE+-]+\\s*$' },
+  additionalProperties: { type: 'string' },
   description:
     'for evaluate: figures that must hold, such as {"dice.mean": ">= 0.70", "dice.mean.drop": "<= 0.02"}; a miss is exit code 4',
   examples: [{ 'dice.mean': '>= 0.70', 'dice.mean.drop': '<= 0.02', 'cases.missing': '<= 0' }],

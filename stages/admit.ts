@@ -1,7 +1,9 @@
 /** A case's one claim on the run's memory: made by whichever stage pulls its voxels first, released by the last. */
 
 import { codeOf } from '../pipeline/errors.ts'
-import type { Claim, Context, Need, Sample } from '../pipeline/stage.ts'
+import type { Claim, Need } from '../pipeline/claims.ts'
+import type { Sample } from '../pipeline/flow.ts'
+import type { Context } from '../pipeline/stage.ts'
 
 const nothing: Need = { bytes: 0, later: 0 }
 

@@ -1,7 +1,7 @@
 /** Working ahead of whoever takes the results. */
 
 import highland from 'highland'
-import type { Item } from '../pipeline/stage.ts'
+import type { Item } from '../pipeline/flow.ts'
 
 type Outcome = { readonly item: Item } | { readonly error: unknown }
 

@@ -3,7 +3,10 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { copyVoxels } from '../imaging/patch.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Batch, Item, Sample, Shape3, Stage } from '../pipeline/stage.ts'
+import type { Batch } from '../pipeline/engine.ts'
+import type { Item, Sample } from '../pipeline/flow.ts'
+import type { Shape3 } from '../pipeline/grid.ts'
+import type { Stage } from '../pipeline/stage.ts'
 import { described } from './lift.ts'
 import { SharedMemory } from './shared-memory.ts'
 

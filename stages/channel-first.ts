@@ -3,7 +3,8 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { LoadedVolume } from '../imaging/volume.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Sample, Stage } from '../pipeline/stage.ts'
+import type { Sample } from '../pipeline/flow.ts'
+import type { Stage } from '../pipeline/stage.ts'
 import { keys, withVolumes } from './keys.ts'
 import { perItem } from './lift.ts'
 

@@ -4,7 +4,9 @@ import { defaultToleranceMm, gridDifference } from '../imaging/geometry-check.ts
 import { expectMask, labelMask, regridMask } from '../imaging/label-mask.ts'
 import type { MaskMaking, OwnedMask } from '../imaging/mask.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Context, Grid, Key, Mask, Prediction, Sample, Volume } from '../pipeline/stage.ts'
+import type { Key, Mask, Prediction, Sample } from '../pipeline/flow.ts'
+import type { Grid, Volume } from '../pipeline/grid.ts'
+import type { Context } from '../pipeline/stage.ts'
 import { pauseOf } from './pause.ts'
 
 export interface PairOptions {

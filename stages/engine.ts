@@ -7,7 +7,7 @@ import type { DiceCeOptions } from '../model/loss.ts'
 import { segresnetParameters, type SegresnetOptions } from '../model/segresnet.ts'
 import { checkGroups } from '../model/segresnet-of.ts'
 import { checkCheckpoint } from '../model/weights.ts'
-import type { Engine, Tensors } from '../pipeline/stage.ts'
+import type { Engine, Tensors } from '../pipeline/engine.ts'
 import type { TrainOptions } from './train.ts'
 
 interface Definition {

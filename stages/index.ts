@@ -1,6 +1,8 @@
 /** What the flow can be made of. A new stage is its file, its test and one line here. */
 
-import type { Context, Flow, Plan, Standing, Transform, Upstream } from '../pipeline/stage.ts'
+import type { Flow } from '../pipeline/flow.ts'
+import type { Plan, Standing } from '../pipeline/planned.ts'
+import type { Context, Transform, Upstream } from '../pipeline/stage.ts'
 import { segresnetSchema } from '../model/segresnet.ts'
 import { augment } from './augment.ts'
 import { batch } from './batch.ts'

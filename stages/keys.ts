@@ -1,7 +1,8 @@
 /** Applying a function to those volumes of a sample that a stage works on. */
 
 import { carryHeader } from '../imaging/volume.ts'
-import type { Key, Sample, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { Key, Sample } from '../pipeline/flow.ts'
+import type { SpatialStep, Volume } from '../pipeline/grid.ts'
 
 /** Schema of the option that names the volumes. */
 export const keys = {

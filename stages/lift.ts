@@ -4,7 +4,8 @@ import highland from 'highland'
 import { aheadInOrder } from './ahead.ts'
 import { PipelineError } from '../pipeline/errors.ts'
 import { currentProbe, type Probe } from '../pipeline/probe.ts'
-import type { Item, Transform } from '../pipeline/stage.ts'
+import type { Item } from '../pipeline/flow.ts'
+import type { Transform } from '../pipeline/stage.ts'
 
 /** One item in, one out, at once. */
 export function perItem<In extends Item, Out extends Item>(kind: string, work: (item: In) => Out): Transform {

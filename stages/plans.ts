@@ -1,7 +1,9 @@
 /** What the plans of several stages share: how a case's volumes become others, and how many bytes that takes. */
 
 import { materialisedBytes } from '../imaging/volume-plan.ts'
-import type { Key, Plan, SpatialStep, VolumePlan } from '../pipeline/stage.ts'
+import type { Key } from '../pipeline/flow.ts'
+import type { SpatialStep } from '../pipeline/grid.ts'
+import type { Plan, VolumePlan } from '../pipeline/planned.ts'
 
 /** Bytes at work while all volumes are pulled side by side. */
 export function pullingBytes(volumes: Plan['volumes']): number {

@@ -6,7 +6,9 @@ import { dirname, join, relative } from 'node:path'
 import { writeNifti } from '../imaging/nifti-write.ts'
 import { makeFolder } from '../pipeline/make-folder.ts'
 import { notWritable } from '../pipeline/not-writable.ts'
-import type { Case, Context, Grid, Volume } from '../pipeline/stage.ts'
+import type { Case } from '../pipeline/flow.ts'
+import type { Grid, Volume } from '../pipeline/grid.ts'
+import type { Context } from '../pipeline/stage.ts'
 import { Feed } from './feed.ts'
 
 export interface ProbabilityFiles {

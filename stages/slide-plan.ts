@@ -2,7 +2,7 @@
 
 import { largestStep, type Blend } from '../imaging/windows.ts'
 import { sumChannels } from '../native/windows.ts'
-import type { Grid, Shape3 } from '../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../pipeline/grid.ts'
 
 export interface SlideOptions {
   readonly window: readonly number[]

@@ -28,7 +28,8 @@ import {
   type WindowSums,
 } from '../native/windows.ts'
 import { codeOf, messageOf, PipelineError } from '../pipeline/errors.ts'
-import type { Context, Shape3, SpatialStep, Volume } from '../pipeline/stage.ts'
+import type { Shape3, SpatialStep, Volume } from '../pipeline/grid.ts'
+import type { Context } from '../pipeline/stage.ts'
 import { callsInFlight, ringDepth, viewsOf, weighs, type SlideOptions } from './slide-plan.ts'
 import type { SharedMemory } from './shared-memory.ts'
 import type { Turns } from './turns.ts'

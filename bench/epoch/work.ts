@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import type { Definition } from '../../pipeline/definition.ts'
 import { loadDefinition, validateDefinition } from '../../pipeline/definition.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { publishedPatch } from '../network/work.ts'
 import { projectRoot } from '../machine.ts'
 

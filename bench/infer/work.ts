@@ -1,7 +1,7 @@
 /** The work that whole inferences are measured with, ours and MONAI's: plain data, so that it crosses to other processes. */
 
 import { resolveThreads } from '../../engine/threads.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { publishedPatch } from '../network/work.ts'
 
 export interface InferWork {

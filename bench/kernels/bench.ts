@@ -2,7 +2,7 @@
 
 import { sizeOf } from '../../model/parameters.ts'
 import { segresnetParameters } from '../../model/segresnet.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import type { Bench, Trial } from '../trial.ts'
 import { convolutionCases } from './convolutions.ts'
 import { kernelTrial, Memory, type KernelCase } from './kernel-trial.ts'

@@ -1,7 +1,7 @@
 /** The convolutions of the network, forward and both gradients. */
 
 import type { Addon } from '../../native/addon.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { noise, type KernelCase, type KernelCall, type Memory } from './kernel-trial.ts'
 import { flopsOf, nameOf, shareNeeded, voxelsOf, type Convolution } from './layers.ts'
 

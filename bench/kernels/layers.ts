@@ -2,7 +2,7 @@
 
 import { publishedSegresnet, segresnetParameters, type SegresnetOptions } from '../../model/segresnet.ts'
 import { sizeOf } from '../../model/parameters.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 /** A convolution; sizes are voxels along D, H, W. */
 export interface Convolution {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { encodeHeader } from '../../imaging/nifti-write.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Grid, Shape3 } from '../../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../../pipeline/grid.ts'
 
 export interface Scan {
   readonly image: string

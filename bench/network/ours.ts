@@ -1,7 +1,7 @@
 /** Our own engine as a contender: a program that network/contender.ts starts. */
 
 import { openEngine, type EngineWithReport } from '../../engine/engine.ts'
-import type { Batch } from '../../pipeline/stage.ts'
+import type { Batch } from '../../pipeline/engine.ts'
 import { peakRss } from '../../pipeline/summary.ts'
 import { version } from '../../pipeline/version.ts'
 import { engineOptions, sampledVoxels, voxelsOf, type Work } from './work.ts'

@@ -4,7 +4,7 @@ import type { EngineOptions } from '../../engine/options.ts'
 import { resolveThreads } from '../../engine/threads.ts'
 import { defaultAdam } from '../../model/adam.ts'
 import { publishedLoss } from '../../model/loss.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { rng } from '../../pipeline/random.ts'
 import { networkWith } from '../kernels/layers.ts'
 

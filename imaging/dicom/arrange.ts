@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 import type { Point3 } from '../affine.ts'
 import { unreadable } from '../stored-bytes.ts'
 import type { Identity, Slice } from './slice.ts'

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto'
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Mask } from '../../pipeline/stage.ts'
+import type { Mask } from '../../pipeline/flow.ts'
 import type { DicomSeries } from './series-facts.ts'
 import { decimal, elementHead, encodeDataSet, fileHead, uidOf, type DataSet, type Element } from './write.ts'
 

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises'
 import { decode } from '../../native/voxels.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Shape3, Slab } from '../../pipeline/stage.ts'
+import type { Shape3, Slab } from '../../pipeline/grid.ts'
 import { croppedGrid, cropVoxels } from '../crop.ts'
 import type { ScanFile } from '../scan-file.ts'
 import { unreadable } from '../stored-bytes.ts'

@@ -1,6 +1,6 @@
 /** Recognising the published weights by the one filter of them that is public. */
 
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 
 /**
  * `convInit.conv.weight[0, 0]` of clara_pt_covid19_ct_lesion_segmentation, (x, y, z), to four decimals, as MONAI's test of

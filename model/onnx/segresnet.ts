@@ -7,7 +7,7 @@
  * opset 18, with a scale per group, and was replaced in opset 21, with a scale per channel.
  */
 
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import { segresnetParameters, type SegresnetOptions } from '../segresnet.ts'
 import {
   float32Tensor,

@@ -1,7 +1,7 @@
 /** What a checkpoint holds: weights by name in whatever dress, the optimiser's state, the training configuration. */
 
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import { adamState, type AdamOptions } from '../adam.ts'
 import { isExactInFloat32, roundingNote } from '../dtypes.ts'
 import type { Shapes } from '../parameters.ts'

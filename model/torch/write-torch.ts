@@ -1,6 +1,6 @@
 /** Weights as a checkpoint that torch.load(weights_only=True) reads. */
 
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import { adamState, type AdamOptions } from '../adam.ts'
 import { littleEndian } from '../dtypes.ts'
 import { writeWhole } from '../write-whole.ts'

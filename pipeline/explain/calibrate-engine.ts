@@ -2,7 +2,8 @@
 
 import { codeOf } from '../errors.ts'
 import { rng } from '../random.ts'
-import type { Engine, EngineWork, Shape3 } from '../stage.ts'
+import type { Engine, EngineWork } from '../engine.ts'
+import type { Shape3 } from '../grid.ts'
 import { measured, times, type Effort } from './stopwatch.ts'
 
 /** What was run to tell how long a call takes. */

@@ -5,7 +5,7 @@ import type { Definition, StageOptions } from '../definition.ts'
 import { stageOf } from '../../stages/index.ts'
 import { caseOrder } from '../random-mode.ts'
 import type { Reserve } from '../reserves.ts'
-import type { Plan } from '../stage.ts'
+import type { Plan } from '../planned.ts'
 import type { PlannedCase, PlannedSection } from './cases.ts'
 import { transformsOf } from './transforms.ts'
 

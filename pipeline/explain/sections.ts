@@ -1,6 +1,8 @@
 /** A section of the data set as it passes its stages: extents and bytes, over all its cases. */
 
-import type { Key, Plan, Shape3 } from '../stage.ts'
+import type { Key } from '../flow.ts'
+import type { Shape3 } from '../grid.ts'
+import type { Plan } from '../planned.ts'
 import type { PlannedCase, PlannedSection } from './cases.ts'
 import type { StageTransform } from './transforms.ts'
 

@@ -3,7 +3,8 @@
 import { stageOf } from '../../stages/index.ts'
 import type { StageOptions } from '../definition.ts'
 import { dryContext } from '../dry-context.ts'
-import type { Flow, Random, Transform } from '../stage.ts'
+import type { Flow } from '../flow.ts'
+import type { Random, Transform } from '../stage.ts'
 
 export interface StageTransform {
   readonly kind: string

@@ -1,16 +1,9 @@
 /** Which cases a page shows: the worst, some around the median, and those that were asked for. */
 
 import type { Report } from '../../schemas/report.ts'
-import {
-  millilitres as millilitresOf,
-  picturesOf,
-  viewerCases,
-  type Picture,
-  type ViewerCase,
-  type Viewed,
-} from '../../stages/index.ts'
+import { millilitres, picturesOf, viewerCases, type Picture, type ViewerCase, type Viewed } from '../../stages/index.ts'
 import { codeOf, messageOf } from '../errors.ts'
-import type { Score } from '../stage.ts'
+import type { Score } from '../flow.ts'
 import { figure, type Job } from './task.ts'
 
 /** A case to be shown. */
@@ -80,10 +73,10 @@ export function excused(error: unknown): string {
 
 function captionOf({ metrics: { dice, referenceMl, predictedMl }, isMissing }: Score): string {
   const volumes =
-    referenceMl === undefined ? '' : `; reference ${millilitres(referenceMl)}, found ${millilitres(predictedMl)}`
+    referenceMl === undefined ? '' : `; reference ${volumeText(referenceMl)}, found ${volumeText(predictedMl)}`
   return `Dice ${figure(dice)}${isMissing ? ', no mask' : ''}${volumes}.`
 }
 
-function millilitres(value: number | null | undefined): string {
-  return typeof value === 'number' ? `${millilitresOf(value)} ml` : 'undefined'
+function volumeText(value: number | null | undefined): string {
+  return typeof value === 'number' ? `${millilitres(value)} ml` : 'undefined'
 }

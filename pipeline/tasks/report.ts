@@ -26,7 +26,7 @@ import {
   reportFile,
   reportFolder,
 } from '../reports.ts'
-import type { Score } from '../stage.ts'
+import type { Score } from '../flow.ts'
 import { peakRss } from '../summary.ts'
 import { version } from '../version.ts'
 import { picturesFor, scansFor } from './gallery.ts'

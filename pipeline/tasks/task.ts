@@ -10,7 +10,9 @@ import type { RunFolder } from '../run-folder.ts'
 import type { Making } from '../resume.ts'
 import type { Schedule } from '../schedule.ts'
 import type { Shard } from '../shard.ts'
-import type { Case, Context, Need, Sample, Transform } from '../stage.ts'
+import type { Need } from '../claims.ts'
+import type { Case, Sample } from '../flow.ts'
+import type { Context, Transform } from '../stage.ts'
 import type { CaseCounts, Failure } from '../summary.ts'
 
 export interface Job {

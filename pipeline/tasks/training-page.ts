@@ -2,7 +2,7 @@
 
 import { trainingPage, type Picture, type Training } from '../../stages/index.ts'
 import { sectionsOf } from '../data-set.ts'
-import type { Score } from '../stage.ts'
+import type { Score } from '../flow.ts'
 import { version } from '../version.ts'
 import { chosen, excused, shown } from './gallery.ts'
 import type { Job } from './task.ts'

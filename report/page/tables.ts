@@ -18,6 +18,24 @@ function caseHead(label: string): Html {
   return html`<th scope="col" ${label.length > 16 && html`class="long"`}>${label}</th>`
 }
 
+/** Figures with what they are of in the first column, which `first` names. */
+function figuresTable(name: string, first: string, heads: readonly Html[], rows: readonly Html[]): Html {
+  return scrollBox(
+    name,
+    html`<table>
+      <thead>
+        <tr>
+          <th scope="col" class="name">${first}</th>
+          ${heads}
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>`,
+  )
+}
+
 /** Mean, interval, median and so on of every metric. */
 export function summaryTable(report: Report): Html {
   const metrics = shownMetrics(report).filter(metric => report.summary[metric])
@@ -42,19 +60,12 @@ export function summaryTable(report: Report): Html {
       ${isCompared && html`<td>${changeOf(report, metric) ?? undefinedMark}</td>`}
     </tr> `
   }
-  return scrollBox(
+  const names = ['mean', '95 % interval', 'median', 'SD', 'least', 'most', 'cases', 'infinite', 'not defined']
+  return figuresTable(
     'All figures',
-    html`<table>
-      <thead>
-        <tr>
-          <th scope="col" class="name">metric</th>
-          ${['mean', '95 % interval', 'median', 'SD', 'least', 'most', 'cases', 'infinite', 'not defined'].map(head)}${isCompared && head('change (p)')}
-        </tr>
-      </thead>
-      <tbody>
-        ${metrics.map(row)}
-      </tbody>
-    </table>`,
+    'metric',
+    [...names, ...(isCompared ? ['change (p)'] : [])].map(head),
+    metrics.map(row),
   )
 }
 
@@ -66,51 +77,36 @@ export function conventionTable(report: Report): Html | undefined {
     html`<td>${summaryText(report, metric, spread.mean)}</td>
       <td class="interval">${intervalText(report, metric, spread) || undefinedMark}</td>
       <td>${spread.cases}</td>`
-  return scrollBox(
+  return figuresTable(
     'Both conventions',
-    html`<table>
-      <thead>
-        <tr>
-          <th scope="col" class="name">metric</th>
-          ${['strict: mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases'].map(head)}
-        </tr>
-      </thead>
-      <tbody>
-        ${metrics.map(
-          metric =>
-            html`<tr>
-              <th scope="row">${labelOf(report, metric)}</th>
-              ${cells(metric, report.strict[metric]!)}${cells(metric, report.monai[metric]!)}
-            </tr> `,
-        )}
-      </tbody>
-    </table>`,
+    'metric',
+    ['strict: mean', '95 % interval', 'cases', 'MONAI: mean', '95 % interval', 'cases'].map(head),
+    metrics.map(
+      metric =>
+        html`<tr>
+          <th scope="row">${labelOf(report, metric)}</th>
+          ${cells(metric, report.strict[metric]!)}${cells(metric, report.monai[metric]!)}
+        </tr> `,
+    ),
   )
 }
 
 /** Means of groups of cases. */
 export function stratumTable(report: Report, stratum: Report['strata'][number]): Html {
   const metrics = headlineMetrics(report).filter(metric => stratum.groups.some(({ summary }) => summary[metric]))
-  return scrollBox(
-    `By ${stratumName(report, stratum.by)}`,
-    html`<table>
-      <thead>
-        <tr>
-          <th scope="col" class="name">${stratumName(report, stratum.by)}</th>
-          ${head('cases')}${metrics.map(metric => head(labelOf(report, metric)))}
-        </tr>
-      </thead>
-      <tbody>
-        ${stratum.groups.map(
-          ({ name, cases, summary }) =>
-            html`<tr>
-              <th scope="row">${name}</th>
-              <td>${cases}</td>
-              ${metrics.map(metric => html`<td>${summaryText(report, metric, summary[metric]?.mean)}</td>`)}
-            </tr> `,
-        )}
-      </tbody>
-    </table>`,
+  const name = stratumName(report, stratum.by)
+  return figuresTable(
+    `By ${name}`,
+    name,
+    ['cases', ...metrics.map(metric => labelOf(report, metric))].map(head),
+    stratum.groups.map(
+      group =>
+        html`<tr>
+          <th scope="row">${group.name}</th>
+          <td>${group.cases}</td>
+          ${metrics.map(metric => html`<td>${summaryText(report, metric, group.summary[metric]?.mean)}</td>`)}
+        </tr> `,
+    ),
   )
 }
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { bytesPerVoxel, chunkPlanes, decodeChunk, encode, mostBytes } from '../../cache/chunk.ts'
 import { lazyVolume, materialise, residentVolume, voxelCount } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Grid, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Volume } from '../../pipeline/grid.ts'
 import { skip } from '../support/kernels.ts'
 import { gridOf, inSlabs } from '../support/nifti.ts'
 import {

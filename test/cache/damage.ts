@@ -8,7 +8,7 @@ import type { DiskTier } from '../../cache/disk-tier.ts'
 import { nameOf } from '../../cache/key.ts'
 import { materialise } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Key } from '../../pipeline/stage.ts'
+import type { Key } from '../../pipeline/flow.ts'
 import { skip } from '../support/kernels.ts'
 import { caseOf, put, sameBits, tierOf, type Volumes } from '../support/stored.ts'
 

@@ -6,7 +6,7 @@ import { toMemory } from '../../cache/stored-volume.ts'
 import { cropVoxels } from '../../imaging/crop.ts'
 import { materialise, residentVolume, voxelCount } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { skip } from '../support/kernels.ts'
 import { gridOf } from '../support/nifti.ts'
 import {

@@ -3,7 +3,7 @@ import { MemoryTier } from '../../cache/memory-tier.ts'
 import { openLedger, type RunLedger } from '../../pipeline/ledger.ts'
 import { shuffled } from '../../pipeline/random.ts'
 import { Schedule, unknownOrder } from '../../pipeline/schedule.ts'
-import type { Upcoming } from '../../pipeline/stage.ts'
+import type { Upcoming } from '../../pipeline/claims.ts'
 
 interface Entry {
   readonly name: string

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { openEngine } from '../../engine/engine.ts'
 import { publishedSegresnet } from '../../model/segresnet.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { skipped } from '../support/backends.ts'
 import { classes, normals } from '../support/numbers.ts'
 import { engineOptions } from '../support/options.ts'

@@ -2,7 +2,7 @@ import t from 'tap'
 import { annexOf } from '../../cache/annex-file.ts'
 import { candidateIndexBytes, indexCandidates, openCandidates } from '../../imaging/candidate-index.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Shape3, Volume } from '../../pipeline/grid.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 
 const options = { threshold: 0, classes: 2 }

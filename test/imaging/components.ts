@@ -2,7 +2,7 @@ import t from 'tap'
 import { eachComponent, Sweep, type Component, type Connectivity } from '../../imaging/components.ts'
 import { maskOf } from '../../imaging/mask.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { awkwardVolumes, flood } from '../support/flood.ts'
 
 const connectivities: readonly Connectivity[] = [6, 18, 26]

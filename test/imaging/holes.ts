@@ -3,7 +3,7 @@ import type { Connectivity } from '../../imaging/components.ts'
 import { fillHoles } from '../../imaging/holes.ts'
 import { maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { awkwardVolumes, flood } from '../support/flood.ts'
 
 async function filled(shape: Shape3, voxels: Uint8Array, value: number, connectivity: Connectivity = 26) {

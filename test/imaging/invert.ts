@@ -4,7 +4,7 @@ import { classPlanes, invert } from '../../imaging/invert.ts'
 import { orient } from '../../imaging/orient.ts'
 import { pad } from '../../imaging/pad.ts'
 import { materialise } from '../../imaging/volume.ts'
-import type { SpatialStep } from '../../pipeline/stage.ts'
+import type { SpatialStep } from '../../pipeline/grid.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 
 t.test('orient, crop and pad are undone exactly; what the crop took is zero', async t => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { keepComponents, type KeepOptions } from '../../imaging/keep-components.ts'
 import { maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { awkwardVolumes, flood } from '../support/flood.ts'
 
 async function kept(

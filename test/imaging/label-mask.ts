@@ -3,7 +3,7 @@ import { expectMask, labelMask, regridMask } from '../../imaging/label-mask.ts'
 import { maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { residentVolume } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Grid, Shape3 } from '../../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../../pipeline/grid.ts'
 import { gridOf } from '../support/nifti.ts'
 
 const making = { pause: async (): Promise<void> => {} }

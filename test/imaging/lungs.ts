@@ -2,7 +2,7 @@ import t from 'tap'
 import { lungSides, type LungOptions } from '../../imaging/lungs.ts'
 import { maskVoxels } from '../../imaging/mask.ts'
 import { orient } from '../../imaging/orient.ts'
-import type { Grid, Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Shape3, Volume } from '../../pipeline/grid.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 
 const shape: Shape3 = [20, 6, 4]

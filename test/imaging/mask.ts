@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { MaskBuilder, maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { residentSpoolBytes } from '../../imaging/spool.ts'
-import type { Mask, Shape3 } from '../../pipeline/stage.ts'
+import type { Mask } from '../../pipeline/flow.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { rng } from '../../pipeline/random.ts'
 
 /** Voxels of which about a share is not 0, in runs. */

@@ -6,7 +6,7 @@ import { openNifti } from '../../imaging/nifti-read.ts'
 import { writeNifti, type StoredVoxels } from '../../imaging/nifti-write.ts'
 import { materialise } from '../../imaging/volume.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 import { gridOf, int16, rawNifti, writeBytes } from '../support/nifti.ts'
 import { maxDifference } from '../support/numbers.ts'
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { copyVoxels, mirrored, shifted, turned } from '../../imaging/patch.ts'
 import { materialise, residentVolume } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Shape3, Volume } from '../../pipeline/grid.ts'
 import { gridOf, volumeOf } from '../support/nifti.ts'
 
 const shape: Shape3 = [4, 3, 2]

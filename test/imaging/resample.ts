@@ -3,7 +3,7 @@ import { apply, indexMap, multiply } from '../../imaging/affine.ts'
 import { isSameGrid, resample } from '../../imaging/resample.ts'
 import { spacedGrid } from '../../imaging/spacing.ts'
 import { materialise } from '../../imaging/volume.ts'
-import type { Grid, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Volume } from '../../pipeline/grid.ts'
 import { gridOf, inSlabs, volumeOf } from '../support/nifti.ts'
 import { maxDifference, normals } from '../support/numbers.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { correctedCentre, cropStart, drawPicks } from '../../imaging/sample-centres.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 t.test('centres move inwards until the crop fits', async t => {
   t.same(correctedCentre([0, 0, 0], [4, 3, 2], [10, 10, 10]), [2, 1, 1])

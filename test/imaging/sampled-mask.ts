@@ -8,7 +8,7 @@ import { paddedGrid } from '../../imaging/pad.ts'
 import { endsSeparably, sampledMask } from '../../imaging/sampled-mask.ts'
 import { lazyVolume } from '../../imaging/volume.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
-import type { Grid, Shape3, SpatialStep, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Shape3, SpatialStep, Volume } from '../../pipeline/grid.ts'
 import { skip } from '../support/kernels.ts'
 import { gridOf } from '../support/nifti.ts'
 

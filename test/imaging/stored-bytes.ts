@@ -7,7 +7,7 @@ import { cropVoxels } from '../../imaging/crop.ts'
 import { openNifti } from '../../imaging/nifti-read.ts'
 import { materialise } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Shape3, Volume } from '../../pipeline/grid.ts'
 import { rawNifti, writeBytes, type RawNifti } from '../support/nifti.ts'
 import { maxDifference } from '../support/numbers.ts'
 

@@ -4,7 +4,7 @@ import { maskOf, maskVoxels } from '../../imaging/mask.ts'
 import { orientedGrid, reorient } from '../../imaging/orient.ts'
 import { turningBytes, turnMask } from '../../imaging/turn-mask.ts'
 import { materialise, residentVolume } from '../../imaging/volume.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 import { rng } from '../../pipeline/random.ts'
 
 const pause = async (): Promise<void> => {}

@@ -11,7 +11,7 @@ import { resample } from '../../imaging/resample.ts'
 import { spacedGrid } from '../../imaging/spacing.ts'
 import { mapVoxels, materialise, residentVolume, SlabMemory } from '../../imaging/volume.ts'
 import { planRead, planResample } from '../../imaging/volume-plan.ts'
-import type { Grid, Shape3, Slab, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Shape3, Slab, Volume } from '../../pipeline/grid.ts'
 import { gridOf, int16, rawNifti, volumeOf, writeBytes } from '../support/nifti.ts'
 import { maxDifference, normals } from '../support/numbers.ts'
 

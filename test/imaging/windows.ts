@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import {
   coverageOf,
   importanceMap,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readCheckpoint } from '../../model/checkpoint.ts'
 import { readSafetensors, writeSafetensors } from '../../model/safetensors.ts'
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 
 const tensors: Tensors = new Map([
   ['a.weight', { shape: [2, 3], data: Float32Array.of(1, -2, 3.5, 0, 1e-30, 65504) }],

@@ -4,29 +4,19 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadAddon } from '../../native/addon.ts'
+import { fuzzed } from '../support/fuzz.ts'
 import { skip } from '../support/kernels.ts'
 import { projectRoot } from '../support/shared.ts'
 
 const addonPath = join(projectRoot, 'build', 'ctflow.node')
 
 t.test('any arguments: an error or the right result, and the process lives', { skip }, async t => {
-  const fuzz = join(projectRoot, 'dist', 'test', 'support', 'border-fuzz.js')
-  const { NODE_OPTIONS: _, ...env } = process.env // a test runner's loaders
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [fuzz, addonPath, '1', '3000'], {
-    encoding: 'utf8',
-    env,
-    maxBuffer: 1 << 26,
-  })
-  const lines = stdout.trimEnd().split('\n')
-  t.same({ signal, stderr }, { signal: null, stderr: '' }, `the last call: ${lines.at(-1)?.slice(0, 200)}`)
-  const { problems, messages, ...counts } = JSON.parse(lines.at(-1)!)
-  t.comment(JSON.stringify(counts))
-  t.same({ status, problems }, { status: 0, problems: [] })
-  t.ok(counts.compared > 500 && counts.refused > 500, 'enough of both kinds')
+  const { counts, messages } = fuzzed(t, 'border', 3000)
+  t.ok(counts['compared']! > 500 && counts['refused']! > 500, 'enough of both kinds')
   const says =
     /is not|not an|must be|has N elements|do not make|holds something|expected|no such|too (large|many)|no kernels|unknown|out of memory|needs more than/
   const mute = messages.filter(
-    (message: string) => !says.test(message) && !/asked for its value|Cannot convert a Symbol/.test(message),
+    message => !says.test(message) && !/asked for its value|Cannot convert a Symbol/.test(message),
   )
   t.same(mute, [], 'each error says what was wrong')
 })

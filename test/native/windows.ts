@@ -4,7 +4,7 @@ import t from 'tap'
 import { coverageOf, windowRows } from '../../imaging/windows.ts'
 import { addWindow, finishPlanes, mapsOf, windowSums, type Means } from '../../native/windows.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { viewsOf } from '../../stages/slide-plan.ts'
 import { skip } from '../support/kernels.ts'
 

@@ -1,7 +1,9 @@
 import t from 'tap'
 import { drain } from '../../pipeline/compose.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
-import type { Case, Item, Sample, StepResult, Transform } from '../../pipeline/stage.ts'
+import type { StepResult } from '../../pipeline/engine.ts'
+import type { Case, Item, Sample } from '../../pipeline/flow.ts'
+import type { Transform } from '../../pipeline/stage.ts'
 import { sampleOf } from '../../pipeline/tasks/task.ts'
 import { perItem, perItemAsync } from '../../stages/lift.ts'
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { openDataSet } from '../../pipeline/data-set.ts'
 import { validateDefinition, type DataSetOptions } from '../../pipeline/definition.ts'
-import type { Case } from '../../pipeline/stage.ts'
+import type { Case } from '../../pipeline/flow.ts'
 import { sliceFile, writeSeries } from '../support/dicom.ts'
 
 /** Its cases, found for inference. */

@@ -4,7 +4,7 @@ import t from 'tap'
 import { codeOf } from '../../pipeline/errors.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
-import type { Claim, Yielding } from '../../pipeline/stage.ts'
+import type { Claim, Yielding } from '../../pipeline/claims.ts'
 
 /** Whether a promise has been kept by now. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {

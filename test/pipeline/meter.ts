@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import { nameOf, subjectOf } from '../../pipeline/stage-meter.ts'
-import type { Batch } from '../../pipeline/stage.ts'
+import type { Batch } from '../../pipeline/engine.ts'
 import { FakeTime, samples, volumeTraits } from '../support/metered.ts'
 
 t.test('a case at work in several calls counts as often as calls of its own are not waiting', t => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { findDone, readEarlier, toCompute } from '../../pipeline/resume.ts'
 import { contentHash, fileHash } from '../../pipeline/hashes.ts'
 import type { CaseLine, ManifestHead } from '../../pipeline/manifest.ts'
-import type { Case } from '../../pipeline/stage.ts'
+import type { Case } from '../../pipeline/flow.ts'
 import { headOf, lineOf } from '../support/manifest.ts'
 
 const cases = (...ids: string[]): Case[] => ids.map((id, index) => ({ id, index }))

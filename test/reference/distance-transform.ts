@@ -4,7 +4,7 @@
  * are counted, so that a volume costs two bytes per voxel.
  */
 
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import type { Spacing } from '../../report/surface.ts'
 
 /**

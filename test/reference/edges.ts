@@ -1,6 +1,6 @@
 /** The surface of a mask as voxels: those of the mask with a face on something else. */
 
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import type { Box } from '../../imaging/foreground.ts'
 
 export type Mask = Uint8Array | Float32Array

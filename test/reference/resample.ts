@@ -2,7 +2,7 @@
 
 import { indexMap } from '../../imaging/affine.ts'
 import { roundHalfEven } from '../../imaging/spacing.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 
 type Interpolation = 'linear' | 'nearest'
 

@@ -1,6 +1,6 @@
 /** Sliding windows as plain loops in float64: every window, every mirrored view, over the whole volume at once. */
 
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 /** Logits (z, y, x, class) of a window (z, y, x). */
 export type Network = (voxels: Float32Array, shape: Shape3) => Float32Array

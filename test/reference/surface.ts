@@ -1,6 +1,6 @@
 /** Surfaces and the distances between them as their definitions say, every voxel with every other, in float64. */
 
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { distancesAt } from './distance-transform.ts'
 import { edges, unionBox } from './edges.ts'
 

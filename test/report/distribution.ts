@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Score } from '../../pipeline/stage.ts'
+import type { Score } from '../../pipeline/flow.ts'
 import { distribution, distributions } from '../../report/distribution.ts'
 
 const ofCase = (id: string, metrics: Score['metrics']): Score => ({ case: { id, index: 0 }, metrics })

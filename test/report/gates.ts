@@ -101,6 +101,7 @@ t.test('what is wrong with a gate is said with the nearest name', async t => {
     ['monai.dice', '>= 1', /expected a metric and a statistic/],
     ['dice.mean.dorp', '>= 1', 'gate "dice.mean.dorp": there is no change "dorp"; did you mean "drop"?'],
     ['dice.drop', '<= 1', /expected a metric and a statistic/],
+    ['dice.mean.drop.rise', '>= 1', 'gate "dice.mean.drop.rise": expected one change, found "drop.rise"'],
     ['cases.mising', '<= 0', 'gate "cases.mising": there is no count "mising"; did you mean "missing"?'],
     ['cases', '<= 0', /there is no count ""; expected one of: evaluated, missing, failed/],
     ['cases.missing.drop', '<= 0', /there is no count "missing.drop"/],

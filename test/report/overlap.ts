@@ -1,7 +1,8 @@
 import t from 'tap'
 import { maskOf } from '../../imaging/mask.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Mask, Shape3 } from '../../pipeline/stage.ts'
+import type { Mask } from '../../pipeline/flow.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { countOverlaps, overlapMetrics, type OverlapCounts } from '../../report/overlap.ts'
 
 const strict = { emptyRule: 'strict', voxelMl: 0.5 } as const

@@ -1,7 +1,8 @@
 import { decode } from 'fast-png'
 import t from 'tap'
 import { maskOf } from '../../imaging/mask.ts'
-import type { Grid, PlaneRuns } from '../../pipeline/stage.ts'
+import type { PlaneRuns } from '../../pipeline/flow.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 import { sliceColours, slicePicture } from '../../report/slice-picture.ts'
 import { gridOf } from '../support/nifti.ts'
 

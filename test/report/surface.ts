@@ -1,7 +1,7 @@
 import t from 'tap'
 import { maskOf } from '../../imaging/mask.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import {
   averageSurfaceDistance,
   hausdorff,

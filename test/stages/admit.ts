@@ -1,7 +1,7 @@
 import t from 'tap'
 import { PipelineError } from '../../pipeline/errors.ts'
 import { openLedger } from '../../pipeline/ledger.ts'
-import type { Need } from '../../pipeline/stage.ts'
+import type { Need } from '../../pipeline/claims.ts'
 import { admitted, needOf } from '../../stages/admit.ts'
 import { sampleWith } from '../support/stage.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { residentVolume } from '../../imaging/volume.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Grid } from '../../pipeline/stage.ts'
+import type { Grid } from '../../pipeline/grid.ts'
 import { apply, augment, draw, drawAsMonai } from '../../stages/augment.ts'
 import { numpyChain } from '../support/random-chain.ts'
 import { optionsFrom, runStage, sampleWith } from '../support/stage.ts'

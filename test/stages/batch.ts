@@ -1,7 +1,9 @@
 import highland from 'highland'
 import t from 'tap'
 import { residentVolume } from '../../imaging/volume.ts'
-import type { Batch, Item, Sample, Shape3 } from '../../pipeline/stage.ts'
+import type { Batch } from '../../pipeline/engine.ts'
+import type { Item, Sample } from '../../pipeline/flow.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { batch } from '../../stages/batch.ts'
 import { contextOf, nothingBefore, optionsFrom, sampleWith } from '../support/stage.ts'
 

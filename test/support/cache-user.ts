@@ -8,7 +8,7 @@
 import { materialise } from '../../imaging/volume.ts'
 import { isDamaged } from '../../cache/checked-file.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Key } from '../../pipeline/stage.ts'
+import type { Key } from '../../pipeline/flow.ts'
 import { caseOf, distinctCases, put, sameBits, tierOf } from './stored.ts'
 
 const [folder, limitBytes, seed, rounds, cases] = process.argv.slice(2)

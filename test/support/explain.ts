@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { writeNifti } from '../../imaging/nifti-write.ts'
 import { validateDefinition, type Definition } from '../../pipeline/definition.ts'
 import type { Explanation } from '../../pipeline/explain.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 import { gridOf } from './nifti.ts'
 
 /** Little time to calibrate in. */

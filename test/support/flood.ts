@@ -1,7 +1,7 @@
 /** Connected components by flooding voxel after voxel: slow, and nothing in common with what it is compared with. */
 
 import type { Connectivity } from '../../imaging/components.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 /** The voxels of each component of voxels of one value that `isIn` takes, each in ascending order, by first voxel. */
 export function flood(

@@ -8,7 +8,9 @@
 import highland from 'highland'
 import { compose } from '../../pipeline/compose.ts'
 import type { StageOptions } from '../../pipeline/definition.ts'
-import type { Case, Engine, Item, Key, Mask, Sample, Volume } from '../../pipeline/stage.ts'
+import type { Engine } from '../../pipeline/engine.ts'
+import type { Case, Item, Key, Mask, Sample } from '../../pipeline/flow.ts'
+import type { Volume } from '../../pipeline/grid.ts'
 import { sampleOf } from '../../pipeline/tasks/task.ts'
 import { contextOf } from './stage.ts'
 

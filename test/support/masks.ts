@@ -1,7 +1,7 @@
 /** Pairs of small masks (z, y, x) that surfaces are measured on, the awkward ones among them. */
 
 import { rng } from '../../pipeline/random.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 export interface NamedPair {
   readonly name: string

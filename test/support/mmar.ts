@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import type { ImportedCheckpoint } from '../../interop/mmar/import.ts'
 import { publishedFilter } from '../../interop/mmar/published.ts'
 import { initialWeights } from '../../model/init.ts'
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import { publishedSegresnet, segresnetParameters, type SegresnetOptions } from '../../model/segresnet.ts'
 
 /** JSON that a test may change freely. */

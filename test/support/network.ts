@@ -6,7 +6,7 @@ import * as ops from '../../engine/ops/index.ts'
 import type { DiceCeOptions } from '../../model/loss.ts'
 import { segresnet, segresnetParameters, type SegresnetOptions } from '../../model/segresnet.ts'
 import { engineShape, fromEngineOrder, toEngineOrder } from '../../model/weights.ts'
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import type { ReferenceParameters } from '../reference/segresnet.ts'
 
 /** Variables by PyTorch's names, in the engine's axis order. The caller disposes them. */

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { residentVolume } from '../../imaging/volume.ts'
-import type { Grid, Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Grid, Shape3, Volume } from '../../pipeline/grid.ts'
 
 /** A grid along the world's axes. */
 export function gridOf(

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import type { Grid, Shape3 } from '../../pipeline/stage.ts'
+import type { Grid, Shape3 } from '../../pipeline/grid.ts'
 
 export interface Nrrd {
   /** In RAS+, whatever the file's space. */

@@ -3,7 +3,7 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import * as ort from 'onnxruntime-web'
 import type { OnnxAttribute, OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from '../../model/onnx/protobuf.ts'
-import type { Shape3 } from '../../pipeline/stage.ts'
+import type { Shape3 } from '../../pipeline/grid.ts'
 
 // No pool of workers: tests share few processors, and nothing is left that could hold the process.
 ort.env.wasm.numThreads = 1

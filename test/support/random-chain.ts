@@ -2,7 +2,9 @@
 
 import highland from 'highland'
 import { randomOf } from '../../pipeline/random-mode.ts'
-import type { Context, Engine, Item, Sample } from '../../pipeline/stage.ts'
+import type { Engine } from '../../pipeline/engine.ts'
+import type { Item, Sample } from '../../pipeline/flow.ts'
+import type { Context } from '../../pipeline/stage.ts'
 import { stageOf } from '../../stages/index.ts'
 import { contextOf, nothingBefore, optionsFrom } from './stage.ts'
 

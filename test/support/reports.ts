@@ -1,6 +1,6 @@
 /** Small evaluations. */
 
-import type { Score } from '../../pipeline/stage.ts'
+import type { Score } from '../../pipeline/flow.ts'
 import type { ReportInput } from '../../report/make-report.ts'
 
 /** What a test says of a case; the rest is made up. */

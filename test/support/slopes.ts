@@ -4,7 +4,7 @@ import { segresnetParameters, type SegresnetOptions } from '../../model/segresne
 import type { DiceCeOptions } from '../../model/loss.ts'
 import { initialWeights } from '../../model/init.ts'
 import { rng } from '../../pipeline/random.ts'
-import type { Tensors } from '../../pipeline/stage.ts'
+import type { Tensors } from '../../pipeline/engine.ts'
 import { layers, lossFrom, states, type ReferenceParameters, type Values } from '../reference/segresnet.ts'
 import { referenceParameters } from './network.ts'
 import { norm, normals } from './numbers.ts'

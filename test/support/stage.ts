@@ -4,7 +4,9 @@ import { Ajv } from 'ajv'
 import highland from 'highland'
 import { openLedger } from '../../pipeline/ledger.ts'
 import { unknownOrder } from '../../pipeline/schedule.ts'
-import type { Case, Context, Item, Sample, Upstream, Volume } from '../../pipeline/stage.ts'
+import type { Case, Item, Sample } from '../../pipeline/flow.ts'
+import type { Volume } from '../../pipeline/grid.ts'
+import type { Context, Upstream } from '../../pipeline/stage.ts'
 import type { AnyStage } from '../../stages/index.ts'
 
 const ajv = new Ajv({ useDefaults: true, strict: false })

@@ -6,7 +6,8 @@ import type { Entry } from '../../cache/entry.ts'
 import { decodeChunk, encode, mostBytes, type Chunk, type Encoding } from '../../cache/chunk.ts'
 import { lazyVolume, residentVolume, slabsOf, voxelCount, type LoadedVolume } from '../../imaging/volume.ts'
 import { rng, type Rng } from '../../pipeline/random.ts'
-import type { Key, Shape3, Volume } from '../../pipeline/stage.ts'
+import type { Key } from '../../pipeline/flow.ts'
+import type { Shape3, Volume } from '../../pipeline/grid.ts'
 import { gridOf } from './nifti.ts'
 
 export type Volumes = { readonly [K in Key]?: LoadedVolume }

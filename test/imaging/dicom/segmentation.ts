@@ -6,7 +6,7 @@ import type { DicomSeries } from '../../../imaging/dicom/series-facts.ts'
 import { decimal, uidOf } from '../../../imaging/dicom/write.ts'
 import { maskOf } from '../../../imaging/mask.ts'
 import { openScan } from '../../../imaging/scan-file.ts'
-import type { Shape3 } from '../../../pipeline/stage.ts'
+import type { Shape3 } from '../../../pipeline/grid.ts'
 import { writeSeries, type SliceFile } from '../../support/dicom.ts'
 
 const options: SegmentationOptions = {

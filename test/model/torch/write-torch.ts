@@ -5,7 +5,7 @@ import { initialWeights } from '../../../model/init.ts'
 import { publishedSegresnet, segresnetParameters } from '../../../model/segresnet.ts'
 import { readTorch } from '../../../model/torch/state-dict.ts'
 import { writeTorch } from '../../../model/torch/write-torch.ts'
-import type { Tensors } from '../../../pipeline/stage.ts'
+import type { Tensors } from '../../../pipeline/engine.ts'
 import { defaultAdam } from '../../support/options.ts'
 
 const specs = segresnetParameters({ ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] })

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { timeEngine } from '../../../pipeline/explain/calibrate-engine.ts'
-import type { Engine, Shape3 } from '../../../pipeline/stage.ts'
+import type { Engine } from '../../../pipeline/engine.ts'
+import type { Shape3 } from '../../../pipeline/grid.ts'
 
 const work = { windows: [[32, 32, 8]] as Shape3[] }
 

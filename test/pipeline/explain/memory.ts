@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { PlannedCase, PlannedSection } from '../../../pipeline/explain/cases.ts'
 import { planMemory } from '../../../pipeline/explain/memory.ts'
-import type { Plan } from '../../../pipeline/stage.ts'
+import type { Plan } from '../../../pipeline/planned.ts'
 import { stageOf } from '../../../stages/index.ts'
 import { optionsFrom } from '../../support/stage.ts'
 

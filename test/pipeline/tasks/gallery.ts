@@ -1,7 +1,7 @@
 import t from 'tap'
 import { maskOf } from '../../../imaging/mask.ts'
 import { PipelineError, type ErrorCode } from '../../../pipeline/errors.ts'
-import type { Score } from '../../../pipeline/stage.ts'
+import type { Score } from '../../../pipeline/flow.ts'
 import { scansFor, shown } from '../../../pipeline/tasks/gallery.ts'
 import type { Job } from '../../../pipeline/tasks/task.ts'
 import { writeTrainingPage } from '../../../pipeline/tasks/training-page.ts'

@@ -1,6 +1,6 @@
 /** PyTorch checkpoints in every dress: the weights must come out the same. */
 
-import type { Tensors } from '../../../pipeline/stage.ts'
+import type { Tensors } from '../../../pipeline/engine.ts'
 import { maxDifference } from '../numbers.ts'
 import { equality, largest, overCases, type Check } from './check.ts'
 import type { References } from './references.ts'

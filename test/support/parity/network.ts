@@ -7,7 +7,7 @@ import { diceCrossEntropyParts } from '../../../engine/ops/dice-cross-entropy.ts
 import { openEngine, type EngineWithReport } from '../../../engine/engine.ts'
 import type { DiceCeOptions } from '../../../model/loss.ts'
 import { segresnetParameters, type SegresnetOptions } from '../../../model/segresnet.ts'
-import type { Batch, Tensors } from '../../../pipeline/stage.ts'
+import type { Batch, Tensors } from '../../../pipeline/engine.ts'
 import { withBackend } from '../backends.ts'
 import { inTorchOrder, lossAndGradients, variablesOf } from '../network.ts'
 import { maxDifference, norm, relativeDistance } from '../numbers.ts'

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import type { Shape3 } from '../../../pipeline/stage.ts'
+import type { Shape3 } from '../../../pipeline/grid.ts'
 import { readNpy, toVolume, type NpyArray } from '../npy.ts'
 import { sharedPath } from '../shared.ts'
 

@@ -3,7 +3,7 @@
 import { segresnetOf } from '../../../model/segresnet-of.ts'
 import type { SegresnetOptions } from '../../../model/segresnet.ts'
 import { readTorch } from '../../../model/torch/state-dict.ts'
-import type { Tensors } from '../../../pipeline/stage.ts'
+import type { Tensors } from '../../../pipeline/engine.ts'
 import { weightsOnly } from '../../../interop/checkpoint-network.ts'
 
 const read = new Map<string, Promise<Tensors>>()
