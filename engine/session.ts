@@ -6,7 +6,6 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor5D, Variable } from '@tensorflow/tfjs'
 import { adamState } from '../model/adam.ts'
-import type { DiceCeOptions } from '../model/loss.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
 import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters, type Training } from '../model/segresnet.ts'

@@ -29,8 +29,9 @@ interface Comparison {
 }
 let comparisons: Comparison[] = []
 
+const kept = (tensor: Tensor): Tensor => tf.keep(tensor.clone())
+
 function compared(found: Tensor, expected: ArrayLike<number> | Tensor, compare: Comparison['compare']): void {
-  const kept = (tensor: Tensor): Tensor => tf.keep(tensor.clone())
   comparisons.push({ found: kept(found), expected: expected instanceof tf.Tensor ? kept(expected) : expected, compare })
 }
 
@@ -41,6 +42,8 @@ function close(found: Tensor | undefined, expected: ArrayLike<number> | Tensor, 
     t.ok(distance < 1e-5, `${what}: relative distance ${distance}`)
   })
 }
+
+const same: Comparison['compare'] = (t, a, b) => t.same(Array.from(a), b)
 
 async function finish(t: Test): Promise<void> {
   const all = comparisons
@@ -130,7 +133,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
 
   for (const relu of [true, false]) {
     for (const channels of [8, 32]) {
-      onBackend(`group norm of ${channels} channels ${relu ? 'with' : 'without'} ReLU`, t => {
+      onBackend(`group norm of ${channels} channels ${relu ? 'with' : 'without'} ReLU`, () => {
         const shape: Shape5 = [2, 3, 4, 5, channels]
         const options = { groups: 8, epsilon: 1e-5, relu }
         const x = normals(size(shape), 'x').map(value => value * 3 + 100) // far from zero: a naive variance would fail
@@ -159,7 +162,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     [1, 1, 4],
     [1, 1, 1],
   ] as const) {
-    onBackend(`up-sampling ${extents.join(' x ')} and adding the skip`, t => {
+    onBackend(`up-sampling ${extents.join(' x ')} and adding the skip`, () => {
       const shape: Shape5 = [2, ...extents, 8]
       const x = normals(size(shape), 'x')
       const { y, shape: outShape } = upsample2(x, shape)
@@ -179,7 +182,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     })
   }
 
-  onBackend('a residual block equals its parts on the tape', t => {
+  onBackend('a residual block equals its parts on the tape', () => {
     const shape: Shape5 = [2, 3, 4, 5, 8]
     const x = tf.tensor(normals(size(shape), 'x'), shape)
     const inputs = [x, vector('g1'), vector('b1'), filter3('f1'), vector('g2'), vector('b2'), filter3('f2')]
@@ -189,7 +192,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     gradients(block, inputs, weights).forEach((grad, i) => close(grad, expected[i]!, `gradient ${i}`))
   })
 
-  onBackend('the head equals its parts on the tape', t => {
+  onBackend('the head equals its parts on the tape', () => {
     const shape: Shape5 = [2, 3, 4, 5, 8]
     const x = tf.tensor(normals(size(shape), 'x'), shape)
     const inputs = [
@@ -205,14 +208,13 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     gradients(wholeHead, inputs, weights).forEach((grad, i) => close(grad, expected[i]!, `gradient ${i}`))
   })
 
-  onBackend('scaled channels and their gradient', t => {
+  onBackend('scaled channels and their gradient', () => {
     const x = tf.ones([2, 1, 2, 2, 2]) as Tensor5D
     const factors = [
       [0, 2],
       [2, 2],
     ]
     const expected = [0, 2, 0, 2, 0, 2, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2]
-    const same: Comparison['compare'] = (t, a, b) => t.same([...Array.from(a)], b)
     compared(scaleChannels(x, factors), expected, same)
     const [dx] = gradients(a => scaleChannels(a as Tensor5D, factors), [x], tf.onesLike(x))
     compared(dx!, expected, same)
@@ -227,7 +229,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     weighted: { lambdaDice: 0.3, lambdaCe: 1.7, smoothNr: 0, smoothDr: 1e-2 },
   })) {
     for (const count of [2, 4]) {
-      onBackend(`Dice + cross-entropy of ${count} classes, ${name}`, t => {
+      onBackend(`Dice + cross-entropy of ${count} classes, ${name}`, () => {
         const shape: Shape5 = [2, 3, 4, 5, count]
         const logits = normals(size(shape), 'logits', 2)
         const labels = classes(2 * 60, count, 'labels').map((label, i) => (i < 60 ? label : 0)) // one without lesion
@@ -249,7 +251,7 @@ for (const backend of ['cpu', 'native', 'webgpu'] as const) {
     }
   }
 
-  onBackend("three of Adam's updates, with weight decay", t => {
+  onBackend("three of Adam's updates, with weight decay", () => {
     const options = { ...defaultAdam, learningRate: 0.01, weightDecay: 0.1 }
     let expected: ReturnType<typeof adam> = {
       param: Float64Array.from(normals(37, 'p')),
