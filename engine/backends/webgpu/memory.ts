@@ -26,6 +26,8 @@ export class GpuMemory {
   #highWater = 0
   #failures: Promise<void>[] = []
   #failure: PipelineError | undefined
+  /** Buffers that the device has no memory for: nobody is to have them again. */
+  readonly #invalid = new WeakSet<GPUBuffer>()
   readonly #device: BufferDevice
   readonly #limit: number
   readonly #largest: number
@@ -57,7 +59,7 @@ export class GpuMemory {
   /** Gives a buffer back; without `reuse` it is destroyed, as one must be that was mapped when it was made. */
   releaseBuffer(buffer: GPUBuffer, reuse = true): void {
     this.numBytesUsed -= buffer.size
-    if (reuse) this.#free.push(buffer)
+    if (reuse && !this.#invalid.has(buffer)) this.#free.push(buffer)
     else this.#destroy(buffer)
   }
 
@@ -93,7 +95,11 @@ export class GpuMemory {
       const error = this.#exhausted(size, 'the GPU has no more')
       this.#failures.push(
         this.#device.popErrorScope().then(found => {
-          if (found) this.#failure ??= error
+          if (!found) return
+          this.#failure ??= error
+          this.#invalid.add(buffer)
+          const at = this.#free.indexOf(buffer)
+          if (at >= 0) this.#destroy(this.#free.splice(at, 1)[0]!)
         }),
       )
     }
