@@ -155,8 +155,8 @@ function hasVulkanLoader(): boolean {
   try {
     process.dlopen({ exports: {} }, 'libvulkan.so.1')
   } catch (error) {
-    // A library that is there is no module of Node's, and says so instead.
-    return !/cannot open shared object file/.test(messageOf(error))
+    // A library that loads is no module of Node's, and that is all that is wrong with it.
+    return /self-register/.test(messageOf(error))
   }
   return true
 }
