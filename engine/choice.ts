@@ -46,7 +46,7 @@ export async function chooseBackend(
   if (precision === 'float16')
     throw new PipelineError(
       'ERR_ENGINE',
-      `/engine/precision: "float16" is computed by GPUs only, and ${why}; use "float32"`,
+      `/engine/precision: "float16" is computed by GPUs only, and ${hardware.length > 0 ? '' : 'there is '}${why}; use "float32"`,
       { precision, adapters: adapters.map(({ name }) => name) },
     )
   return { backend: 'native', reason: `auto: ${why}` }

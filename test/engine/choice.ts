@@ -60,7 +60,7 @@ t.test('float16 takes the first GPU that has it, and is refused without one', as
   })
   await t.rejects(choose({ adapters: [software] }, { precision: 'float16' }), {
     code: 'ERR_ENGINE',
-    message: /only a software adapter/,
+    message: /there is no GPU, only a software adapter/,
   })
 })
 

@@ -127,7 +127,6 @@ export class GpuBackend extends WebGPUBackend {
 
   /** Records one call of a kernel. `key` stands for everything that `program` depends on. */
   run(key: string, program: () => Program, { buffers, uniforms, workgroups }: Dispatch): void {
-    this.#expectDevice()
     if (this.#rehearsed) {
       for (const { dataId } of Object.values(buffers)) this.uploadToGPU(dataId)
       return
@@ -214,7 +213,6 @@ export class GpuBackend extends WebGPUBackend {
   override runWebGPUProgram(
     ...args: Parameters<WebGPUBackend['runWebGPUProgram']>
   ): ReturnType<WebGPUBackend['runWebGPUProgram']> {
-    this.#expectDevice()
     const [program, inputs, dtype, , output] = args
     if (!this.#rehearsed) {
       const { name } = program.constructor
@@ -227,7 +225,7 @@ export class GpuBackend extends WebGPUBackend {
   }
 
   override write(...args: Parameters<WebGPUBackend['write']>): object {
-    this.#expectDevice()
+    if (!this.#rehearsed) this.#expectDevice()
     const dataId = super.write(...args)
     this.#rehearsed?.set(dataId, undefined)
     return dataId
@@ -235,7 +233,10 @@ export class GpuBackend extends WebGPUBackend {
 
   override uploadToGPU(dataId: object): void {
     const rehearsed = this.#rehearsed
-    if (!rehearsed) return super.uploadToGPU(dataId)
+    if (!rehearsed) {
+      this.#expectDevice()
+      return super.uploadToGPU(dataId)
+    }
     // What was there before stays as it is.
     if (!rehearsed.has(dataId) || rehearsed.get(dataId)) return
     const { shape } = this.#internals.tensorMap.get(dataId)
