@@ -8,7 +8,7 @@ import type { EngineOptions } from './options.ts'
 import { resolveThreads } from './threads.ts'
 
 export interface StartedBackend {
-  readonly name: 'native' | 'cpu'
+  readonly name: 'native' | 'cpu' | 'tensorflow'
   readonly device: string
   readonly reason: string
   readonly threads: number
@@ -55,8 +55,9 @@ export async function startBackend({
         values: tensor => tensor.dataSync<'float32'>(),
         fallbacks: () => ({}),
       }
-    case 'webgpu':
     case 'tensorflow':
+      return (await import('./backends/tensorflow.ts')).startTensorflow(precision, threads)
+    case 'webgpu':
       throw new PipelineError(
         'ERR_DEFINITION',
         `/engine/backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,

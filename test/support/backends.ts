@@ -7,11 +7,21 @@ import { startBackend } from '../../engine/backend.ts'
 import { engineOptions } from './options.ts'
 import { projectRoot } from './shared.ts'
 
-export type TestedBackend = 'cpu' | 'native'
+export type TestedBackend = 'cpu' | 'native' | 'tensorflow'
+
+/**
+ * What runs on every backend runs on these. TensorFlow's package is the user's to add, so it is tested where a variable says
+ * where it lies, as `npm run check:tensorflow` does, and is no skipped test elsewhere.
+ */
+export const testedBackends: readonly TestedBackend[] = [
+  'cpu',
+  'native',
+  ...(process.env['CTFLOW_TFJS_NODE'] ? (['tensorflow'] as const) : []),
+]
 
 /** Why a backend cannot be tested here; `false` where it can. The word is tap's. */
 export function skipped(backend: TestedBackend): string | false {
-  if (backend === 'cpu' || existsSync(join(projectRoot, 'build', 'ctflow.node'))) return false
+  if (backend !== 'native' || existsSync(join(projectRoot, 'build', 'ctflow.node'))) return false
   return 'the addon is not built'
 }
 
