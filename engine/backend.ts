@@ -8,12 +8,19 @@ import type { EngineOptions } from './options.ts'
 import { resolveThreads } from './threads.ts'
 
 export interface StartedBackend {
-  readonly name: 'native' | 'cpu' | 'tensorflow'
+  readonly name: 'native' | 'cpu' | 'webgpu' | 'tensorflow'
   readonly device: string
   readonly reason: string
   readonly threads: number
-  /** A tensor's values as they lie in memory: only until it is disposed, and not to be written to. */
-  readonly values: (tensor: Tensor) => Float32Array
+  /**
+   * A tensor's values, once they are computed: in `to`, where it is given, else perhaps as they lie in memory, only until the
+   * tensor is disposed and not to be written to. Rejects with whatever went wrong since the last read.
+   */
+  readonly read: (tensor: Tensor, to?: Float32Array) => Promise<Float32Array>
+  /** Gives back what no tensor is: a GPU's device. */
+  readonly close?: () => void
+  /** Whether tensors lie in a GPU's memory: then `peakBytes` and `rehearse` tell of that. */
+  readonly onDevice: boolean
   readonly fallbacks: () => Readonly<Record<string, number>>
   /** The most bytes in tensors, kept for the next ones and worked in by kernels so far; absent where that is not known. */
   readonly peakBytes?: () => number
@@ -24,12 +31,15 @@ export interface StartedBackend {
   readonly rehearse?: (work: (peakBytes: () => number) => void) => number
 }
 
+export type BackendOptions = Pick<EngineOptions, 'backend' | 'threads' | 'precision' | 'adapter' | 'gpuMemory'>
+
 /** Makes the backend current. ERR_ENGINE where it is not there; nothing else is taken in its place. */
 export async function startBackend({
   backend,
   threads: requested,
   precision,
-}: Pick<EngineOptions, 'backend' | 'threads' | 'precision'>): Promise<StartedBackend> {
+  ...device
+}: BackendOptions): Promise<StartedBackend> {
   // TensorFlow.js advertises its Node packages on the first tensor, except in production.
   tf.enableProdMode()
   const threads = resolveThreads(requested)
@@ -52,18 +62,22 @@ export async function startBackend({
         device: `${processor()}, JavaScript`,
         reason: 'asked for; for tests only, native is much faster',
         threads: 1,
-        values: tensor => tensor.dataSync<'float32'>(),
+        read: (tensor, to) => copied(tensor.dataSync<'float32'>(), to),
+        onDevice: false,
         fallbacks: () => ({}),
       }
+    case 'webgpu': {
+      const { startWebgpu } = await import('./backends/webgpu/start.ts')
+      return startWebgpu({ precision, ...device }, 'asked for')
+    }
     case 'tensorflow':
       return (await import('./backends/tensorflow.ts')).startTensorflow(precision, threads)
-    case 'webgpu':
-      throw new PipelineError(
-        'ERR_DEFINITION',
-        `/engine/backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
-        { backend },
-      )
   }
+}
+
+function copied(values: Float32Array, to: Float32Array | undefined): Promise<Float32Array> {
+  to?.set(values)
+  return Promise.resolve(to ?? values)
 }
 
 async function startNative(
@@ -71,6 +85,12 @@ async function startNative(
   precision: EngineOptions['precision'],
   reason: string,
 ): Promise<StartedBackend> {
+  if (precision === 'float16')
+    throw new PipelineError(
+      'ERR_DEFINITION',
+      '/engine/precision: "float16" is computed by GPUs only, found it for the native backend; use "bfloat16" or "float32"',
+      { backend: 'native', precision },
+    )
   const { registerNativeBackend, nativeBackendReport, peakBytes, rehearse, valuesOf } =
     await import('./backends/native.ts')
   try {
@@ -91,7 +111,8 @@ async function startNative(
     device: `${processor()}, ${isa}${precision === 'bfloat16' ? ' with bfloat16' : ''}`,
     reason,
     threads,
-    values: valuesOf,
+    read: (tensor, to) => copied(valuesOf(tensor), to),
+    onDevice: false,
     fallbacks: () => nativeBackendReport().fallbacks,
     peakBytes,
     rehearse,

@@ -6,16 +6,15 @@
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor5D, Variable } from '@tensorflow/tfjs'
 import { adamState } from '../model/adam.ts'
-import type { DiceCeOptions } from '../model/loss.ts'
 import { initialWeights } from '../model/init.ts'
 import { sizeOf, type ParameterSpec } from '../model/parameters.ts'
 import { checkSegresnet, checkSpatialShape, segresnet, segresnetParameters, type Training } from '../model/segresnet.ts'
 import { checkCheckpoint, engineShape, fromEngineOrder, toEngineOrder } from '../model/weights.ts'
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Batch, EngineInfo, EngineWork, StepResult, Tensors } from '../pipeline/engine.ts'
+import type { Batch, EngineInfo, EngineNeed, EngineWork, StepResult, Tensors } from '../pipeline/engine.ts'
 import type { Shape3 } from '../pipeline/grid.ts'
 import { startBackend } from './backend.ts'
-import { batchGradients, inputsOf, type SampleWork } from './gradients.ts'
+import { batchGradients, inputsOf, sampleGradients, type SampleWork } from './gradients.ts'
 import { bytesOfWork, voxelsOf } from './need.ts'
 import * as ops from './ops/index.ts'
 import type { EngineOptions, EngineReport } from './options.ts'
@@ -27,7 +26,7 @@ export interface Session {
   save(options?: { optimizer?: boolean }): Promise<Tensors>
   load(tensors: Tensors): Promise<void>
   setLearningRate(learningRate: number): Promise<void>
-  need(work: EngineWork): Promise<number>
+  need(work: EngineWork): Promise<EngineNeed>
   report(): Promise<EngineReport>
   /** Frees all tensors. */
   close(): void
@@ -68,22 +67,18 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     return logits
   }
 
-  const gradientsOf = (
-    count: number,
-    { lossOptions }: { lossOptions: DiceCeOptions },
-    inputs: SampleWork['inputs'],
-  ): ReturnType<typeof batchGradients> =>
-    batchGradients(count, trainable, lossOptions, {
-      forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
-      values: backend.values,
-      inputs,
-    })
+  const sampleWork = (inputs: SampleWork['inputs']): SampleWork => ({
+    forward: (x, firstSample) => forward(x, { seed, step: stepsDone, firstSample }),
+    read: tensor => backend.read(tensor),
+    inputs,
+  })
+
+  /** Parameters with their optimiser's state. */
+  const parameterBytes = 4 * specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0) * (training ? 3 : 1)
 
   /** What is held whatever the backend: parameters with their state, a sample's labels, a window's logits. */
-  const ownBytes = (labelled: number, window: number): number => {
-    const parameters = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0)
-    return 4 * (parameters * (training ? 3 : 1) + labelled + window * network.outChannels)
-  }
+  const ownBytes = (labelled: number, window: number): number =>
+    parameterBytes + 4 * (labelled + window * network.outChannels)
 
   return {
     info: {
@@ -102,13 +97,18 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       const { count, cases } = batch
       checkSpatialShape(network, batch.shape)
       const shape = tensorShape(batch.image, count, batch.shape)
-      checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
-      checkLabels(batch.label, network.outChannels, cases)
-
-      const { loss, gradients } = allocating(batch, () => {
+      const where = `step ${stepsDone + 1}`
+      const { loss, gradients } = await allocating(batch, () => {
         const voxels = batch.image.length / count
         if (labels.length !== voxels) labels = new Int32Array(voxels)
-        return gradientsOf(count, training, inputsOf(batch, shape, labels))
+        const inputs = inputsOf(batch, shape, labels)
+        // Each sample is looked at just before it is needed: a GPU is busy with the one before.
+        const work = sampleWork(n => {
+          checkFinite(batch.image.subarray(n * voxels, (n + 1) * voxels), where, cases)
+          checkLabels(batch.label.subarray(n * voxels, (n + 1) * voxels), network.outChannels, cases)
+          return inputs(n)
+        })
+        return batchGradients(count, trainable, training.lossOptions, work)
       })
       try {
         if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
@@ -136,12 +136,11 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       // Nothing in the network looks across samples: one at a time computes the same and needs the least memory.
       for (let n = 0; n < count; n++) {
         const window = windows.subarray(n * size, (n + 1) * size)
-        allocating({ count: 1, shape }, () =>
-          tf.tidy(() => {
-            const logits = forward(tf.tensor5d(window, [...extents, 1]))
-            result.set(backend.values(logits), n * size * network.outChannels)
-          }),
-        )
+        const outputs = size * network.outChannels
+        await allocating({ count: 1, shape }, async () => {
+          const logits = tf.tidy(() => forward(tf.tensor5d(window, [...extents, 1])))
+          await backend.read(logits, result.subarray(n * outputs, (n + 1) * outputs)).finally(() => tf.dispose(logits))
+        })
       }
       return result
     },
@@ -149,7 +148,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     async save({ optimizer: withOptimizer = false } = {}) {
       const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>()
       const put = async (name: string, { shape }: ParameterSpec, variable: Variable): Promise<void> => {
-        tensors.set(name, { shape, data: fromEngineOrder(await variable.data<'float32'>(), shape) })
+        tensors.set(name, { shape, data: fromEngineOrder(await backend.read(variable), shape) })
       }
       for (const { spec, parameter } of slots) await put(spec.name, spec, parameter)
       if (withOptimizer && training) {
@@ -185,13 +184,18 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         const bytes = await bytesOfWork(
           work,
           {
-            gradients: (count, inputs) => tf.dispose(gradientsOf(count, training!, inputs).gradients),
+            gradients: (count, inputs) => {
+              const { losses, gradients } = sampleGradients(count, trainable, training!.lossOptions, sampleWork(inputs))
+              tf.dispose([...losses, ...gradients])
+            },
             logits: x => tf.dispose(forward(x)),
           },
           backend,
           2 ** (network.blocksDown.length - 1),
         )
-        return bytes + ownBytes(step ? voxelsOf(step.patch) : 0, Math.max(0, ...windows.map(voxelsOf)))
+        const own = ownBytes(step ? voxelsOf(step.patch) : 0, Math.max(0, ...windows.map(voxelsOf)))
+        const { onDevice } = backend
+        return { bytes: own + (onDevice ? 0 : bytes), deviceBytes: onDevice ? bytes + parameterBytes : 0 }
       } finally {
         peakBytes = before // nothing of it was real
       }
@@ -204,12 +208,15 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         liveBytes: numBytes,
         peakBytes: Math.max(peakBytes, numBytes),
         liveTensors: numTensors,
-        peakHeldBytes: (backend.peakBytes?.() ?? peakBytes) + ownBytes(labels.length, largestWindow),
+        peakHeldBytes:
+          (backend.onDevice ? 0 : (backend.peakBytes?.() ?? peakBytes)) + ownBytes(labels.length, largestWindow),
+        peakDeviceBytes: backend.onDevice ? backend.peakBytes!() : 0,
       }
     },
 
     close() {
       for (const { parameter, moments } of slots) tf.dispose([parameter, { ...moments }])
+      backend.close?.()
     },
   }
 }
@@ -255,9 +262,9 @@ function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [n
 }
 
 /** Says what to do about an allocation that failed. */
-function allocating<T>({ count, shape }: Pick<Batch, 'count' | 'shape'>, work: () => T): T {
+async function allocating<T>({ count, shape }: Pick<Batch, 'count' | 'shape'>, work: () => Promise<T>): Promise<T> {
   try {
-    return work()
+    return await work()
   } catch (cause) {
     // A typed array's failure is a RangeError, the addon's an Error.
     if (!(cause instanceof Error && /alloc|out of memory/i.test(cause.message)) || cause instanceof PipelineError)

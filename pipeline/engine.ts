@@ -31,6 +31,13 @@ export interface EngineWork {
   readonly windows: readonly Shape3[]
 }
 
+export interface EngineNeed {
+  /** Of this process. */
+  readonly bytes: number
+  /** Of a GPU; 0 where tensors lie in the process's memory. */
+  readonly deviceBytes: number
+}
+
 /** Where tensors live: typed arrays in and out, never tensors. Calls are served in order. */
 export interface Engine {
   readonly info: EngineInfo
@@ -45,10 +52,10 @@ export interface Engine {
   /**
    * Most bytes that the engine will hold for such work: weights and their optimiser's state, tensors and what is kept for the
    * next ones, memory that kernels work in, a sample's labels, a window's logits. Told before any of it is done, and nothing
-   * is changed by it. The batches and windows that it is given are the caller's. An estimate on the `cpu` backend, whose
-   * memory the garbage collector has. Rejects with ERR_DEFINITION for extents that cannot be.
+   * is changed by it. The batches and windows that it is given are the caller's. An estimate on the `cpu` and `tensorflow`
+   * backends, whose memory others have. Rejects with ERR_DEFINITION for extents that cannot be.
    */
-  need(work: EngineWork): Promise<number>
+  need(work: EngineWork): Promise<EngineNeed>
   close(): Promise<void>
 }
 

@@ -21,7 +21,7 @@ export async function reservesOf(
   if (engine) {
     reserves.push({
       what: 'the network',
-      bytes: await engine.need(work),
+      bytes: (await engine.need(work)).bytes,
       cure: 'raise "memory", or take smaller patches and windows or fewer "initFilters"',
     })
   }

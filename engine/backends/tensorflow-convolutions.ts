@@ -18,6 +18,12 @@ interface Padded {
 }
 
 let replaced = false
+let peak = 0
+
+/** The most bytes in tensors when a convolution had run, its padded input included: there the most are alive. */
+export function peakBytes(): number {
+  return peak
+}
 
 /** Puts ours in the place of the backend's three kernels, once. */
 export function replaceConvolutions(): void {
@@ -54,8 +60,14 @@ export function replaceConvolutions(): void {
 
 function replace(kernelName: string, make: (own: Kernel) => Kernel): void {
   const { kernelFunc, ...rest } = tf.getKernel(kernelName, 'tensorflow')
+  const own = kernelFunc as unknown as Kernel
+  const measured: Kernel = call => {
+    const output = own(call)
+    peak = Math.max(peak, tf.memory().numBytes)
+    return output
+  }
   tf.unregisterKernel(kernelName, 'tensorflow')
-  tf.registerKernel({ ...rest, kernelFunc: make(kernelFunc as unknown as Kernel) as unknown as KernelFunc })
+  tf.registerKernel({ ...rest, kernelFunc: make(measured) as unknown as KernelFunc })
 }
 
 /** Half a kernel at stride 1 is what `same` means, and spares a copy of the input; what is no number stays as it is. */

@@ -13,7 +13,7 @@ import util from 'node:util'
 import { PipelineError, messageOf } from '../../pipeline/errors.ts'
 import type { StartedBackend } from '../backend.ts'
 import type { EngineOptions } from '../options.ts'
-import { replaceConvolutions } from './tensorflow-convolutions.ts'
+import { peakBytes, replaceConvolutions } from './tensorflow-convolutions.ts'
 import { setTensorflowEnvironment, tensorflowThreads } from './tensorflow-environment.ts'
 
 /** The first that is there is taken. */
@@ -61,8 +61,14 @@ export async function startTensorflow(precision: EngineOptions['precision'], thr
       `${loaded.name} ${loaded.version}`,
     reason: 'asked for',
     threads: tensorflowThreads(threads),
-    values: tensor => tensor.dataSync<'float32'>(),
+    read: async (tensor, to) => {
+      const values = tensor.dataSync<'float32'>()
+      to?.set(values)
+      return to ?? values
+    },
+    onDevice: isUsingGpuDevice,
     fallbacks: () => ({}),
+    peakBytes,
   }
 }
 

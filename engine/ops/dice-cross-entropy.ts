@@ -18,8 +18,11 @@ export interface LossParts {
 
 /** For a Dice term over a whole batch whose samples come one by one (option `batch`). */
 export interface BatchSums {
-  /** (3, C): intersection, reference and prediction of each class, over all samples. */
-  readonly sums: Float64Array
+  /**
+   * (3, C): intersection, reference and prediction of each class, over all samples. Numbers where the backend has them at
+   * once, a tensor where they are computed elsewhere.
+   */
+  readonly sums: Float64Array | Tensor
   readonly samples: number
 }
 
@@ -54,6 +57,7 @@ export function diceCrossEntropyParts(
 ): LossParts {
   const { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe } = options
   if (hasKernel('DiceCrossEntropy')) {
+    const sums = batchSums?.sums instanceof Float64Array ? undefined : batchSums?.sums
     const attrs = {
       squaredPred,
       includeBackground,
@@ -65,7 +69,11 @@ export function diceCrossEntropyParts(
       lambdaCe,
       batchSums,
     }
-    const [loss, dice, crossEntropy, dlogits] = runKernel('DiceCrossEntropy', { logits, labels }, attrs)
+    const [loss, dice, crossEntropy, dlogits] = runKernel(
+      'DiceCrossEntropy',
+      { logits, labels, ...(sums && { sums }) },
+      attrs,
+    )
     return { loss, dice, crossEntropy, dlogits } as LossParts
   }
   return tf.tidy(() => {
@@ -80,7 +88,11 @@ export function diceCrossEntropyParts(
     const axes = batch ? [0, 1] : [1]
     const wholeBatch = batchSums?.sums
     const [intersection, reference, predicted] = wholeBatch
-      ? tf.unstack(tf.tensor(Float32Array.from(wholeBatch), [3, 1, 1, classes]))
+      ? tf.unstack(
+          wholeBatch instanceof Float64Array
+            ? tf.tensor(Float32Array.from(wholeBatch), [3, 1, 1, classes])
+            : wholeBatch.reshape([3, 1, 1, classes]),
+        )
       : sumsOf(p, g, axes, squaredPred)
     const total = reference!.add(predicted!)
     const denominator = (jaccard ? total.sub(intersection!).mul(2) : total).add(smoothDr)
@@ -117,12 +129,12 @@ export function diceCrossEntropyParts(
 }
 
 /** What `BatchSums` adds up, of the logits given: (3, C). Not differentiable. */
-export function diceSums(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceCeOptions, 'kind'>): Float64Array {
+export function diceSums(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceCeOptions, 'kind'>): BatchSums['sums'] {
   const classes = logits.shape[4]
   if (hasKernel('DiceSums')) {
     const sums = new Float64Array(3 * classes)
-    tf.dispose(runKernel('DiceSums', { logits, labels }, { ...options, sums }))
-    return sums
+    const [tensor] = runKernel('DiceSums', { logits, labels }, { ...options, sums })
+    return tensor ?? sums
   }
   const stacked = tf.tidy(() => {
     const flat = logits.reshape([-1, classes])
@@ -132,6 +144,12 @@ export function diceSums(logits: Tensor5D, labels: Tensor4D, options: Omit<DiceC
   const sums = Float64Array.from(stacked.dataSync())
   stacked.dispose()
   return sums
+}
+
+/** The sums of two parts of a batch; both of one kind. Not differentiable. */
+export function addSums(a: BatchSums['sums'], b: BatchSums['sums']): BatchSums['sums'] {
+  if (a instanceof Float64Array && b instanceof Float64Array) return a.map((sum, i) => sum + b[i]!)
+  return tf.add(a as Tensor, b as Tensor)
 }
 
 /** Intersection, reference and prediction, kept dimensions. */

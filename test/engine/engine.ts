@@ -220,12 +220,6 @@ t.test('a bug keeps its message, and facts that cannot cross do not hide the err
 t.test('what cannot be opened is refused before any work', async t => {
   t.match(await refused({ network: { ...publishedSegresnet, initFilters: 12 } }), { code: 'ERR_DEFINITION' })
   t.match(await refused({ network: { ...publishedSegresnet, inChannels: 2 } }), { code: 'ERR_DEFINITION' })
-  for (const backend of ['webgpu'] as const) {
-    t.match(await refused({ backend }), {
-      code: 'ERR_DEFINITION',
-      message: /^\/engine\/backend: .* not built in this version; use "native"/,
-    })
-  }
 })
 
 t.test('calls are served in order, those before close included, and none after it', async t => {

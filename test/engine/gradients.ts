@@ -36,12 +36,12 @@ const losses: Readonly<Record<string, DiceCeOptions>> = {
 }
 
 /** Of the samples [begin, end), as the engine computes them. */
-function found(
+async function found(
   parameters: ReturnType<typeof variablesOf>,
   loss: DiceCeOptions,
   begin = 0,
   end = count,
-): { loss: number; gradients: Float32Array[] } {
+): Promise<{ loss: number; gradients: Float32Array[] }> {
   const some = {
     image: image.subarray(begin * voxels, end * voxels),
     label: label.subarray(begin * voxels, end * voxels),
@@ -49,12 +49,14 @@ function found(
     shape: [6, 4, 4] as const,
     cases: [],
   }
-  const result = batchGradients(end - begin, [...parameters.values()], loss, {
+  const result = await batchGradients(end - begin, [...parameters.values()], loss, {
     forward: x => segresnet(ops, parameters, x, network),
-    values: tensor => tensor.dataSync<'float32'>(),
+    read: tensor => tensor.data<'float32'>(),
     inputs: inputsOf(some, [1, ...extents], new Int32Array(voxels)),
   })
-  const gradients = result.gradients.map(gradient => gradient.dataSync<'float32'>().slice())
+  const gradients = await Promise.all(
+    result.gradients.map(async gradient => (await gradient.data<'float32'>()).slice()),
+  )
   tf.dispose(result.gradients)
   return { loss: result.loss, gradients }
 }
@@ -65,10 +67,10 @@ for (const backend of testedBackends) {
   const skip = { skip: skipped(backend) }
   for (const [name, loss] of Object.entries(losses)) {
     t.test(`${backend}, ${name}: sample by sample the gradients are the batch's`, skip, t =>
-      withBackend(backend, () => {
+      withBackend(backend, async () => {
         const parameters = variablesOf(network, weights)
         const tensors = tf.memory().numTensors
-        const batch = found(parameters, loss)
+        const batch = await found(parameters, loss)
         t.equal(tf.memory().numTensors, tensors, 'no tensor is left')
         const whole = lossAndGradients(network, parameters, image, label, [count, ...extents], loss)
         t.comment(`loss off by ${Math.abs(batch.loss - whole.loss)} from one pass over the batch`)
@@ -91,11 +93,12 @@ for (const backend of testedBackends) {
   }
 
   t.test(`${backend}: a batch's gradients are its samples', added in order, to the last bit`, skip, t =>
-    withBackend(backend, () => {
+    withBackend(backend, async () => {
       const parameters = variablesOf(network, weights)
       const share = { ...publishedLoss, lambdaDice: 1 / count, lambdaCe: 1 / count }
-      const alone = Array.from({ length: count }, (_, n) => found(parameters, share, n, n + 1))
-      const batch = found(parameters, publishedLoss)
+      const alone: Awaited<ReturnType<typeof found>>[] = []
+      for (let n = 0; n < count; n++) alone.push(await found(parameters, share, n, n + 1))
+      const batch = await found(parameters, publishedLoss)
       t.equal(
         batch.loss,
         alone.reduce((sum, { loss }) => sum + loss, 0),

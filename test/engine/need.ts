@@ -91,7 +91,7 @@ t.test('what is told is what is taken, within 2 %', native, async t => {
       continue
     }
     const engine = await openEngine(engineOptions({ backend: 'native', ...trial.options }))
-    const told = await engine.need(trial)
+    const { bytes: told } = await engine.need(trial)
     const found = await taken(engine, trial)
     await engine.close()
     t.comment(`${trial.name}: told ${told} bytes, taken ${found}`)
@@ -164,7 +164,7 @@ t.test('what cannot be is refused, and what is large is not tried', native, asyn
   await t.rejects(engine.need({ windows: [[640, 640, 640]] }), { code: 'ERR_DEFINITION' })
 
   const before = process.memoryUsage.rss()
-  const told = await engine.need({ ...step([320, 320, 128]), windows: [[256, 256, 256]] })
+  const { bytes: told } = await engine.need({ ...step([320, 320, 128]), windows: [[256, 256, 256]] })
   const grown = process.memoryUsage.rss() - before
   t.comment(`told ${told} bytes, the process grew by ${grown}`)
   t.ok(told > 3e9 && grown < told / 4, 'gigabytes are told of without being taken')
@@ -176,7 +176,7 @@ t.test("an engine for inference tells of windows, and needs no optimiser's state
   const told: number[] = []
   for (const training of [{}, { loss, optimizer }]) {
     const engine = await openEngine({ ...options, ...training })
-    told.push((await engine.need({ windows })) + ('loss' in training ? -2 * 4 * engine.info.parameters : 0))
+    told.push((await engine.need({ windows })).bytes + ('loss' in training ? -2 * 4 * engine.info.parameters : 0))
     if (!('loss' in training)) await t.rejects(engine.need(step([8, 8, 8])), { message: /opened for inference/ })
     await engine.close()
   }
@@ -187,7 +187,7 @@ t.test('on the cpu backend an estimate finds the tensors of larger patches', asy
   const session = await openSession(engineOptions({}))
   t.teardown(() => session.close())
   const patch: Shape3 = [12, 8, 6]
-  const told = await session.need({ step: { patch, batch: 2 }, windows: [] })
+  const { bytes: told } = await session.need({ step: { patch, batch: 2 }, windows: [] })
   // What lives between kernels. Labels are told of on top: here they are a tensor too.
   const { peakBytes } = await tf.profile(async () => {
     await session.step(batchOf(patch, 2))

@@ -21,10 +21,38 @@ import { defaultAdam, publishedLoss } from '../support/options.ts'
 type Shape5 = [number, number, number, number, number]
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
 
+/** What a test found, looked at once all of it is computed: reading waits where tensors lie on a GPU. */
+interface Comparison {
+  readonly found: Tensor
+  readonly expected: ArrayLike<number> | Tensor
+  readonly compare: (t: Test, found: ArrayLike<number>, expected: ArrayLike<number>) => void
+}
+let comparisons: Comparison[] = []
+
+const kept = (tensor: Tensor): Tensor => tf.keep(tensor.clone())
+
+function compared(found: Tensor, expected: ArrayLike<number> | Tensor, compare: Comparison['compare']): void {
+  comparisons.push({ found: kept(found), expected: expected instanceof tf.Tensor ? kept(expected) : expected, compare })
+}
+
 /** Float32 against float64 on a few thousand products. */
-const close = (t: Test, found: Tensor | undefined, expected: ArrayLike<number>, what: string): void => {
-  const distance = relativeDistance(found!.dataSync(), expected)
-  t.ok(distance < 1e-5, `${what}: relative distance ${distance}`)
+function close(found: Tensor | undefined, expected: ArrayLike<number> | Tensor, what: string): void {
+  compared(found!, expected, (t, a, b) => {
+    const distance = relativeDistance(a, b)
+    t.ok(distance < 1e-5, `${what}: relative distance ${distance}`)
+  })
+}
+
+const same: Comparison['compare'] = (t, a, b) => t.same(Array.from(a), b)
+
+async function finish(t: Test): Promise<void> {
+  const all = comparisons
+  comparisons = []
+  for (const { found, expected, compare } of all) {
+    const known = expected instanceof tf.Tensor ? await expected.data() : expected
+    compare(t, await found.data(), known)
+    tf.dispose([found, ...(expected instanceof tf.Tensor ? [expected] : [])])
+  }
 }
 
 /** Gradients of sum(weights * f(inputs)), so that the operation gets `weights` as its dy. */
@@ -62,13 +90,14 @@ function headParts(...inputs: Tensor[]): Tensor {
   return conv3d(groupNormRelu(x!, gamma!, beta!, published), filter!, 1).add(bias!)
 }
 
-for (const backend of testedBackends) {
+for (const backend of [...testedBackends, 'webgpu'] as const) {
   const onBackend = (name: string, work: (t: Test) => void): void => {
     void t.test(`${backend}: ${name}`, { skip: skipped(backend) }, t =>
-      withBackend(backend, () => {
+      withBackend(backend, async () => {
         // Kept tensors outlive a tidy: whatever is left afterwards has leaked.
         const before = tf.memory().numTensors
         tf.tidy(() => work(t))
+        await finish(t)
         t.equal(tf.memory().numTensors, before, 'no tensor leaks')
       }),
     )
@@ -93,18 +122,18 @@ for (const backend of testedBackends) {
       for (const f of [conv3d, convolution]) {
         const out = f(inputs[0] as Tensor5D, inputs[1] as Tensor5D, stride)
         t.same(out.shape, shape)
-        close(t, out, y, 'y')
+        close(out, y, 'y')
         const grads = gradients((a, b) => f(a as Tensor5D, b as Tensor5D, stride), inputs, weights)
         const dx = reference.conv3dInputGradient(dy, shape, filter, filterShape, xShape, stride, pad)
-        close(t, grads[0], dx, 'dx')
-        close(t, grads[1], reference.conv3dFilterGradient(x, xShape, dy, shape, filterShape, stride, pad), 'dfilter')
+        close(grads[0], dx, 'dx')
+        close(grads[1], reference.conv3dFilterGradient(x, xShape, dy, shape, filterShape, stride, pad), 'dfilter')
       }
     })
   }
 
   for (const relu of [true, false]) {
     for (const channels of [8, 32]) {
-      onBackend(`group norm of ${channels} channels ${relu ? 'with' : 'without'} ReLU`, t => {
+      onBackend(`group norm of ${channels} channels ${relu ? 'with' : 'without'} ReLU`, () => {
         const shape: Shape5 = [2, 3, 4, 5, channels]
         const options = { groups: 8, epsilon: 1e-5, relu }
         const x = normals(size(shape), 'x').map(value => value * 3 + 100) // far from zero: a naive variance would fail
@@ -114,16 +143,16 @@ for (const backend of testedBackends) {
         const tensors = [tf.tensor(x, shape), tf.tensor1d(gamma), tf.tensor1d(beta)] as [Tensor5D, Tensor1D, Tensor1D]
         const expected = referenceNorm(x, shape, gamma, beta, 8, 1e-5, relu)
         const { y, mean, rstd } = normalise(...tensors, options)
-        close(t, y, expected.y, 'y')
-        close(t, mean, expected.mean, 'mean')
-        close(t, rstd, expected.rstd, 'rstd')
+        close(y, expected.y, 'y')
+        close(mean, expected.mean, 'mean')
+        close(rstd, expected.rstd, 'rstd')
         const f = (a: Tensor, b: Tensor, c: Tensor): Tensor =>
           groupNormRelu(a as Tensor5D, b as Tensor1D, c as Tensor1D, options)
         const grads = gradients(f as (...xs: Tensor[]) => Tensor, tensors, tf.tensor(dy, shape))
         const { dx, dgamma, dbeta } = groupNormReluGradient(dy, x, shape, gamma, beta, 8, 1e-5, relu)
-        close(t, grads[0], dx, 'dx')
-        close(t, grads[1], dgamma, 'dgamma')
-        close(t, grads[2], dbeta, 'dbeta')
+        close(grads[0], dx, 'dx')
+        close(grads[1], dgamma, 'dgamma')
+        close(grads[2], dbeta, 'dbeta')
       })
     }
   }
@@ -133,7 +162,7 @@ for (const backend of testedBackends) {
     [1, 1, 4],
     [1, 1, 1],
   ] as const) {
-    onBackend(`up-sampling ${extents.join(' x ')} and adding the skip`, t => {
+    onBackend(`up-sampling ${extents.join(' x ')} and adding the skip`, () => {
       const shape: Shape5 = [2, ...extents, 8]
       const x = normals(size(shape), 'x')
       const { y, shape: outShape } = upsample2(x, shape)
@@ -142,28 +171,28 @@ for (const backend of testedBackends) {
       const tx = tf.tensor(x, shape) as Tensor5D
       const tskip = tf.tensor(skip, outShape as Shape5) as Tensor5D
       const sum = y.map((value, i) => value + skip[i]!)
-      close(t, upsample(tx), y, 'y')
-      close(t, upsampleAdd(tx, tskip), sum, 'y + skip')
+      close(upsample(tx), y, 'y')
+      close(upsampleAdd(tx, tskip), sum, 'y + skip')
       const weights = tf.tensor(dy, outShape as Shape5) as Tensor5D
       const { dx } = upsample2Gradient(dy, outShape)
-      close(t, upsampleGradient(weights), dx, 'dx alone')
+      close(upsampleGradient(weights), dx, 'dx alone')
       const grads = gradients((a, b) => upsampleAdd(a as Tensor5D, b as Tensor5D), [tx, tskip], weights)
-      close(t, grads[0], dx, 'dx')
-      close(t, grads[1], dy, 'dskip')
+      close(grads[0], dx, 'dx')
+      close(grads[1], dy, 'dskip')
     })
   }
 
-  onBackend('a residual block equals its parts on the tape', t => {
+  onBackend('a residual block equals its parts on the tape', () => {
     const shape: Shape5 = [2, 3, 4, 5, 8]
     const x = tf.tensor(normals(size(shape), 'x'), shape)
     const inputs = [x, vector('g1'), vector('b1'), filter3('f1'), vector('g2'), vector('b2'), filter3('f2')]
-    close(t, block(...inputs), blockParts(...inputs).dataSync(), 'y')
+    close(block(...inputs), blockParts(...inputs), 'y')
     const weights = tf.tensor(normals(size(shape), 'dy'), shape)
     const expected = gradients(blockParts, inputs, weights)
-    gradients(block, inputs, weights).forEach((grad, i) => close(t, grad, expected[i]!.dataSync(), `gradient ${i}`))
+    gradients(block, inputs, weights).forEach((grad, i) => close(grad, expected[i]!, `gradient ${i}`))
   })
 
-  onBackend('the head equals its parts on the tape', t => {
+  onBackend('the head equals its parts on the tape', () => {
     const shape: Shape5 = [2, 3, 4, 5, 8]
     const x = tf.tensor(normals(size(shape), 'x'), shape)
     const inputs = [
@@ -173,22 +202,22 @@ for (const backend of testedBackends) {
       tf.tensor(normals(16, 'filter'), [1, 1, 1, 8, 2]),
       tf.tensor1d(normals(2, 'bias')),
     ]
-    close(t, wholeHead(...inputs), headParts(...inputs).dataSync(), 'y')
+    close(wholeHead(...inputs), headParts(...inputs), 'y')
     const weights = tf.tensor(normals(2 * 60 * 2, 'dy'), [2, 3, 4, 5, 2])
     const expected = gradients(headParts, inputs, weights)
-    gradients(wholeHead, inputs, weights).forEach((grad, i) => close(t, grad, expected[i]!.dataSync(), `gradient ${i}`))
+    gradients(wholeHead, inputs, weights).forEach((grad, i) => close(grad, expected[i]!, `gradient ${i}`))
   })
 
-  onBackend('scaled channels and their gradient', t => {
+  onBackend('scaled channels and their gradient', () => {
     const x = tf.ones([2, 1, 2, 2, 2]) as Tensor5D
     const factors = [
       [0, 2],
       [2, 2],
     ]
     const expected = [0, 2, 0, 2, 0, 2, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2]
-    t.same([...scaleChannels(x, factors).dataSync()], expected)
+    compared(scaleChannels(x, factors), expected, same)
     const [dx] = gradients(a => scaleChannels(a as Tensor5D, factors), [x], tf.onesLike(x))
-    t.same([...dx!.dataSync()], expected)
+    compared(dx!, expected, same)
   })
 
   for (const [name, change] of Object.entries({
@@ -200,7 +229,7 @@ for (const backend of testedBackends) {
     weighted: { lambdaDice: 0.3, lambdaCe: 1.7, smoothNr: 0, smoothDr: 1e-2 },
   })) {
     for (const count of [2, 4]) {
-      onBackend(`Dice + cross-entropy of ${count} classes, ${name}`, t => {
+      onBackend(`Dice + cross-entropy of ${count} classes, ${name}`, () => {
         const shape: Shape5 = [2, 3, 4, 5, count]
         const logits = normals(size(shape), 'logits', 2)
         const labels = classes(2 * 60, count, 'labels').map((label, i) => (i < 60 ? label : 0)) // one without lesion
@@ -209,12 +238,11 @@ for (const backend of testedBackends) {
         const x = tf.tensor(logits, shape) as Tensor5D
         const y = tf.tensor(Int32Array.from(labels), [2, 3, 4, 5], 'int32') as Tensor4D
         const parts = diceCrossEntropyParts(x, y, options)
-        close(t, parts.loss, [expected.loss], 'loss')
-        close(t, parts.dice, [expected.dice], 'Dice')
-        close(t, parts.crossEntropy, [expected.crossEntropy], 'cross-entropy')
+        close(parts.loss, [expected.loss], 'loss')
+        close(parts.dice, [expected.dice], 'Dice')
+        close(parts.crossEntropy, [expected.crossEntropy], 'cross-entropy')
         const grads = gradients(a => diceCrossEntropy(a as Tensor5D, y, options), [x], tf.scalar(3))
         close(
-          t,
           grads[0],
           expected.dlogits.map(value => value * 3),
           'dlogits times dy',
@@ -223,7 +251,7 @@ for (const backend of testedBackends) {
     }
   }
 
-  onBackend("three of Adam's updates, with weight decay", t => {
+  onBackend("three of Adam's updates, with weight decay", () => {
     const options = { ...defaultAdam, learningRate: 0.01, weightDecay: 0.1 }
     let expected: ReturnType<typeof adam> = {
       param: Float64Array.from(normals(37, 'p')),
@@ -240,9 +268,9 @@ for (const backend of testedBackends) {
       expected = adam(expected.param, expected.m, expected.v, g, { ...options, step })
       adamUpdate(slot, tf.tensor1d(g), options, step)
     }
-    t.ok(maxDifference(slot.parameter.dataSync(), expected.param) < 1e-6)
-    close(t, slot.expAvg, expected.m, 'mean')
-    close(t, slot.expAvgSq, expected.v, 'mean of squares')
+    compared(slot.parameter, expected.param, (t, a, b) => t.ok(maxDifference(a, b) < 1e-6))
+    close(slot.expAvg, expected.m, 'mean')
+    close(slot.expAvgSq, expected.v, 'mean of squares')
     tf.dispose([slot.parameter, slot.expAvg, slot.expAvgSq])
   })
 }

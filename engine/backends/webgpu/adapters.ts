@@ -1,0 +1,184 @@
+/**
+ * GPUs that Dawn can drive here, and which of them to take. Dawn (`webgpu` on npm) needs a driver and, on Linux, the Vulkan
+ * loader; it is an optional dependency, so it may be missing.
+ */
+
+import { PipelineError, messageOf } from '../../../pipeline/errors.ts'
+
+/** One GPU, or a processor that plays one. */
+export interface Adapter {
+  /** As the driver names it; what `"adapter"` in a definition is compared with. */
+  readonly name: string
+  /** The driver's own words: name and version. */
+  readonly driver: string
+  /** Computes on the processor: right, and far slower than the native backend. */
+  readonly software: boolean
+  /** WGSL features that matter here. */
+  readonly features: readonly string[]
+  /** The largest tensor that a kernel can see, in bytes. */
+  readonly largestBinding: number
+}
+
+/** What was asked for of the adapter, beyond what all have. */
+export interface DeviceNeeds {
+  /** Part of an adapter's name; the first hardware adapter where it is absent. */
+  readonly adapter?: string | undefined
+  readonly features?: readonly string[]
+}
+
+export interface OpenedDevice {
+  readonly device: GPUDevice
+  readonly adapter: Adapter
+}
+
+type Dawn = typeof import('webgpu')
+
+/** Apis that are real: Dawn's null backend computes nothing, its OpenGL ones lack what kernels need. */
+const apis: ReadonlySet<string> = new Set(['vulkan', 'metal', 'd3d12', 'd3d11'])
+
+/** Shown in `features`, and asked of the device where it has them. */
+const usefulFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'] as const
+
+/** Limits that kernels are planned by: as much as the adapter has. */
+const limits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupSizeZ',
+  'maxComputeWorkgroupsPerDimension',
+] as const
+
+/** Subgroup matrices are behind this. */
+const dawnToggles = 'enable-dawn-features=allow_unsafe_apis'
+
+/** Dawn's instances must outlive their devices; nothing else holds them. */
+const held: unknown[] = []
+
+/** All adapters, best first; empty without a driver. ERR_ENGINE where Dawn itself is missing or cannot be loaded. */
+export async function listAdapters(): Promise<readonly Adapter[]> {
+  const dawn = await loadDawn()
+  const found = await Promise.all((await adapterNames(dawn)).map(async name => (await request(dawn, name))?.adapter))
+  return found.filter(adapter => adapter !== undefined).toSorted((a, b) => rank(a) - rank(b))
+}
+
+/**
+ * The device of the adapter asked for, else of the best that is no software. ERR_ENGINE, with what there is and what to do,
+ * where there is none or it lacks a feature that is needed.
+ */
+export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds = {}): Promise<OpenedDevice> {
+  const dawn = await loadDawn()
+  const adapters = await listAdapters()
+  const names = adapters.map(({ name, software }) => `"${name}"${software ? ' (software)' : ''}`).join(', ')
+  const chosen =
+    wanted === undefined
+      ? adapters.find(({ software }) => !software)
+      : adapters.find(({ name }) => name.toLowerCase().includes(wanted.toLowerCase()))
+  if (!chosen) {
+    const cure =
+      adapters.length === 0
+        ? noAdapterCure
+        : wanted === undefined
+          ? `only software adapters are there: ${names}; name one with "adapter" to test with it, or use "native", which is faster`
+          : `choose one of ${names}`
+    const asked = wanted === undefined ? 'no GPU was found' : `no adapter has "${wanted}" in its name`
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `/engine/${wanted === undefined ? 'backend' : 'adapter'}: ${asked}; ${cure}`,
+      {
+        adapters: adapters.map(({ name }) => name),
+      },
+    )
+  }
+  const missing = features.filter(feature => !chosen.features.includes(feature))
+  if (missing.length > 0)
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "float32"`,
+      { adapter: chosen.name, missing },
+    )
+  const { gpu } = (await request(dawn, chosen.name))!
+  const device = await gpu.requestDevice({
+    label: 'ctflow',
+    requiredFeatures: usefulFeatures.filter(feature => gpu.features.has(feature)) as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(limits.map(limit => [limit, gpu.limits[limit]])),
+  })
+  return { device, adapter: chosen }
+}
+
+/** WebGPU does not say which GPU has memory of its own; among Intel's, AMD's and others, NVIDIA's have. */
+function rank({ name, software }: Adapter): number {
+  return software ? 2 : /nvidia|geforce|quadro|tesla|\brtx\b|radeon (?:pro|rx)|instinct|apple/i.test(name) ? 0 : 1
+}
+
+/** Why `requestAdapter` finds nothing on a machine that has a GPU, most often. */
+const noAdapterCure =
+  'install the GPU\'s driver and, on Linux, the Vulkan loader (libvulkan1); in an NVIDIA container set NVIDIA_DRIVER_CAPABILITIES to "all" or add "graphics" to it; or use "native"'
+
+async function loadDawn(): Promise<Dawn> {
+  try {
+    if (process.platform === 'linux') probeVulkanLoader()
+    const dawn = await import('webgpu')
+    Object.assign(globalThis, dawn.globals)
+    return dawn
+  } catch (cause) {
+    if (cause instanceof PipelineError) throw cause
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `/engine/backend: WebGPU cannot be loaded: ${messageOf(cause)}; install it with "npm install webgpu" (it comes with ctflow unless optional dependencies are left out), or use "native"`,
+      {},
+      { cause },
+    )
+  }
+}
+
+/** ERR_ENGINE without the Vulkan loader: Dawn would find no adapter, and print a warning of its own in every run. */
+function probeVulkanLoader(): void {
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1')
+  } catch (cause) {
+    // A library that is there is no module of Node's, and says so instead.
+    if (!/cannot open shared object file/.test(messageOf(cause))) return
+    throw new PipelineError(
+      'ERR_ENGINE',
+      `/engine/backend: no GPU was found: libvulkan.so.1 is not there; ${noAdapterCure}`,
+      {
+        adapters: [],
+      },
+    )
+  }
+}
+
+/** Dawn lists its adapters only in the error about one that does not exist. */
+async function adapterNames(dawn: Dawn): Promise<string[]> {
+  const text = await dawn
+    .create(['adapter=\u0001'])
+    .requestAdapter()
+    .then(() => '', messageOf)
+  const pairs = [...text.matchAll(/backend: '([^']*)', name: '([^']*)'/g)]
+  return [...new Set(pairs.filter(([, api]) => apis.has(api!)).map(([, , name]) => name!))]
+}
+
+async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; adapter: Adapter } | undefined> {
+  const instance = dawn.create([`adapter=${name}`, dawnToggles])
+  const gpu = await instance.requestAdapter({ powerPreference: 'high-performance' })
+  if (!gpu) return undefined
+  held.push(instance)
+  const { info, features } = gpu
+  return {
+    gpu,
+    adapter: {
+      name,
+      driver: info.description || `${info.vendor} ${info.architecture}`.trim(),
+      software: info.isFallbackAdapter || softwareNames.test(`${name} ${info.architecture} ${info.description}`),
+      features: usefulFeatures.filter(feature => features.has(feature)),
+      largestBinding: gpu.limits.maxStorageBufferBindingSize,
+    },
+  }
+}
+
+/** Adapters that compute on the processor. Dawn marks those that it knows. */
+const softwareNames = /swiftshader|llvmpipe|lavapipe|basic render|\bwarp\b|software/i

@@ -1,0 +1,313 @@
+/**
+ * The `webgpu` backend: TensorFlow.js' own on Dawn, with our memory and our kernels for what networks are made of. Whatever
+ * the device refuses, and TensorFlow.js would only print, is an error of the next read.
+ *
+ * Import it only once `navigator.gpu` is there: TensorFlow.js looks when it is loaded.
+ */
+
+import type { DataType, Tensor, TensorInfo } from '@tensorflow/tfjs'
+import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
+import { PipelineError } from '../../../pipeline/errors.ts'
+import { countingDevice, GpuMemory } from './memory.ts'
+import type { GpuPrecision } from './kernels/kernel.ts'
+import { packUniforms, wgsl, type Program } from './program.ts'
+
+/** What of the base class is private to its types. Pinned with the package's version. */
+interface Internals {
+  bufferManager: unknown
+  commandEncoder: GPUCommandEncoder | null
+  computePassEncoder: GPUComputePassEncoder | null
+  dispatchCountInPass: number
+  tensorMap: { get(dataId: object): TensorData; has(dataId: object): boolean }
+}
+
+interface TensorData {
+  values: ArrayLike<number> | null
+  resource?: GPUBuffer
+  readonly dtype: DataType
+  readonly shape: number[]
+}
+
+interface Compiled {
+  readonly program: Program
+  readonly pipeline: GPUComputePipeline
+  readonly layout: GPUBindGroupLayout
+  /** By their words: a network asks for the same few at every step. */
+  readonly uniforms: Map<string, GPUBuffer>
+}
+
+/** Calls of one kernel. */
+export interface Dispatch {
+  /** Buffers by the names of the program's bindings. */
+  readonly buffers: Readonly<Record<string, TensorInfo>>
+  readonly uniforms?: Readonly<Record<string, number>>
+  readonly workgroups: readonly [number, number, number]
+}
+
+/** Commands are handed to the GPU in portions: small enough that it starts early, large enough to cost little. */
+const dispatchesPerSubmit = 32
+
+const mostUniforms = 4096
+
+const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
+
+export class GpuBackend extends WebGPUBackend {
+  readonly precision: GpuPrecision
+  /** Uses of TensorFlow.js' own kernels, by name. */
+  readonly fallbacks = new Map<string, number>()
+  readonly #compiled = new Map<string, Compiled>()
+  #memory: GpuMemory
+  /** Tensors of a rehearsal, with the memory that they would have. */
+  #rehearsed: Map<object, GPUBuffer | undefined> | undefined
+  #failure: PipelineError | undefined
+
+  /** `limit`: bytes of GPU memory at most; `precision`: of the products of convolutions. */
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo | undefined,
+    limit = Infinity,
+    precision: GpuPrecision = 'float32',
+  ) {
+    super(device, info)
+    this.precision = precision
+    this.#memory = new GpuMemory(device, limit, () => this.#submit())
+    this.#internals.bufferManager = this.#memory
+    device.addEventListener('uncapturederror', event => {
+      event.preventDefault()
+      const { message } = event.error
+      this.#failure ??= new PipelineError('ERR_ENGINE', `the GPU refused a command: ${message}`, { message })
+    })
+    void device.lost.then(({ reason, message }) => {
+      if (reason === 'destroyed') return
+      this.#failure = new PipelineError(
+        'ERR_ENGINE',
+        `the GPU was lost (${message || reason}): a reset or an update of its driver, or another process that crashed it. The weights on it are gone; start again with "--resume", which goes on from the last checkpoint`,
+        { reason, message },
+      )
+    })
+  }
+
+  get #internals(): Internals {
+    return this as unknown as Internals
+  }
+
+  get gpuMemory(): GpuMemory {
+    return this.#memory
+  }
+
+  /** A tensor on the GPU, not cleared. */
+  output(shape: readonly number[], dtype: 'float32' | 'int32' = 'float32'): TensorInfo {
+    const info = this.makeTensorInfo([...shape], dtype)
+    this.uploadToGPU(info.dataId)
+    return info
+  }
+
+  /** An output on an input's memory, for an input that its owner gives up; on memory of its own where others hold it too. */
+  overwriting(input: TensorInfo): TensorInfo {
+    if (this.refCount(input.dataId) !== 1) return this.output(input.shape)
+    this.incRef(input.dataId)
+    return { dataId: input.dataId, shape: input.shape, dtype: input.dtype }
+  }
+
+  /** Records one call of a kernel. `key` stands for everything that `program` depends on. */
+  run(key: string, program: () => Program, { buffers, uniforms, workgroups }: Dispatch): void {
+    if (this.#rehearsed) {
+      for (const { dataId } of Object.values(buffers)) this.uploadToGPU(dataId)
+      return
+    }
+    const compiled = this.#compile(key, program)
+    const entries: GPUBindGroupEntry[] = compiled.program.bindings.map(({ name }, binding) => {
+      const tensor = buffers[name]
+      if (!tensor) throw new Error(`${compiled.program.name}: no tensor for ${name}`)
+      return { binding, resource: { buffer: this.#bufferOf(tensor) } }
+    })
+    if (compiled.program.uniforms)
+      entries.push({ binding: entries.length, resource: { buffer: this.#uniform(compiled, uniforms ?? {}) } })
+    const own = this.#internals
+    this.ensureCommandEncoderReady()
+    own.computePassEncoder ??= own.commandEncoder!.beginComputePass()
+    own.computePassEncoder.setPipeline(compiled.pipeline)
+    own.computePassEncoder.setBindGroup(0, this.device.createBindGroup({ layout: compiled.layout, entries }))
+    own.computePassEncoder.dispatchWorkgroups(...workgroups)
+    if (++own.dispatchCountInPass >= dispatchesPerSubmit) this.#submit()
+  }
+
+  /** The values of a tensor, in `to` where given; rejects with what the device refused since the last read. */
+  async readInto(tensor: Tensor, to?: Float32Array): Promise<Float32Array> {
+    const data = this.#internals.tensorMap.get(tensor.dataId)
+    if (data.values) {
+      to?.set(data.values)
+      return to ?? Float32Array.from(data.values)
+    }
+    const source = data.resource!
+    const staging = this.device.createBuffer({
+      size: source.size,
+      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    })
+    this.ensureCommandEncoderReady()
+    this.endComputePassEncoder()
+    this.#internals.commandEncoder!.copyBufferToBuffer(source, 0, staging, 0, source.size)
+    this.#submit()
+    try {
+      await staging.mapAsync(GPUMapMode.READ).catch((error: unknown) => {
+        // What the device said before is why.
+        this.#failure ??= new PipelineError(
+          'ERR_ENGINE',
+          `the GPU gave no result: ${String(error)}`,
+          {},
+          { cause: error },
+        )
+      })
+      await this.#memory.settled()
+      this.#check()
+      const mapped = new Float32Array(staging.getMappedRange())
+      to?.set(mapped)
+      return to ?? mapped.slice()
+    } finally {
+      staging.destroy()
+    }
+  }
+
+  override async read(dataId: object): Promise<Float32Array> {
+    const { values, dtype, shape } = this.#internals.tensorMap.get(dataId)
+    if (values) return values as Float32Array
+    const found = await this.readInto({ dataId, shape, dtype } as Tensor)
+    return (dtype === 'float32' ? found : new Int32Array(found.buffer)) as Float32Array
+  }
+
+  /** TensorFlow.js reads through a canvas, which Node has not. */
+  override readSync(dataId: object): Float32Array {
+    const { values } = this.#internals.tensorMap.get(dataId)
+    if (!values) throw new Error('a tensor on the GPU can only be read asynchronously: await data(), not dataSync()')
+    return values as Float32Array
+  }
+
+  /** Resolves once the GPU has done everything; rejects with what it refused. */
+  async finished(): Promise<void> {
+    this.#submit()
+    await this.device.queue.onSubmittedWorkDone()
+    await this.#memory.settled()
+    this.#check()
+  }
+
+  /** TensorFlow.js' own kernels come by here. */
+  override runWebGPUProgram(
+    ...args: Parameters<WebGPUBackend['runWebGPUProgram']>
+  ): ReturnType<WebGPUBackend['runWebGPUProgram']> {
+    const [program, inputs, dtype, , output] = args
+    if (!this.#rehearsed) {
+      const { name } = program.constructor
+      this.fallbacks.set(name, (this.fallbacks.get(name) ?? 0) + 1)
+      return super.runWebGPUProgram(...args)
+    }
+    for (const { dataId } of inputs) this.uploadToGPU(dataId)
+    if (output) return output
+    return this.output(program.outputShape, dtype as 'float32')
+  }
+
+  override write(...args: Parameters<WebGPUBackend['write']>): object {
+    const dataId = super.write(...args)
+    this.#rehearsed?.set(dataId, undefined)
+    return dataId
+  }
+
+  override uploadToGPU(dataId: object): void {
+    const rehearsed = this.#rehearsed
+    if (!rehearsed) return super.uploadToGPU(dataId)
+    // What was there before stays as it is.
+    if (!rehearsed.has(dataId) || rehearsed.get(dataId)) return
+    const { shape } = this.#internals.tensorMap.get(dataId)
+    rehearsed.set(dataId, this.#memory.acquireBuffer(4 * shape.reduce((product, n) => product * n, 1), storage))
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    const isLast = force || this.refCount(dataId) === 1
+    const counted = isLast ? this.#rehearsed?.get(dataId) : undefined
+    if (counted) {
+      this.#memory.releaseBuffer(counted)
+      this.#rehearsed!.delete(dataId)
+    }
+    return super.disposeData(dataId, force)
+  }
+
+  /** Runs `work` with kernels that compute nothing on memory that is only counted; the most bytes that it took. */
+  rehearse(work: (peakBytes: () => number) => void): number {
+    const memory = this.#memory
+    const counted = new GpuMemory(countingDevice(this.device), Infinity, () => {})
+    const use = (own: GpuMemory): void => {
+      this.#memory = own
+      this.#internals.bufferManager = own
+    }
+    this.#rehearsed = new Map()
+    use(counted)
+    try {
+      work(() => counted.peakAllocated)
+      return counted.peakAllocated
+    } finally {
+      this.#rehearsed = undefined
+      use(memory)
+    }
+  }
+
+  #check(): void {
+    const failure = this.#failure
+    if (!failure) return
+    if (!/was lost/.test(failure.message)) this.#failure = undefined
+    throw failure
+  }
+
+  #submit(): void {
+    if (!this.#internals.commandEncoder) return
+    this.endComputePassEncoder()
+    this.submitQueue()
+  }
+
+  #bufferOf({ dataId }: TensorInfo): GPUBuffer {
+    this.uploadToGPU(dataId)
+    return this.#internals.tensorMap.get(dataId).resource!
+  }
+
+  #compile(key: string, make: () => Program): Compiled {
+    const known = this.#compiled.get(key)
+    if (known) return known
+    const program = make()
+    const { name, bindings, uniforms } = program
+    const entries: GPUBindGroupLayoutEntry[] = bindings.map(({ access }, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+    }))
+    if (uniforms)
+      entries.push({ binding: entries.length, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } })
+    const layout = this.device.createBindGroupLayout({ label: name, entries })
+    const pipeline = this.device.createComputePipeline({
+      label: name,
+      layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module: this.device.createShaderModule({ label: name, code: wgsl(program) }), entryPoint: 'main' },
+    })
+    const compiled = { program, pipeline, layout, uniforms: new Map<string, GPUBuffer>() }
+    this.#compiled.set(key, compiled)
+    return compiled
+  }
+
+  #uniform({ program, uniforms }: Compiled, values: Readonly<Record<string, number>>): GPUBuffer {
+    const words = packUniforms(program, values)
+    const key = words.join()
+    const known = uniforms.get(key)
+    if (known) return known
+    if (uniforms.size >= mostUniforms) {
+      // Recorded commands may use them.
+      this.#submit()
+      for (const buffer of uniforms.values()) buffer.destroy()
+      uniforms.clear()
+    }
+    const buffer = this.device.createBuffer({
+      label: program.name,
+      size: words.byteLength,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    })
+    this.device.queue.writeBuffer(buffer, 0, words)
+    uniforms.set(key, buffer)
+    return buffer
+  }
+}

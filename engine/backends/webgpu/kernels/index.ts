@@ -1,0 +1,6 @@
+/** The kernels that are our own. All others are TensorFlow.js'. */
+
+import type { KernelConfig } from '@tensorflow/tfjs'
+import { adamUpdate } from './adam.ts'
+
+export const gpuKernels: readonly KernelConfig[] = [adamUpdate]

@@ -1,0 +1,133 @@
+/**
+ * The GPU's memory, counted: TensorFlow.js' buffer manager with a limit. Buffers are used again by exact size and usage, and
+ * what waits is freed before more is asked for than twice what was ever in use.
+ */
+
+import { formatBytes } from '../../../pipeline/bytes.ts'
+import { PipelineError } from '../../../pipeline/errors.ts'
+
+/** See `slack` in ../pool.ts, which measured it for the same sizes. */
+const slack = 2
+
+/** Below this a failed allocation shows in the next large one. */
+const watched = 1 << 20
+
+/** The part of a device that memory comes from. */
+export type BufferDevice = Pick<GPUDevice, 'createBuffer' | 'pushErrorScope' | 'popErrorScope' | 'limits'>
+
+export class GpuMemory {
+  /** Tensors' and other buffers' bytes in use; names as TensorFlow.js reads them. */
+  numBytesUsed = 0
+  /** The same and what waits for the next ones. */
+  numBytesAllocated = 0
+  peakAllocated = 0
+  /** Oldest first. */
+  #free: GPUBuffer[] = []
+  #highWater = 0
+  #failures: Promise<void>[] = []
+  #failure: PipelineError | undefined
+  readonly #device: BufferDevice
+  readonly #limit: number
+  readonly #largest: number
+  readonly #submit: () => void
+
+  /** Holds at most `limit` bytes; `submit` hands over the commands that are recorded, which may use what is to be freed. */
+  constructor(device: BufferDevice, limit: number, submit: () => void) {
+    this.#device = device
+    this.#limit = limit
+    this.#submit = submit
+    this.#largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize)
+  }
+
+  /** A buffer, not cleared. ERR_ENGINE, with the numbers, where it is too large or the limit is reached. */
+  acquireBuffer(size: number, usage: GPUBufferUsageFlags, mappedAtCreation = false, reuse = true): GPUBuffer {
+    if (size > this.#largest)
+      throw new PipelineError(
+        'ERR_ENGINE',
+        `a tensor of ${formatBytes(size)} does not fit the adapter, whose kernels see at most ${formatBytes(this.#largest)} at once; make the patch or window smaller, or use "native"`,
+        { bytes: size, largest: this.#largest },
+      )
+    const at = reuse ? this.#free.findLastIndex(buffer => buffer.size === size && buffer.usage === usage) : -1
+    const buffer = at < 0 ? this.#create(size, usage, mappedAtCreation) : this.#free.splice(at, 1)[0]!
+    this.numBytesUsed += size
+    this.#highWater = Math.max(this.#highWater, this.numBytesUsed)
+    return buffer
+  }
+
+  /** Gives a buffer back; without `reuse` it is destroyed, as one must be that was mapped when it was made. */
+  releaseBuffer(buffer: GPUBuffer, reuse = true): void {
+    this.numBytesUsed -= buffer.size
+    if (reuse) this.#free.push(buffer)
+    else this.#destroy(buffer)
+  }
+
+  /** Frees what nothing uses. */
+  trim(): void {
+    this.#shrinkTo(0)
+  }
+
+  dispose(): void {
+    this.trim()
+  }
+
+  /** Rejects with the first allocation that failed since the last time, once the device has answered for all of them. */
+  async settled(): Promise<void> {
+    const failures = this.#failures
+    this.#failures = []
+    await Promise.all(failures)
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure) throw failure
+  }
+
+  #create(size: number, usage: GPUBufferUsageFlags, mappedAtCreation: boolean): GPUBuffer {
+    const used = this.numBytesUsed + size
+    this.#shrinkTo(slack * Math.max(used, this.#highWater) - used)
+    if (this.numBytesAllocated + size > this.#limit) this.trim()
+    if (this.numBytesAllocated + size > this.#limit)
+      throw this.#exhausted(size, `"gpuMemory" allows ${formatBytes(this.#limit)}`)
+    const isWatched = size >= watched
+    if (isWatched) this.#device.pushErrorScope('out-of-memory')
+    const buffer = this.#device.createBuffer({ size, usage, mappedAtCreation })
+    if (isWatched) {
+      const error = this.#exhausted(size, 'the GPU has no more')
+      this.#failures.push(
+        this.#device.popErrorScope().then(found => {
+          if (found) this.#failure ??= error
+        }),
+      )
+    }
+    this.numBytesAllocated += size
+    this.peakAllocated = Math.max(this.peakAllocated, this.numBytesAllocated)
+    return buffer
+  }
+
+  #exhausted(bytes: number, why: string): PipelineError {
+    return new PipelineError(
+      'ERR_ENGINE',
+      `no GPU memory for a tensor of ${formatBytes(bytes)} beside the ${formatBytes(this.numBytesUsed)} in use (${why}); make the patch or window smaller, free the GPU of other processes, or use "native"`,
+      { bytes, liveBytes: this.numBytesUsed },
+    )
+  }
+
+  #shrinkTo(bytes: number): void {
+    const excess = (): boolean => this.numBytesAllocated - this.numBytesUsed > bytes && this.#free.length > 0
+    if (excess()) this.#submit()
+    while (excess()) this.#destroy(this.#free.shift()!)
+  }
+
+  #destroy(buffer: GPUBuffer): void {
+    this.numBytesAllocated -= buffer.size
+    buffer.destroy()
+  }
+}
+
+/** Lends buffers that are only counted, with a real device's limits: for finding out what work will take. */
+export function countingDevice({ limits }: Pick<GPUDevice, 'limits'>): BufferDevice {
+  return {
+    limits,
+    createBuffer: ({ size, usage }) => ({ size, usage, destroy() {} }) as unknown as GPUBuffer,
+    pushErrorScope() {},
+    popErrorScope: async () => null,
+  }
+}

@@ -1,0 +1,54 @@
+/** Starting the `webgpu` backend in the engine's thread. */
+
+import * as tf from '@tensorflow/tfjs'
+import { PipelineError } from '../../../pipeline/errors.ts'
+import type { BackendOptions, StartedBackend } from '../../backend.ts'
+import { openDevice } from './adapters.ts'
+
+/**
+ * Opens the adapter asked for, or the best that is no software, and makes it TensorFlow.js' backend. ERR_ENGINE with the
+ * cure where there is none or it lacks what the precision needs.
+ */
+export async function startWebgpu(
+  { precision, adapter: wanted, gpuMemory }: Omit<BackendOptions, 'backend' | 'threads'>,
+  reason: string,
+): Promise<StartedBackend> {
+  if (precision !== 'float32' && precision !== 'float16')
+    throw new PipelineError(
+      'ERR_DEFINITION',
+      `/engine/precision: the webgpu backend computes in "float32" or "float16", found "${precision}"`,
+      { precision },
+    )
+  const { device, adapter } = await openDevice({
+    adapter: wanted,
+    features: precision === 'float16' ? ['shader-f16'] : [],
+  })
+  // TensorFlow.js looks for it when it is loaded, and for nothing in it but that.
+  const { navigator = {} } = globalThis as { navigator?: object }
+  if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })
+  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true })
+  const [{ GpuBackend }, { gpuKernels }] = await Promise.all([import('./backend.ts'), import('./kernels/index.ts')])
+
+  // Small tensors too stay on the GPU: what computes must not depend on sizes.
+  tf.env().set('WEBGPU_CPU_FORWARD', false)
+  tf.removeBackend('webgpu')
+  const backend = new GpuBackend(device, device.adapterInfo, gpuMemory, precision)
+  tf.registerBackend('webgpu', () => backend)
+  for (const config of gpuKernels) {
+    if (tf.getKernel(config.kernelName, 'webgpu')) tf.unregisterKernel(config.kernelName, 'webgpu')
+    tf.registerKernel(config)
+  }
+  await tf.setBackend('webgpu')
+  return {
+    name: 'webgpu',
+    device: `${adapter.name}, ${adapter.driver}`,
+    reason: adapter.software ? `${reason}; it is software, for tests only: native is much faster` : reason,
+    threads: 1,
+    read: (tensor, to) => backend.readInto(tensor, to),
+    fallbacks: () => Object.fromEntries(backend.fallbacks),
+    onDevice: true,
+    close: () => device.destroy(),
+    peakBytes: () => backend.gpuMemory.peakAllocated,
+    rehearse: work => backend.rehearse(work),
+  }
+}
