@@ -109,13 +109,11 @@ function compile(sources: string, library: string, addon: string): void {
   say(`compiling ${addon}`)
   mkdirSync(dirname(addon), { recursive: true })
   const headers = [(require('node-api-headers') as { include_dir: string }).include_dir, join(library, 'include')]
-  run(process.env['CXX'] ?? 'g++', [
-    ...['-std=c++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${nodeApi}`],
-    ...headers.map(folder => `-I${folder}`),
-    ...['tfjs_backend.cc', 'tfjs_binding.cc'].map(file => join(sources, file)),
-    ...['-o', addon, `-L${library}`, `-Wl,-rpath,${library}`],
-    ...libraries.map(file => `-l:${file}`),
-  ])
+  const includes = headers.map(folder => `-I${folder}`)
+  const files = ['tfjs_backend.cc', 'tfjs_binding.cc'].map(file => join(sources, file))
+  const linked = [`-L${library}`, `-Wl,-rpath,${library}`, ...libraries.map(file => `-l:${file}`)]
+  const flags = ['-std=c++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${nodeApi}`]
+  run(process.env['CXX'] ?? 'g++', [...flags, ...includes, ...files, '-o', addon, ...linked])
 }
 
 /** Loads the addon in a process of its own and has it square a number. */
