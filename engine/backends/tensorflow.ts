@@ -138,7 +138,7 @@ function checkShared({ name, version, folder, require }: Found): void {
 
 function notLoaded({ name, version, folder }: Found, cause: unknown): PipelineError {
   const said = messageOf(cause)
-  const first = said.split('\n')[0]!
+  const first = said.split('\n')[0]!.replace(/[\s.]+$/, '')
   const build = 'or build it as docs/tensorflow.md tells'
   const cures: [RegExp, string][] = [
     [/GLIBC(XX)?_/, `its library wants a newer system; use a newer one (or container), ${build}`],
