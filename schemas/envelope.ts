@@ -196,7 +196,8 @@ export const envelope = {
         backend: {
           enum: ['auto', 'native', 'webgpu', 'tensorflow', 'cpu'],
           default: 'auto',
-          description: 'auto takes the fastest that is there; cpu is plain JavaScript, for comparison',
+          description:
+            'auto takes the fastest that is there; cpu is plain JavaScript, for comparison; tensorflow needs a package that you add (docs/tensorflow.md)',
         },
         precision: {
           enum: ['float32', 'bfloat16', 'bfloat16-emulated'],

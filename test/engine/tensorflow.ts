@@ -6,11 +6,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import * as tf from '@tensorflow/tfjs'
+import type { Tensor, Tensor5D } from '@tensorflow/tfjs'
 import t, { type Test } from 'tap'
+import { startBackend } from '../../engine/backend.ts'
 import { openEngine, type EngineOptions } from '../../engine/engine.ts'
 import { publishedSegresnet } from '../../model/segresnet.ts'
 import { PipelineError } from '../../pipeline/errors.ts'
-import { classes, maxDifference, normals } from '../support/numbers.ts'
+import { classes, maxDifference, normals, relativeDistance } from '../support/numbers.ts'
 import { engineOptions } from '../support/options.ts'
 
 const environment = ['CTFLOW_TFJS_NODE', 'TF_CPP_MIN_LOG_LEVEL', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS']
@@ -196,4 +199,46 @@ t.test('convolutions that know `same` and `valid` alone train the network like t
   t.ok(maxDifference(found!.losses, expected!.losses) < 1e-5, `${found!.losses}, expected ${expected!.losses}`)
   t.ok(maxDifference(found!.logits, expected!.logits) < 1e-4)
   t.ok(found!.peakHeldBytes > 0 && found!.need.bytes > 0)
+})
+
+/** A convolution's sum of squares and its gradients. */
+async function convolved(
+  backend: 'cpu' | 'tensorflow',
+  kernel: number,
+  stride: number,
+  pad: number | 'same',
+): Promise<Float32Array[]> {
+  await startBackend(engineOptions({ backend }))
+  return tf.tidy(() => {
+    const x = tf.tensor5d(normals(2 * 6 * 7 * 8 * 3, 'x'), [2, 6, 7, 8, 3])
+    const filter = tf.tensor5d(normals(kernel ** 3 * 12, 'filter'), [kernel, kernel, kernel, 3, 4])
+    const { value, grads } = tf.valueAndGrads((...inputs: Tensor[]) => {
+      const [a, b] = inputs as [Tensor5D, Tensor5D]
+      return tf
+        .conv3d(a, b, stride, pad as 'same')
+        .square()
+        .sum()
+        .asScalar()
+    })([x, filter])
+    return [value, ...grads].map(tensor => tensor.dataSync<'float32'>().slice())
+  })
+}
+
+t.test('any padding of a convolution and of its gradients becomes `same`, or `valid` with zeros', async t => {
+  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working) })
+  for (const [kernel, stride, pad] of [
+    [3, 1, 1],
+    [3, 2, 1],
+    [3, 1, 2],
+    [3, 2, 0],
+    [1, 1, 0],
+    [5, 3, 2],
+    [3, 2, 'same'],
+  ] as const) {
+    const expected = await convolved('cpu', kernel, stride, pad)
+    const found = await convolved('tensorflow', kernel, stride, pad)
+    const worst = Math.max(...found.map((values, i) => relativeDistance(values, expected[i]!)))
+    t.ok(worst < 1e-6, `kernel ${kernel}, stride ${stride}, padding ${pad}: off by ${worst}`)
+  }
+  await tf.setBackend('cpu')
 })
