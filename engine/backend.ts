@@ -75,11 +75,7 @@ export async function startBackend({
       return startWebgpu({ precision, ...device }, 'asked for')
     }
     case 'tensorflow':
-      throw new PipelineError(
-        'ERR_DEFINITION',
-        `/engine/backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
-        { backend },
-      )
+      return (await import('./backends/tensorflow.ts')).startTensorflow(precision, threads)
   }
 }
 

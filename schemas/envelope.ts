@@ -197,7 +197,7 @@ export const envelope = {
           enum: ['auto', 'native', 'webgpu', 'tensorflow', 'cpu'],
           default: 'auto',
           description:
-            'auto takes a GPU (webgpu) where there is one, else native, and says why; one asked for by name is taken or refused. tensorflow needs a package that you add; cpu is plain JavaScript, for comparison',
+            'auto takes a GPU (webgpu) where there is one, else native, and says why; one asked for by name is taken or refused. tensorflow needs a package that you add (docs/tensorflow.md); cpu is plain JavaScript, for comparison',
         },
         precision: {
           enum: ['float32', 'bfloat16', 'bfloat16-emulated', 'float16'],
