@@ -57,7 +57,7 @@ const { MathBackendCPU } = require('@tensorflow/tfjs-backend-cpu')
 if (!util.isNullOrUndefined(undefined) || util.isNullOrUndefined(0) || !util.isArray([])) throw new Error('not there')
 class Backend extends MathBackendCPU {
   binding = { TF_Version: '9.8.7' }
-  isUsingGpuDevice = /gpu/.test(__dirname)
+  isUsingGpuDevice = /tfjs-node-gpu/.test(__dirname)
 }
 for (const config of tf.getKernelsForBackend('cpu')) {
   const kernelFunc = call => {
