@@ -24,7 +24,7 @@ export function copyBox(
 ): void {
   const plan = planStrided(shape, [fromView, toView])
   backend.run(`Copy ${plan.key}`, () => copying(plan), {
-    buffers: { from, to },
+    buffers: { x: from, y: to },
     uniforms: plan.values,
     workgroups: elementGroups(plan.size),
   })
@@ -35,12 +35,12 @@ function copying({ width, vectors, uniforms, places }: StridedPlan): Program {
   return {
     name: 'Copy',
     bindings: [
-      { name: 'from', type: type(vectors[0]!), access: 'read' },
-      { name: 'to', type: type(vectors[1]!), access: 'read_write' },
+      { name: 'x', type: type(vectors[0]!), access: 'read' },
+      { name: 'y', type: type(vectors[1]!), access: 'read_write' },
     ],
     uniforms,
     code: elementMain(`${places}
-  to[at1] = ${width === 4 && !vectors[0] ? 'vec4u(from[at0])' : 'from[at0]'};`),
+  y[at1] = ${width === 4 && !vectors[0] ? 'vec4u(x[at0])' : 'x[at0]'};`),
   }
 }
 
