@@ -17,6 +17,14 @@ function inputs(logits: Float32Array, labels: ArrayLike<number>, shape: Shape5):
   return [tf.tensor5d(logits, [n, d, h, w, count]), tf.tensor4d(Int32Array.from(labels), [n, d, h, w], 'int32')]
 }
 
+function refusal(message: RegExp): { code: string; message: RegExp } {
+  return { code: 'ERR_ENGINE', message }
+}
+
+function ofZeros(shape: Shape5, labels: Tensor): () => LossParts {
+  return () => diceCrossEntropyParts(tf.zeros([...shape]), labels as Tensor4D, publishedLoss)
+}
+
 async function valuesOf({ loss, dice, crossEntropy, dlogits }: LossParts): Promise<Float32Array[]> {
   const tensors: Tensor[] = [loss, dice, crossEntropy, dlogits]
   const values = await Promise.all(tensors.map(async tensor => (await tensor.data<'float32'>()).slice()))
@@ -149,13 +157,13 @@ t.test('labels that are no class count as the nearest one, and logits that are n
 t.test('what does not fit is refused with the words of the native backend', skip, t =>
   withBackend('webgpu', () => {
     tf.tidy(() => {
-      const parts = (shape: Shape5, labels: Tensor) => () =>
-        diceCrossEntropyParts(tf.zeros([...shape]), labels as Tensor4D, publishedLoss)
       const labels = tf.zeros([1, 2, 2, 2], 'int32')
-      const error = (message: RegExp): { code: string; message: RegExp } => ({ code: 'ERR_ENGINE', message })
-      t.throws(parts([1, 2, 2, 2, 33], labels), error(/^DiceCrossEntropy: expected 2 to 32 classes, found 33/))
-      t.throws(parts([1, 2, 2, 3, 2], labels), error(/expected labels of shape \(1, 2, 2, 3\), found \(1, 2, 2, 2\)/))
-      t.throws(parts([1, 2, 2, 2, 2], labels.toFloat()), /expected an int32 tensor, found float32/)
+      t.throws(ofZeros([1, 2, 2, 2, 33], labels), refusal(/^DiceCrossEntropy: expected 2 to 32 classes, found 33/))
+      t.throws(
+        ofZeros([1, 2, 2, 3, 2], labels),
+        refusal(/expected labels of shape \(1, 2, 2, 3\), found \(1, 2, 2, 2\)/),
+      )
+      t.throws(ofZeros([1, 2, 2, 2, 2], labels.toFloat()), /expected an int32 tensor, found float32/)
     })
   }),
 )

@@ -47,7 +47,7 @@ function moves(shape: readonly number[], dtype: Dtype): Case[] {
     ...axes.map((axis): Case => [`joined along ${axis}`, () => tf.concat([x(), x('y'), x('z')], axis)]),
     ...(rank < 6 ? [...axes, rank] : []).map((axis): Case => [`stacked along ${axis}`, () => tf.stack([x(), x('y')], axis)]), // prettier-ignore
     ...axes.map((axis): Case => [`taken apart along ${axis}`, () => tf.unstack(x(), axis)]),
-    ['filled', () => tf.fill([...shape], 3, dtype)],
+    ['filled', () => tf.fill(shape as number[], 3, dtype)],
     ['zeros like it', () => tf.zerosLike(x())],
     ['ones like it', () => tf.onesLike(x())],
   ]

@@ -15,6 +15,14 @@ type Shape5 = [number, number, number, number, number]
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
 const skip = { skip: skipped('webgpu') }
 
+function refusal(message: RegExp): { code: string; message: RegExp } {
+  return { code: 'ERR_ENGINE', message }
+}
+
+function statistics(x: Tensor, groups: number): () => Tensor[] {
+  return () => runKernel('GroupNormStatistics', { x }, { groups, epsilon: 1e-5 })
+}
+
 async function valuesOf(tensors: Tensor[]): Promise<Float32Array[]> {
   const values = await Promise.all(tensors.map(async tensor => (await tensor.data<'float32'>()).slice()))
   tf.dispose(tensors)
@@ -48,7 +56,7 @@ for (const [shape, groups] of [
     withBackend('webgpu', async () => {
       const channels = shape[4]
       const x = normals(size(shape), 'x').map(value => value * 3 + 100)
-      const [gamma, beta] = [normals(channels, 'gamma'), normals(channels, 'beta')]
+      const [gamma, beta] = [normals(channels, 'gamma'), normals(channels, 'beta').map(Math.abs)] // some voxels pass
       const [dy, residual] = [normals(size(shape), 'dy'), normals(size(shape), 'residual')]
       const expected = reference.groupNormRelu(x, shape, gamma, beta, groups, 1e-5, true)
       const slopes = reference.groupNormReluGradient(dy, x, shape, gamma, beta, groups, 1e-5, true)
@@ -118,11 +126,10 @@ t.test("a batch's norms and gradients are its samples', added in order, to the l
 t.test('dx takes the memory of dy where nobody else holds it, with the same values', skip, t =>
   withBackend('webgpu', async () => {
     const shape: Shape5 = [1, 2, 3, 4, 8]
-    const vector = (name: string): Tensor => tf.tensor1d(normals(8, name))
     const x = tf.tensor(normals(size(shape), 'x'), shape)
     const residual = tf.tensor(normals(size(shape), 'residual'), shape)
     const { mean, rstd } = statisticsOf(x as Tensor5D, { groups: 8, epsilon: 1e-5, relu: true })
-    const inputs = [x, vector('gamma'), vector('beta'), mean, rstd]
+    const inputs = [x, tf.tensor1d(normals(8, 'gamma')), tf.tensor1d(normals(8, 'beta')), mean, rstd]
     const slopes = (): Tensor => tf.tensor(normals(size(shape), 'dy'), shape)
     for (const relu of [true, false]) {
       const [apart, held] = [slopes(), slopes()]
@@ -175,24 +182,21 @@ t.test('what does not fit is refused with the words of the native backend', skip
     tf.tidy(() => {
       const x = tf.zeros([1, 2, 2, 2, 6])
       const vector = tf.zeros([6])
-      const error = (message: RegExp): { code: string; message: RegExp } => ({ code: 'ERR_ENGINE', message })
-      const statistics = (tensor: Tensor, groups: number) => () =>
-        runKernel('GroupNormStatistics', { x: tensor }, { groups, epsilon: 1e-5 })
-      t.throws(statistics(x, 4), error(/^GroupNormStatistics: expected groups that divide the 6 channels, found 4/))
-      t.throws(statistics(vector, 2), error(/expected x of shape \(N, D, H, W, C\) without zeros, found \(6\)/))
+      t.throws(statistics(x, 4), refusal(/^GroupNormStatistics: expected groups that divide the 6 channels, found 4/))
+      t.throws(statistics(vector, 2), refusal(/expected x of shape \(N, D, H, W, C\) without zeros, found \(6\)/))
       t.throws(statistics(x.cast('int32'), 2), /expected a float32 tensor, found int32/)
       const norm = { x, gamma: vector, beta: tf.zeros([5]) }
       t.throws(
         () => runKernel('GroupNormRelu', norm, { groups: 2, epsilon: 1e-5, relu: true }),
-        error(/^GroupNormRelu: expected beta of shape \(6\), found \(5\)/),
+        refusal(/^GroupNormRelu: expected beta of shape \(6\), found \(5\)/),
       )
       t.throws(
         () => runKernel('UpsampleTrilinear2', { x, skip: x }, {}),
-        error(/^UpsampleTrilinear2: expected skip of shape \(1, 4, 4, 4, 6\), found \(1, 2, 2, 2, 6\)/),
+        refusal(/^UpsampleTrilinear2: expected skip of shape \(1, 4, 4, 4, 6\), found \(1, 2, 2, 2, 6\)/),
       )
       t.throws(
         () => runKernel('UpsampleTrilinear2Grad', { dy: tf.zeros([1, 2, 3, 2, 1]) }, {}),
-        error(/expected even sizes, found 2 x 3 x 2/),
+        refusal(/expected even sizes, found 2 x 3 x 2/),
       )
     })
   }),

@@ -30,13 +30,16 @@ export function copyBox(
   })
 }
 
+function words(inVectors: boolean): string {
+  return inVectors ? 'array<vec4u>' : 'array<u32>'
+}
+
 function copying({ width, vectors, uniforms, places }: StridedPlan): Program {
-  const type = (isVector: boolean): string => (isVector ? 'array<vec4u>' : 'array<u32>')
   return {
     name: 'Copy',
     bindings: [
-      { name: 'x', type: type(vectors[0]!), access: 'read' },
-      { name: 'y', type: type(vectors[1]!), access: 'read_write' },
+      { name: 'x', type: words(vectors[0]!), access: 'read' },
+      { name: 'y', type: words(vectors[1]!), access: 'read_write' },
     ],
     uniforms,
     code: elementMain(`${places}

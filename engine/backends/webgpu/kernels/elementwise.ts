@@ -16,15 +16,11 @@ function binary(operator: '+' | '-' | '*' | '/'): PartialKernel {
     const hasType = dtype === 'float32' || (dtype === 'int32' && operator !== '/')
     if (!hasType || b.dtype !== dtype || sizeOf(a.shape) === 0 || sizeOf(b.shape) === 0) return undefined
     const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
-    const view = (strides: readonly number[]): { offset: number; strides: readonly number[] } => ({
-      offset: 0,
-      strides,
-    })
-    const plan = planStrided(shape, [
-      view(repeatedStrides(a, shape)),
-      view(repeatedStrides(b, shape)),
-      view(denseStrides(shape)),
-    ])
+    const strides = [repeatedStrides(a, shape), repeatedStrides(b, shape), denseStrides(shape)]
+    const plan = planStrided(
+      shape,
+      strides.map(own => ({ offset: 0, strides: own })),
+    )
     const y = backend.output(shape, dtype)
     const type = dtype === 'int32' ? 'i32' : 'f32'
     backend.run(`Binary ${operator} ${type} ${plan.key}`, () => binaryProgram(operator, type, plan), {

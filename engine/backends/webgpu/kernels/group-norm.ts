@@ -346,13 +346,16 @@ ${chunkMain(plan, {
 /** Of `table` (N, 5, C): mean, rstd gamma, beta, rstd m1, rstd^2 m2; see `gradientOfX`. */
 const tableRows = 5
 
+/** Adds up `count` slots that lie `stride` apart, each with those beside it. */
+function summed(count: number, stride: number): string {
+  return tree(count, `if (lane < step * ${stride}u) { slots[lane] += slots[lane + step * ${stride}u]; }`)
+}
+
 /** A workgroup for each group of channels. Lanes lie along channels and chunks. */
 function gradientMerge({ channels, groups }: Shape): Program {
   const perGroup = channels / groups
   const across = Math.min(lanes, 2 ** Math.ceil(Math.log2(perGroup)))
   const along = lanes / across
-  const summed = (count: number, stride: number): string =>
-    tree(count, `if (lane < step * ${stride}u) { slots[lane] += slots[lane + step * ${stride}u]; }`)
   return {
     name: 'GroupNormReluGrad merge',
     bindings: [
