@@ -2,5 +2,6 @@
 
 import type { KernelConfig } from '@tensorflow/tfjs'
 import { adamUpdate } from './adam.ts'
+import { conv3dKernels } from './conv3d/index.ts'
 
-export const gpuKernels: readonly KernelConfig[] = [adamUpdate]
+export const gpuKernels: readonly KernelConfig[] = [adamUpdate, ...conv3dKernels]
