@@ -17,12 +17,12 @@ const largest = (result: string): string => `
 var<workgroup> found: array<u32, ${threads}>;
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var most = 0u;
+  var largest = 0u;
   let n = group.y;
   for (var i = group.x * ${threads}u + lane; i < u.size; i += groups.x * ${threads}u) {
-    most = max(most, values[n * u.size + i] & 0x7fffffffu);
+    largest = max(largest, values[n * u.size + i] & 0x7fffffffu);
   }
-  found[lane] = most;
+  found[lane] = largest;
   for (var half = ${threads / 2}u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) { found[lane] = max(found[lane], found[lane + half]); }
