@@ -45,8 +45,8 @@ function gpuSkipped(): string | false {
   try {
     process.dlopen({ exports: {} }, 'libvulkan.so.1')
   } catch (error) {
-    // A library that is there is no module of Node's, and says so instead.
-    if (/cannot open shared object file/.test(String(error)))
+    // A library that loads is no module of Node's, and that is all that is wrong with it.
+    if (!/self-register/.test(String(error)))
       return 'libvulkan.so.1 is not installed (Debian: libvulkan1)'
   }
   return false

@@ -193,27 +193,33 @@ export async function withEngine<T>(
   }
 }
 
-/** Forward, as many steps as the reference has, forward again. */
 function trained(backend: TestedBackend, references: References) {
-  return references.once(`trained ${backend}`, async () => {
-    const { network: entry, adam } = references.index
-    const before = await weightsOf(references.path(entry!.checkpoint))
-    const network = networkOf(before, entry!.groups)
-    const batch = batchOf(references, entry!)
-    const training = { backend, loss: lossOf(entry!), optimizer: { ...defaultAdam, learningRate: adam?.lr ?? 1e-3 } }
-    return withEngine(
-      network,
-      before,
-      async engine => {
-        const logits = await engine.infer(batch.image, batch.count, batch.shape)
-        const losses: number[] = []
-        for (const _ of adam?.loss_before_each_step ?? []) losses.push((await engine.step(batch)).loss)
-        const logitsAfter = await engine.infer(batch.image, batch.count, batch.shape)
-        return { before, logits, losses, after: await engine.save(), logitsAfter }
-      },
-      training,
-    )
-  })
+  return references.once(`trained ${backend}`, () => trainedOn(references, { backend }))
+}
+
+/** Forward, as many steps as the reference has, forward after the first and after all of them. */
+export async function trainedOn(references: References, device: Partial<Parameters<typeof engineOptions>[0]>) {
+  const { network: entry, adam } = references.index
+  const before = await weightsOf(references.path(entry!.checkpoint))
+  const network = networkOf(before, entry!.groups)
+  const batch = batchOf(references, entry!)
+  const training = { loss: lossOf(entry!), optimizer: { ...defaultAdam, learningRate: adam?.lr ?? 1e-3 } }
+  return withEngine(
+    network,
+    before,
+    async engine => {
+      const infer = (): Promise<Float32Array> => engine.infer(batch.image, batch.count, batch.shape)
+      const logits = await infer()
+      const losses: number[] = []
+      let logitsAfterOne = logits
+      for (const _ of adam?.loss_before_each_step ?? []) {
+        losses.push((await engine.step(batch)).loss)
+        if (losses.length === 1) logitsAfterOne = await infer()
+      }
+      return { before, logits, losses, logitsAfterOne, after: await engine.save(), logitsAfter: await infer() }
+    },
+    { ...training, ...device },
+  )
 }
 
 /** The engine keeps gradients to itself: they come from the tape below it, on the same kernels. */
