@@ -83,22 +83,28 @@ export function sampleGradients(
   const share = { ...options, lambdaDice: options.lambdaDice / count, lambdaCe: options.lambdaCe / count }
   const losses: Scalar[] = []
   let gradients: Tensor[] = []
-  for (let n = 0; n < count; n++) {
-    const before = gradients
-    const [loss, ...sums] = tf.tidy(() => {
-      const [x, labels] = inputs(n)
-      const { value, grads } = tf.valueAndGrads((): Scalar => {
-        const logits = forward(x, n)
-        const lossOfSample = diceCrossEntropy(logits, labels, share, batchSums)
-        logits.dispose()
-        return lossOfSample
-      })(trainable)
-      return [value, ...(n === 0 ? grads : grads.map((gradient, i) => tf.add(before[i]!, gradient)))]
-    })
-    losses.push(loss as Scalar)
-    gradients = sums
-    tf.dispose(before)
+  try {
+    for (let n = 0; n < count; n++) {
+      const before = gradients
+      const [loss, ...sums] = tf.tidy(() => {
+        const [x, labels] = inputs(n)
+        const { value, grads } = tf.valueAndGrads((): Scalar => {
+          const logits = forward(x, n)
+          const lossOfSample = diceCrossEntropy(logits, labels, share, batchSums)
+          logits.dispose()
+          return lossOfSample
+        })(trainable)
+        return [value, ...(n === 0 ? grads : grads.map((gradient, i) => tf.add(before[i]!, gradient)))]
+      })
+      losses.push(loss as Scalar)
+      gradients = sums
+      tf.dispose(before)
+    }
+  } catch (error) {
+    tf.dispose([...losses, ...gradients])
+    throw error
+  } finally {
+    if (batchSums) tf.dispose(batchSums.sums as Tensor)
   }
-  if (batchSums) tf.dispose(batchSums.sums as Tensor)
   return { losses, gradients }
 }

@@ -97,13 +97,17 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       const { count, cases } = batch
       checkSpatialShape(network, batch.shape)
       const shape = tensorShape(batch.image, count, batch.shape)
-      checkFinite(batch.image, `step ${stepsDone + 1}`, cases)
-      checkLabels(batch.label, network.outChannels, cases)
-
+      const where = `step ${stepsDone + 1}`
       const { loss, gradients } = await allocating(batch, () => {
         const voxels = batch.image.length / count
         if (labels.length !== voxels) labels = new Int32Array(voxels)
-        const work = sampleWork(inputsOf(batch, shape, labels))
+        const inputs = inputsOf(batch, shape, labels)
+        // Each sample is looked at just before it is needed: a GPU is busy with the one before.
+        const work = sampleWork(n => {
+          checkFinite(batch.image.subarray(n * voxels, (n + 1) * voxels), where, cases)
+          checkLabels(batch.label.subarray(n * voxels, (n + 1) * voxels), network.outChannels, cases)
+          return inputs(n)
+        })
         return batchGradients(count, trainable, training.lossOptions, work)
       })
       try {

@@ -1,5 +1,6 @@
 /** The page that a training leaves beside its weights. */
 
+import { basename } from 'node:path'
 import { trainingPage, type Picture, type Training } from '../../stages/index.ts'
 import { sectionsOf } from '../data-set.ts'
 import type { Score } from '../flow.ts'
@@ -25,7 +26,7 @@ export async function writeTrainingPage(
   training: Pick<Training, 'epochs' | 'best' | 'pictures'>,
 ): Promise<void> {
   const { definition, dataSet, folder, progress } = job
-  const { title = dataSet.name } = definition.report
+  const { title = `Training on ${shortName(dataSet.name)}` } = definition.report
   try {
     const page = await trainingPage({ title, created: new Date().toISOString(), facts: factsOf(job), ...training })
     folder.writeText('index.html', page)
@@ -51,4 +52,9 @@ function factsOf({ definition, dataSet, context, seconds }: Job): Training['fact
 /** Cases without a Dice come last. */
 function worstFirst(scores: readonly Score[]): Score[] {
   return scores.toSorted((a, b) => (a.metrics['dice'] ?? Infinity) - (b.metrics['dice'] ?? Infinity) || 0)
+}
+
+/** A data set's name without folders: "phantoms (/cache/dataset.json)" gives "phantoms", "/scans/covid.json" gives "covid.json". */
+function shortName(name: string): string {
+  return basename(name.replace(/ \(.*\)$/, ''))
 }

@@ -34,6 +34,8 @@ interface Compiled {
   readonly layout: GPUBindGroupLayout
   /** By their words: a network asks for the same few at every step. */
   readonly uniforms: Map<string, GPUBuffer>
+  /** By their buffers' numbers: memory is used again in the same order, so that a step finds those of the step before. */
+  readonly groups: Map<string, GPUBindGroup>
 }
 
 /** Calls of one kernel. */
@@ -48,6 +50,7 @@ export interface Dispatch {
 const dispatchesPerSubmit = 32
 
 const mostUniforms = 4096
+const mostGroups = 4096
 
 const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
 
@@ -56,6 +59,8 @@ export class GpuBackend extends WebGPUBackend {
   /** Uses of TensorFlow.js' own kernels, by name. */
   readonly fallbacks = new Map<string, number>()
   readonly #compiled = new Map<string, Compiled>()
+  readonly #numbers = new WeakMap<GPUBuffer, number>()
+  #lastNumber = 0
   #memory: GpuMemory
   /** Tensors of a rehearsal, with the memory that they would have. */
   #rehearsed: Map<object, GPUBuffer | undefined> | undefined
@@ -116,18 +121,20 @@ export class GpuBackend extends WebGPUBackend {
       return
     }
     const compiled = this.#compile(key, program)
-    const entries: GPUBindGroupEntry[] = compiled.program.bindings.map(({ name }, binding) => {
+    const {
+      program: { name: label, bindings, uniforms: declared },
+    } = compiled
+    const bound = bindings.map(({ name }) => {
       const tensor = buffers[name]
-      if (!tensor) throw new Error(`${compiled.program.name}: no tensor for ${name}`)
-      return { binding, resource: { buffer: this.#bufferOf(tensor) } }
+      if (!tensor) throw new Error(`${label}: no tensor for ${name}`)
+      return this.#bufferOf(tensor)
     })
-    if (compiled.program.uniforms)
-      entries.push({ binding: entries.length, resource: { buffer: this.#uniform(compiled, uniforms ?? {}) } })
+    if (declared) bound.push(this.#uniform(compiled, uniforms ?? {}))
     const own = this.#internals
     this.ensureCommandEncoderReady()
     own.computePassEncoder ??= own.commandEncoder!.beginComputePass()
     own.computePassEncoder.setPipeline(compiled.pipeline)
-    own.computePassEncoder.setBindGroup(0, this.device.createBindGroup({ layout: compiled.layout, entries }))
+    own.computePassEncoder.setBindGroup(0, this.#group(compiled, bound))
     own.computePassEncoder.dispatchWorkgroups(...workgroups)
     if (++own.dispatchCountInPass >= dispatchesPerSubmit) this.#submit()
   }
@@ -285,9 +292,34 @@ export class GpuBackend extends WebGPUBackend {
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module: this.device.createShaderModule({ label: name, code: wgsl(program) }), entryPoint: 'main' },
     })
-    const compiled = { program, pipeline, layout, uniforms: new Map<string, GPUBuffer>() }
+    const compiled = {
+      program,
+      pipeline,
+      layout,
+      uniforms: new Map<string, GPUBuffer>(),
+      groups: new Map<string, GPUBindGroup>(),
+    }
     this.#compiled.set(key, compiled)
     return compiled
+  }
+
+  #group({ layout, groups }: Compiled, buffers: readonly GPUBuffer[]): GPUBindGroup {
+    const key = buffers.map(buffer => this.#number(buffer)).join()
+    let group = groups.get(key)
+    if (!group) {
+      if (groups.size >= mostGroups) groups.clear()
+      const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }))
+      group = this.device.createBindGroup({ layout, entries })
+      groups.set(key, group)
+    }
+    return group
+  }
+
+  #number(buffer: GPUBuffer): number {
+    const known = this.#numbers.get(buffer)
+    if (known !== undefined) return known
+    this.#numbers.set(buffer, ++this.#lastNumber)
+    return this.#lastNumber
   }
 
   #uniform({ program, uniforms }: Compiled, values: Readonly<Record<string, number>>): GPUBuffer {
