@@ -15,6 +15,8 @@ export interface Machine {
   /** That trials use unless they say otherwise. */
   readonly threads: number
   readonly isa: string
+  /** What else has computed: a GPU with its driver. */
+  readonly device?: string
   readonly memoryBytes: number
   readonly platform: string
   readonly node: string

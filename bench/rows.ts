@@ -62,7 +62,7 @@ function detailsOf(result: Result): string[] {
       : []),
     // No loop multiplies faster than the fastest one: a share above 1 says that the probe is not it. A copy is no such
     // limit: work that reads more than it writes, or finds its data in a cache, can pass it.
-    ...(shareOfPeak && unit === 'GFLOP/s' && shareOfPeak.median * necessary > 1 ? ['THE PROBE IS WRONG'] : []),
+    ...(shareOfPeak && unit.endsWith('FLOP/s') && shareOfPeak.median * necessary > 1 ? ['THE PROBE IS WRONG'] : []),
     ...(peakBytes === undefined ? [] : [`peak of memory ${formatBytes(peakBytes)}`]),
     ...(processorSeconds ? [`${figure(medianOf(processorSeconds))} s of processor time`] : []),
     ...Object.entries(facts).map(([name, value]) => `${name} ${value}`),

@@ -84,6 +84,14 @@ const definitions = {
   },
 }
 
+/** Dawn, a Vulkan loader and a driver find each other. */
+const softwareGpu: Step = {
+  program: 'bench',
+  args: ['gpu', '--small', '--rounds', '1', '--adapter', 'SwiftShader', '--only', 'webgpu/peak'],
+  exitCode: 0,
+  says: /SwiftShader.*webgpu\/peak\/multiply-add .*webgpu\/peak\/copy /s,
+}
+
 const steps: readonly Step[] = [
   { program: 'run-pipeline', args: ['--version'], exitCode: 0, says: new RegExp(`^${version()}$`, 'm') },
   { program: 'run-pipeline', args: ['explain', 'train.json'], exitCode: 0, says: /memory/ },
@@ -109,6 +117,14 @@ const steps: readonly Step[] = [
     leaves: { 'evaluate/latest/index.html': 'NiiVue, BSD' },
   },
   { program: 'run-pipeline', args: ['no-such.json'], exitCode: 2, says: /no-such\.json/ },
+  {
+    program: 'bench',
+    args: ['--', 'gpu', '--backend', 'native', '--small', '--rounds', '1'],
+    exitCode: 0,
+    says: /native\/train-step.* s .*native\/conv3d-forward/s,
+  },
+  { program: 'bench', args: ['gpu', '--adapter', 'no-such-GPU'], exitCode: 2, says: /no-such-GPU|no GPU was found/ },
+  ...(driver ? [softwareGpu] : []),
 ]
 
 let wrong = 0
@@ -165,11 +181,19 @@ function unpack(folder: string): string {
   return join(folder, name)
 }
 
+/** Tells the Vulkan loader of a driver. */
+function icdFile(library: string): string {
+  const file = join(work, 'icd.json')
+  const icd = { file_format_version: '1.0.0', ICD: { library_path: library, api_version: '1.0.5' } }
+  writeFileSync(file, JSON.stringify(icd))
+  return file
+}
+
 function inEmptyEnvironment(): void {
   const bundle = unpack(join(work, 'there'))
   const folder = join(work, 'run')
   mkdirSync(folder)
-  const environment = { PATH: '/usr/bin:/bin', HOME: work }
+  const environment = { PATH: '/usr/bin:/bin', HOME: work, ...(driver && { VK_DRIVER_FILES: icdFile(swiftshader) }) }
   doSteps('empty environment', folder, ({ program, args }) => started(join(bundle, program), args, folder, environment))
 }
 
@@ -186,8 +210,7 @@ function belowBareRoot(): void {
   for (const [, path] of libraries.matchAll(/ => (\/\S+\/lib(?:c|m|dl|pthread)\.so\.\d) /g)) place(path!)
   if (driver) {
     place(swiftshader)
-    const icd = { file_format_version: '1.0.0', ICD: { library_path: swiftshader, api_version: '1.0.5' } }
-    writeFileSync(join(bare, 'icd.json'), JSON.stringify(icd))
+    place(icdFile(swiftshader), '/icd.json')
   }
   unpack(join(bare, 'opt'))
   const folder = join(bare, 'work')
@@ -196,6 +219,7 @@ function belowBareRoot(): void {
     started('unshare', ['-r', 'chroot', bare, '/bin/sh', '-c', `cd /work; ${command}`], work, {
       PATH: '/usr/sbin:/usr/bin:/bin',
       HOME: '/work',
+      ...(driver && { VK_DRIVER_FILES: '/icd.json' }),
     })
   const { status, output } = run('exit 0')
   if (status !== 0) {
