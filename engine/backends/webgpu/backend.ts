@@ -197,16 +197,17 @@ export class GpuBackend extends WebGPUBackend {
     this.#check()
   }
 
-  /** TensorFlow.js' own kernels come by here. */
+  /** Notes a use of one of TensorFlow.js' own kernels that computes. */
+  countFallback(kernelName: string): void {
+    if (!this.#rehearsed) this.fallbacks.set(kernelName, (this.fallbacks.get(kernelName) ?? 0) + 1)
+  }
+
+  /** The programs of TensorFlow.js' own kernels come by here. */
   override runWebGPUProgram(
     ...args: Parameters<WebGPUBackend['runWebGPUProgram']>
   ): ReturnType<WebGPUBackend['runWebGPUProgram']> {
     const [program, inputs, dtype, , output] = args
-    if (!this.#rehearsed) {
-      const { name } = program.constructor
-      this.fallbacks.set(name, (this.fallbacks.get(name) ?? 0) + 1)
-      return super.runWebGPUProgram(...args)
-    }
+    if (!this.#rehearsed) return super.runWebGPUProgram(...args)
     for (const { dataId } of inputs) this.uploadToGPU(dataId)
     if (output) return output
     return this.output(program.outputShape, dtype as 'float32')

@@ -12,6 +12,13 @@ const slack = 2
 /** Below this a failed allocation shows in the next large one. */
 const watched = 1 << 20
 
+interface Kept {
+  readonly buffer: GPUBuffer
+  readonly number: number
+  /** When it was given back, in releases. */
+  readonly since: number
+}
+
 /** The part of a device that memory comes from. */
 export type BufferDevice = Pick<GPUDevice, 'createBuffer' | 'pushErrorScope' | 'popErrorScope' | 'limits'>
 
@@ -21,8 +28,14 @@ export class GpuMemory {
   /** The same and what waits for the next ones. */
   numBytesAllocated = 0
   peakAllocated = 0
-  /** Oldest first. */
-  #free: GPUBuffer[] = []
+  /**
+   * By size and usage, in the order in which they were made. The first of them is lent next: so the same work finds the same
+   * buffers at every step, and with them what was bound to them.
+   */
+  readonly #free = new Map<string, Kept[]>()
+  readonly #numbers = new WeakMap<GPUBuffer, number>()
+  #made = 0
+  #releases = 0
   #highWater = 0
   #failures: Promise<void>[] = []
   #failure: PipelineError | undefined
@@ -47,8 +60,8 @@ export class GpuMemory {
         `a tensor of ${formatBytes(size)} does not fit the adapter, whose kernels see at most ${formatBytes(this.#largest)} at once; make the patch or window smaller, or use "native"`,
         { bytes: size, largest: this.#largest },
       )
-    const at = reuse ? this.#free.findLastIndex(buffer => buffer.size === size && buffer.usage === usage) : -1
-    const buffer = at < 0 ? this.#create(size, usage, mappedAtCreation) : this.#free.splice(at, 1)[0]!
+    const kept = reuse ? this.#free.get(kindOf(size, usage))?.shift()?.buffer : undefined
+    const buffer = kept ?? this.#create(size, usage, mappedAtCreation)
     this.numBytesUsed += size
     this.#highWater = Math.max(this.#highWater, this.numBytesUsed)
     return buffer
@@ -57,8 +70,13 @@ export class GpuMemory {
   /** Gives a buffer back; without `reuse` it is destroyed, as one must be that was mapped when it was made. */
   releaseBuffer(buffer: GPUBuffer, reuse = true): void {
     this.numBytesUsed -= buffer.size
-    if (reuse) this.#free.push(buffer)
-    else this.#destroy(buffer)
+    if (!reuse) return this.#destroy(buffer)
+    const kind = kindOf(buffer.size, buffer.usage)
+    const free = this.#free.get(kind) ?? []
+    if (free.length === 0) this.#free.set(kind, free)
+    const number = this.#numbers.get(buffer)!
+    const at = free.findIndex(kept => kept.number > number)
+    free.splice(at < 0 ? free.length : at, 0, { buffer, number, since: this.#releases++ })
   }
 
   /** Frees what nothing uses. */
@@ -97,6 +115,7 @@ export class GpuMemory {
         }),
       )
     }
+    this.#numbers.set(buffer, this.#made++)
     this.numBytesAllocated += size
     this.peakAllocated = Math.max(this.peakAllocated, this.numBytesAllocated)
     return buffer
@@ -111,15 +130,25 @@ export class GpuMemory {
   }
 
   #shrinkTo(bytes: number): void {
-    const excess = (): boolean => this.numBytesAllocated - this.numBytesUsed > bytes && this.#free.length > 0
-    if (excess()) this.#submit()
-    while (excess()) this.#destroy(this.#free.shift()!)
+    if (this.numBytesAllocated - this.numBytesUsed <= bytes) return
+    this.#submit()
+    const oldestFirst = [...this.#free.values()].flat().toSorted((a, b) => a.since - b.since)
+    for (const kept of oldestFirst) {
+      if (this.numBytesAllocated - this.numBytesUsed <= bytes) break
+      const free = this.#free.get(kindOf(kept.buffer.size, kept.buffer.usage))!
+      free.splice(free.indexOf(kept), 1)
+      this.#destroy(kept.buffer)
+    }
   }
 
   #destroy(buffer: GPUBuffer): void {
     this.numBytesAllocated -= buffer.size
     buffer.destroy()
   }
+}
+
+function kindOf(size: number, usage: GPUBufferUsageFlags): string {
+  return `${size} ${usage}`
 }
 
 /** Lends buffers that are only counted, with a real device's limits: for finding out what work will take. */

@@ -1,9 +1,13 @@
 /** Starting the `webgpu` backend in the engine's thread. */
 
 import * as tf from '@tensorflow/tfjs'
+import type { KernelConfig } from '@tensorflow/tfjs'
 import { PipelineError } from '../../../pipeline/errors.ts'
 import type { BackendOptions, StartedBackend } from '../../backend.ts'
 import { openDevice } from './adapters.ts'
+
+/** TensorFlow.js' kernels as they were before ours took their names. */
+let upstream: readonly KernelConfig[] | undefined
 
 /**
  * Opens the adapter asked for, or the best that is no software, and makes it TensorFlow.js' backend. ERR_ENGINE with the
@@ -27,14 +31,15 @@ export async function startWebgpu(
   const { navigator = {} } = globalThis as { navigator?: object }
   if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true })
-  const [{ GpuBackend }, { gpuKernels }] = await Promise.all([import('./backend.ts'), import('./kernels/index.ts')])
+  const [{ GpuBackend }, { kernelsOver }] = await Promise.all([import('./backend.ts'), import('./kernels/index.ts')])
 
   // Small tensors too stay on the GPU: what computes must not depend on sizes.
   tf.env().set('WEBGPU_CPU_FORWARD', false)
   tf.removeBackend('webgpu')
   const backend = new GpuBackend(device, device.adapterInfo, gpuMemory, precision)
   tf.registerBackend('webgpu', () => backend)
-  for (const config of gpuKernels) {
+  upstream ??= tf.getKernelsForBackend('webgpu')
+  for (const config of kernelsOver(upstream)) {
     if (tf.getKernel(config.kernelName, 'webgpu')) tf.unregisterKernel(config.kernelName, 'webgpu')
     tf.registerKernel(config)
   }
