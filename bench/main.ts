@@ -4,7 +4,7 @@
  */
 
 import { parseArgs } from 'node:util'
-import { PipelineError } from '../pipeline/errors.ts'
+import { messageOf, PipelineError } from '../pipeline/errors.ts'
 import { gpuFlags, gpuOptions, gpuUsage } from './gpu/options.ts'
 import { machine, type Machine } from './machine.ts'
 import { runBench } from './measure.ts'
@@ -108,7 +108,11 @@ if (name === 'results') {
 async function report(name: string, results: readonly Result[]): Promise<void> {
   const where: Machine = { ...machine(), ...(device !== undefined && { device }) }
   // Small shapes try whether all works; they say nothing.
-  if (values.only === '' && !values.small) await keep({ name, machine: where, results })
+  if (values.only === '' && !values.small)
+    // What took an hour to measure is shown, be the folder read-only.
+    await keep({ name, machine: where, results }).catch((error: unknown) =>
+      console.error(`not kept: ${messageOf(error)}`),
+    )
   if (values.json) console.log(JSON.stringify({ name, machine: where, results }))
   else console.log(`${where.cpu}, ${where.threads} threads, ${where.isa}, Node ${where.node}, commit ${where.commit}`)
   if (results.some(result => isMissing(result) && result.failed !== undefined)) process.exitCode = 1

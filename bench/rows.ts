@@ -78,6 +78,7 @@ function percent(share: number): string {
 
 /** Three digits. */
 function figure(value: number): string {
+  if (value > 0 && value < 0.01) return value.toPrecision(3)
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : 3
   return value.toFixed(digits)
 }

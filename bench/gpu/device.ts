@@ -61,14 +61,19 @@ export async function openMeasured({ backend, adapter }: GpuOptions): Promise<Me
 }
 
 /** Seconds of one call, of so many between two waits that they take at least `seconds`; after one that is not counted. */
-export async function secondsOf(work: () => void, settled: () => Promise<unknown>, seconds: number): Promise<number> {
+export async function secondsOf(
+  work: () => void,
+  settled: () => Promise<unknown>,
+  seconds: number,
+  now: () => number = () => performance.now(),
+): Promise<number> {
   work()
   await settled()
-  for (let times = 1; ;) {
-    const started = performance.now()
+  for (let times = 1; ; ) {
+    const started = now()
     for (let i = 0; i < times; i++) work()
     await settled()
-    const taken = (performance.now() - started) / 1000
+    const taken = (now() - started) / 1000
     if (taken >= seconds) return taken / times
     // What it takes to wait must not decide how often.
     times = Math.ceil(times * Math.min(8, Math.max(2, (1.2 * seconds) / taken)))
