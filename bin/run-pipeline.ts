@@ -2,6 +2,7 @@
 /** The command line: one function per subcommand, in a file of its own. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { devicesCommand, type DevicesFlags } from './devices.ts'
 import { explainCommand, validateCommand, type ExplainFlags } from './explain.ts'
 import { exportCommand, type ExportFlags } from './export.ts'
 import { readImported } from '../interop/import-checkpoint.ts'
@@ -86,6 +87,12 @@ program
   .option(...set)
   .option(...json)
   .action(async (file: string, flags: ExplainFlags) => void (process.exitCode = await validateCommand(file, flags)))
+
+program
+  .command('devices')
+  .description('what networks can be computed on here: GPUs, the processor, TensorFlow; and which of them "auto" takes')
+  .option(...json)
+  .action(async (flags: DevicesFlags) => void (process.exitCode = await devicesCommand(flags)))
 
 program
   .command('merge')

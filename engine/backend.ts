@@ -4,6 +4,8 @@ import { cpus } from 'node:os'
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor } from '@tensorflow/tfjs'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
+import type { GpuInfo } from '../pipeline/engine.ts'
+import { chooseBackend } from './choice.ts'
 import type { EngineOptions } from './options.ts'
 import { resolveThreads } from './threads.ts'
 
@@ -17,6 +19,8 @@ export interface StartedBackend {
    * tensor is disposed and not to be written to. Rejects with whatever went wrong since the last read.
    */
   readonly read: (tensor: Tensor, to?: Float32Array) => Promise<Float32Array>
+  /** Of the `webgpu` backend. */
+  readonly gpu?: GpuInfo
   /** Gives back what no tensor is: a GPU's device. */
   readonly close?: () => void
   /** Whether tensors lie in a GPU's memory: then `peakBytes` and `rehearse` tell of that. */
@@ -45,7 +49,7 @@ export async function startBackend({
   const threads = resolveThreads(requested)
   switch (backend) {
     case 'auto':
-      return startNative(threads, precision, 'auto: the native backend is the fastest in this version')
+      return startChosen({ threads, precision, ...device })
     case 'native':
       return startNative(threads, precision, 'asked for')
     case 'cpu':
@@ -71,11 +75,27 @@ export async function startBackend({
       return startWebgpu({ precision, ...device }, 'asked for')
     }
     case 'tensorflow':
-      throw new PipelineError(
-        'ERR_DEFINITION',
-        `/engine/backend: "${backend}" is not built in this version; use "native", or "auto" to get the best there is`,
-        { backend },
-      )
+      return (await import('./backends/tensorflow.ts')).startTensorflow(precision, threads)
+  }
+}
+
+/** What `auto` takes. A GPU that does not open is passed over where native does as well. */
+async function startChosen({
+  threads,
+  precision,
+  adapter,
+  gpuMemory,
+}: Omit<BackendOptions, 'backend' | 'threads'> & { readonly threads: number }): Promise<StartedBackend> {
+  const { surveyAdapters } = await import('./backends/webgpu/survey.ts')
+  const choice = await chooseBackend({ precision, ...(adapter !== undefined && { adapter }) }, surveyAdapters)
+  if (choice.backend === 'native') return startNative(threads, precision, choice.reason)
+  try {
+    const { startWebgpu } = await import('./backends/webgpu/start.ts')
+    const device = { adapter: choice.adapter, ...(gpuMemory !== undefined && { gpuMemory }) }
+    return await startWebgpu({ precision, ...device }, choice.reason)
+  } catch (error) {
+    if (!choice.isOptional) throw error
+    return startNative(threads, precision, `auto: "${choice.adapter}" does not open: ${messageOf(error)}`)
   }
 }
 

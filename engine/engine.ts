@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { PipelineError, messageOf } from '../pipeline/errors.ts'
 import type { Engine, EngineInfo } from '../pipeline/engine.ts'
+import { setTensorflowEnvironment } from './backends/tensorflow-environment.ts'
 import { unpackError, type CallName, type Calls, type Request, type Response } from './messages.ts'
 import type { EngineOptions, EngineReport } from './options.ts'
+import { resolveThreads } from './threads.ts'
 
 export type { EngineOptions, EngineReport } from './options.ts'
 export { resolveThreads } from './threads.ts'
@@ -23,6 +25,7 @@ export interface EngineWithReport extends Engine {
  * Should the thread die, everything in flight and every later call rejects with ERR_ENGINE.
  */
 export async function openEngine(options: EngineOptions): Promise<EngineWithReport> {
+  if (options.backend === 'tensorflow') setTensorflowEnvironment(resolveThreads(options.threads))
   // What the program was started with (--eval, a test runner's loaders) is not meant for this thread.
   const thread = new Worker(workerFile(), { workerData: options, name: 'engine', execArgv: [] })
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()

@@ -83,7 +83,7 @@ function possible(shape: Shape3, work: () => void): void {
     if (!(cause instanceof RangeError || (cause instanceof PipelineError && cause.code === 'ERR_ENGINE'))) throw cause
     throw new PipelineError(
       'ERR_DEFINITION',
-      `a patch or window of ${shape.join(' x ')} voxels needs larger tensors than there can be: ${messageOf(cause)}; choose smaller extents`,
+      `a patch or window of ${shape.join(' x ')} voxels needs larger tensors than there can be: ${messageOf(cause)}${cause instanceof PipelineError ? '' : '; choose smaller extents'}`,
       { shape },
       { cause },
     )

@@ -87,6 +87,7 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       threads: backend.threads,
       device: backend.device,
       reason: backend.reason,
+      ...(backend.gpu && { gpu: backend.gpu }),
       classes: network.outChannels,
       parameters: specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     },

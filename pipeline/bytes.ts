@@ -14,8 +14,13 @@ const units: Readonly<Record<string, number>> = {
   TiB: 2 ** 40,
 }
 
+const amount = '\\d+(\\.\\d+)?\\s*(B|[KMGT]B|[KMGT]iB)'
+
 /** What `parseBytes` accepts, for JSON schemas. */
-export const bytesPattern = '^(auto|\\d+(\\.\\d+)?\\s*(B|[KMGT]B|[KMGT]iB))$'
+export const bytesPattern = `^(auto|${amount})$`
+
+/** The same of memory that is not this process's. */
+export const amountPattern = `^${amount}$`
 
 /** Bytes of "4GiB", "1.5 GB" or a plain number; `auto` is what the machine offers. The text has passed the pattern. */
 export function parseBytes(amount: string | number): number {

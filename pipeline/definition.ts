@@ -7,6 +7,7 @@ import { dataset as datasetSchema, envelope, report as reportSchema } from '../s
 import { agreements, networks, stageOf, stages } from '../stages/index.ts'
 import { readDefinitionFile } from './definition-file.ts'
 import { dryContext } from './dry-context.ts'
+import { engineProblems } from './engine-options.ts'
 import type { Random, Transform } from './stage.ts'
 import type { FromSchema } from 'json-schema-to-ts'
 import { codeOf, messageOf, PipelineError } from './errors.ts'
@@ -27,7 +28,13 @@ export interface Definition {
   readonly description?: string
   readonly seed: number
   readonly memory: string | number
-  readonly engine: { readonly backend: string; readonly precision: string; readonly threads: number | 'auto' }
+  readonly engine: {
+    readonly backend: string
+    readonly precision: string
+    readonly threads: number | 'auto'
+    readonly adapter?: string
+    readonly gpuMemory?: string | number
+  }
   readonly dataset: DataSetOptions
   readonly network?: NetworkOptions
   readonly stages: readonly StageOptions[]
@@ -170,7 +177,7 @@ function semanticProblems(definition: Definition): Problem[] {
     })
   }
   problems.push(...checkOrder(task, definition.stages), ...agreements(definition), ...reportProblems(definition))
-  problems.push(...healthCheckProblems(definition))
+  problems.push(...healthCheckProblems(definition), ...engineProblems(definition))
   return problems.length > 0 ? problems : stageProblems(definition)
 }
 

@@ -62,6 +62,7 @@ export interface Engine {
 export interface EngineInfo {
   readonly backend: string
   readonly precision: string
+  /** Of the native backend; 1 where others compute. */
   readonly threads: number
   /** What computes: the processor's instruction set, or the adapter's name. */
   readonly device: string
@@ -69,6 +70,17 @@ export interface EngineInfo {
   readonly reason: string
   readonly classes: number
   readonly parameters: number
+  /** Only where a GPU computes. */
+  readonly gpu?: GpuInfo
+}
+
+export interface GpuInfo {
+  /** Name and version, as the driver tells them. */
+  readonly driver: string
+  /** The most that a kernel can see of a buffer. */
+  readonly largestTensorBytes: number
+  /** What tensors may take at most, where the definition says so: WebGPU does not tell what a GPU has. */
+  readonly memoryBytes?: number
 }
 
 /** Named float32 arrays with their shapes. */

@@ -3,7 +3,7 @@
  * stages say of themselves. `validate` is the part of it for which no data is read.
  */
 
-import { openEngineFor, processors, readWeights } from '../stages/index.ts'
+import { processors, readWeights } from '../stages/index.ts'
 import { parseBytes } from './bytes.ts'
 import type { DataSet } from './data-set.ts'
 import { checkFiles, type Definition } from './definition.ts'
@@ -23,6 +23,8 @@ import { openCases } from './open-cases.ts'
 import { engineWorkOf } from './plan.ts'
 import { reservesOf, type Reserve } from './reserves.ts'
 import type { Engine, EngineInfo, EngineWork } from './engine.ts'
+import { checkGpuPlan, planGpu, type GpuPlan } from './gpu-plan.ts'
+import { openFittingEngine, type OpenedEngine } from './open-engine.ts'
 import type { Failure } from './summary.ts'
 import { version } from './version.ts'
 
@@ -36,6 +38,8 @@ export interface Outline {
   readonly limitBytes: number
   /** What the run takes before any case. */
   readonly reserves: readonly Reserve[]
+  /** null where no GPU computes. */
+  readonly gpuMemory: GpuPlan | null
   /** The stages that each section's cases pass. */
   readonly flows: readonly { readonly section: string; readonly stages: readonly StageTransform[] }[]
 }
@@ -77,33 +81,37 @@ export async function validate(definition: Definition): Promise<Outline> {
   checkFiles(definition)
   // Phantoms are made on first use: no list to look at yet.
   if (definition.dataset.phantoms === undefined) await openCases(definition)
-  return withEngine(definition, engine => outline(definition, engine))
+  return withEngine(definition, opened => outline(definition, opened))
 }
 
 /** Plans a run. Throws as `validate` does; what only some cases suffer is in the result. */
 export async function explain(definition: Definition, options: ExplainOptions = {}): Promise<Explanation> {
   checkFiles(definition)
   const { progress = () => {} } = options
-  return withEngine(definition, async engine => {
-    const known = await outline(definition, engine)
+  return withEngine(definition, async opened => {
+    const known = await outline(definition, opened)
     const dataSet = await openCases(definition)
-    return explainWith(definition, engine, known, dataSet, { ...options, progress })
+    return explainWith(definition, opened?.engine, known, dataSet, { ...options, progress })
   })
 }
 
-async function withEngine<T>(definition: Definition, work: (engine: Engine | undefined) => Promise<T>): Promise<T> {
+async function withEngine<T>(
+  definition: Definition,
+  work: (opened: OpenedEngine | undefined) => Promise<T>,
+): Promise<T> {
   const { network } = definition
-  const engine = network && (await openEngineFor(definition))
+  const opened = network && (await openFittingEngine(definition))
+  const engine = opened?.engine
   try {
-    if (engine && network.weights !== undefined) await engine.load(await readWeights(network.weights, network))
-    return await work(engine)
+    if (engine && network?.weights !== undefined) await engine.load(await readWeights(network.weights, network))
+    return await work(opened)
   } finally {
     await engine?.close()
   }
 }
 
 /** ERR_DEFINITION where the run's memory does not hold what it takes before any case. */
-async function outline(definition: Definition, engine: Engine | undefined): Promise<Outline> {
+async function outline(definition: Definition, { engine, gpuPlan }: Partial<OpenedEngine> = {}): Promise<Outline> {
   const limitBytes = parseBytes(definition.memory)
   const reserves = await reservesOf(definition, engine)
   const ledger = openLedger(limitBytes)
@@ -116,6 +124,7 @@ async function outline(definition: Definition, engine: Engine | undefined): Prom
     engine: engine?.info ?? null,
     limitBytes,
     reserves,
+    gpuMemory: gpuPlan ?? null,
     flows: stagesOfSections(definition, engine?.info.classes ?? 0).map(({ name, stages }) => ({
       section: name,
       stages: transformsOf(stages, definition.random),
@@ -143,6 +152,8 @@ async function explainWith(
     cases: section.cases.filter(({ need }) => need.bytes <= roomBytes),
   }))
   const work = workOf(definition, usable)
+  const gpuPlan = engine && (await planGpu(engine, work))
+  if (gpuPlan) checkGpuPlan(gpuPlan)
   progress('calibrating')
   const calibration = await calibrate(definition, engine, work, usable, budgets)
   const measured = new Map(usable.map(section => [section.name, measuredOf(section, definition, calibration)]))
@@ -151,6 +162,7 @@ async function explainWith(
   const time = planTime(definition, usable, memory, calibration)
   return {
     ...known,
+    gpuMemory: gpuPlan ?? null,
     dataset: dataSet.name,
     sections: sections.map((section, i) => describeSection(section, known.flows[i]!.stages)),
     memory,

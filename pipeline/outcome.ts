@@ -1,9 +1,12 @@
 /** What came of a run, in lines for people. */
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { formatBytes } from './bytes.ts'
 import type { Definition } from './definition.ts'
 import { notice } from './notice.ts'
 import type { Engine } from './engine.ts'
+import { engineText } from './engine-text.ts'
 import type { RunResult } from './summary.ts'
 import type { CaseBook, TaskResult } from './tasks/task.ts'
 
@@ -20,7 +23,7 @@ export function describe(
     ...remarks.filter(remark => remark !== ''),
     `cases: ${ok} ok, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     ...summary.failures.map(({ case: id, reason }) => `failed: ${id}: ${reason}`),
-    `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engine.info.backend} ${engine.info.precision} on ${engine.info.threads} threads` : ''}`,
+    `${summary.seconds.toFixed(1)} s, peak memory ${formatBytes(summary.peakRssBytes)}${engine ? `, ${engineText(engine.info)}` : ''}`,
     ...(summary.status === 'failed' ? [] : [`results: ${summary.output}`]),
     notice,
   ]
@@ -41,8 +44,17 @@ export function keptLine(kept: string | undefined): string[] {
   return kept === undefined ? [] : [`what was made so far is in ${kept}`]
 }
 
-/** Masks of a batch are where they belong already. */
-export function resumeLine({ task, output }: Definition, { counts: { ok, skipped } }: CaseBook): string[] {
+/** How to go on. Masks of a batch are where they belong already; of a training there are the weights of the last epoch. */
+export function resumeLine(
+  { task, output }: Definition,
+  { counts: { ok, skipped } }: CaseBook,
+  kept: string | undefined,
+): string[] {
+  const last = kept === undefined ? undefined : join(kept, 'last.safetensors')
+  if (task === 'train' && last !== undefined && existsSync(last))
+    return [
+      `to train on from there, with the optimiser's state, set "network.weights" to ${last}; epochs then count from 1 again`,
+    ]
   if (task !== 'infer' || ok + skipped === 0) return []
   return [`done so far: ${ok + skipped}, in ${output}; --resume goes on from there`]
 }

@@ -1,6 +1,6 @@
 /** One run: data set, folder, engine, task, summary. Owns what it opens and closes it whatever happens. */
 
-import { openEngineFor, readWeights } from '../stages/index.ts'
+import { readWeights } from '../stages/index.ts'
 import { formatBytes, parseBytes } from './bytes.ts'
 import { stageTimes } from './bottleneck.ts'
 import { contextOf } from './context.ts'
@@ -20,6 +20,8 @@ import { openRunFolder, type RunFolder } from './run-folder.ts'
 import type { Making } from './resume.ts'
 import type { Shard } from './shard.ts'
 import type { Engine } from './engine.ts'
+import { engineText } from './engine-text.ts'
+import { openFittingEngine, type OpenedEngine } from './open-engine.ts'
 import { Schedule } from './schedule.ts'
 import { openStatus } from './status.ts'
 import { exitCodes, peakRss, type RunResult, type Status } from './summary.ts'
@@ -74,7 +76,8 @@ async function runHeld(
     progress.note(`failed: ${failure.case}: ${failure.reason}`),
   )
   let folder: RunFolder | undefined
-  let engine: Engine | undefined
+  let engine: OpenedEngine['engine'] | undefined
+  let gpuPlan: OpenedEngine['gpuPlan']
   let ledger: RunLedger | undefined
   const meter = new Meter()
   const watchers: { close(): void }[] = []
@@ -98,7 +101,7 @@ async function runHeld(
     // Who is locked out need not wait for what follows. The lock itself comes after it: what is refused leaves no folder.
     refuseHeld(definition.output, shard)
     // First what is refused at once: a data set may take long to make.
-    if (definition.network) engine = await openEngineFor(definition)
+    if (definition.network) ({ engine, gpuPlan } = await openFittingEngine(definition))
     const memoryBytes = parseBytes(definition.memory)
     ledger = openLedger(memoryBytes)
     signal.addEventListener('abort', () => ledger?.close())
@@ -115,7 +118,7 @@ async function runHeld(
     begun()
     if (engine && definition.network?.weights !== undefined)
       await loadWeights(engine, definition.network.weights, definition.network)
-    announce(definition, engine, memoryBytes, dataSet.name, progress)
+    announce(definition, engine, gpuPlan, memoryBytes, dataSet.name, progress)
     const counts = new Map<string, number>()
     const schedule = new Schedule()
     const atEnd = (close: () => void): void => void watchers.push({ close })
@@ -158,6 +161,7 @@ async function runHeld(
     folder.writeJson('run.json', {
       ...facts(engine),
       memory: ledger.report(),
+      ...(engine && gpuPlan && { gpuMemory: { ...gpuPlan, peakBytes: (await engine.report()).peakDeviceBytes } }),
       ...making,
       seed: definition.seed,
       dataset: dataSet.name,
@@ -182,7 +186,7 @@ async function runHeld(
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
-    const refused = folder === undefined && (code === 'ERR_DEFINITION' || code === 'ERR_DATASET')
+    const refused = folder === undefined && ['ERR_DEFINITION', 'ERR_DATASET', 'ERR_ENGINE'].includes(code)
     const kept = folder?.abandon()
     folder = undefined
     const status =
@@ -190,7 +194,7 @@ async function runHeld(
     const exitCode = status === 'interrupted' ? (signal.reason === 'SIGINT' ? 130 : 143) : exitCodes[status]
     return {
       ...result(status, exitCode, { error: messageOf(error), ...(kept !== undefined && { kept }) }),
-      lines: [...keptLine(kept), ...resumeLine(definition, book)],
+      lines: [...keptLine(kept), ...resumeLine(definition, book, kept)],
     }
   } finally {
     for (const watcher of watchers) watcher.close()
@@ -238,16 +242,20 @@ async function makingOf(definition: Definition, backend: string | undefined): Pr
 function announce(
   definition: Definition,
   engine: Engine | undefined,
+  gpuPlan: OpenedEngine['gpuPlan'],
   memoryBytes: number,
   dataSet: string,
   progress: Progress,
 ): void {
   progress.note(`${definition.task}: ${dataSet}`)
   if (engine) {
-    const { backend, precision, threads, device, reason, parameters } = engine.info
-    progress.note(
-      `engine: ${backend}, ${precision}, ${threads} threads, ${device} (${reason}); ${parameters.toLocaleString('en')} parameters`,
-    )
+    const { reason, parameters } = engine.info
+    progress.note(`engine: ${engineText(engine.info)} (${reason}); ${parameters.toLocaleString('en')} parameters`)
+  }
+  if (gpuPlan) {
+    const { limitBytes, peakBytes } = gpuPlan
+    const limit = limitBytes === null ? 'what the GPU has' : formatBytes(limitBytes)
+    progress.note(`GPU memory: ${limit}; up to ${formatBytes(peakBytes)} wanted`)
   }
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
 }

@@ -1,6 +1,6 @@
 /** The definition around the stages, as JSON Schema. `pipeline/definition.ts` puts stages and networks into it. */
 
-import { bytesPattern } from '../pipeline/bytes.ts'
+import { amountPattern, bytesPattern } from '../pipeline/bytes.ts'
 
 const phantoms = {
   type: 'object',
@@ -196,13 +196,14 @@ export const envelope = {
         backend: {
           enum: ['auto', 'native', 'webgpu', 'tensorflow', 'cpu'],
           default: 'auto',
-          description: 'auto takes the fastest that is there; cpu is plain JavaScript, for comparison',
+          description:
+            'auto takes a GPU (webgpu) where there is one, else native, and says why; one asked for by name is taken or refused. tensorflow needs a package that you add (docs/tensorflow.md); cpu is plain JavaScript, for comparison',
         },
         precision: {
-          enum: ['float32', 'bfloat16', 'bfloat16-emulated'],
+          enum: ['float32', 'bfloat16', 'bfloat16-emulated', 'float16'],
           default: 'float32',
           description:
-            'of products in 3x3x3 convolutions; sums, weights and all else are float32. bfloat16 needs a processor that has it (avx512_bf16) and is faster; bfloat16-emulated rounds likewise anywhere, and is not',
+            'of products in 3x3x3 convolutions; sums, weights and all else are float32. bfloat16 needs a processor that has it (avx512_bf16) and is faster; bfloat16-emulated rounds likewise anywhere, and is not; float16 is for GPUs that have it (shader-f16)',
         },
         threads: {
           type: ['integer', 'string'],
@@ -212,6 +213,18 @@ export const envelope = {
           default: 'auto',
           description:
             'threads of the native engine; "auto" is what the container or the machine offers, and more than that is slower',
+        },
+        adapter: {
+          type: 'string',
+          minLength: 1,
+          description:
+            'which GPU: a part of its name, as `run-pipeline devices` lists them; default: the first that is no software',
+        },
+        gpuMemory: {
+          type: ['string', 'integer'],
+          pattern: amountPattern,
+          minimum: 1,
+          description: 'bytes of the GPU that tensors may take at most, such as "14GiB"; default: what it has',
         },
       },
     },

@@ -69,7 +69,7 @@ export async function secondsOf(
 ): Promise<number> {
   work()
   await settled()
-  for (let times = 1; ; ) {
+  for (let times = 1; ;) {
     const started = now()
     for (let i = 0; i < times; i++) work()
     await settled()

@@ -1,12 +1,12 @@
 /** An explanation as lines for people, none wider than 100 columns as far as paths allow. */
 
 import { formatBytes } from '../bytes.ts'
+import { engineText } from '../engine-text.ts'
+import { table, wrapped } from '../text-lines.ts'
 import type { Explanation, Outline } from '../explain.ts'
 import type { SectionReport, ShapeRange, StageReport } from './sections.ts'
 import type { TimePlan } from './time.ts'
 import type { StageTransform } from './transforms.ts'
-
-const width = 100
 
 export function outlineLines(outline: Outline): string[] {
   const { task, seed, output, flows, limitBytes, reserves } = outline
@@ -24,6 +24,7 @@ export function outlineLines(outline: Outline): string[] {
       reserves.map(({ what, bytes }) => ['', what, formatBytes(bytes)]),
       [2],
     ),
+    ...gpuLines(outline),
     '',
     'valid',
   ]
@@ -38,6 +39,7 @@ export function explanationLines(explanation: Explanation): string[] {
     ...sections.flatMap((section, i) => ['', ...sectionLines(section, i === 0 ? undefined : sections[0])]),
     '',
     ...memoryLines(explanation),
+    ...gpuLines(explanation),
     ...timeLines(explanation),
     ...(labels ? ['', `labels: ${labels.looked} looked at`] : []),
     ...listed(
@@ -53,10 +55,10 @@ export function explanationLines(explanation: Explanation): string[] {
 
 function engineLines({ engine }: Outline): string[] {
   if (!engine) return []
-  const { backend, precision, threads, device, parameters } = engine
-  return wrapped(
-    `engine: ${backend}, ${precision}, ${threads} threads, ${device}; ${parameters.toLocaleString('en')} parameters`,
-  )
+  return [
+    ...wrapped(`engine: ${engineText(engine)}; ${engine.parameters.toLocaleString('en')} parameters`),
+    ...wrapped(`  ${engine.reason}`),
+  ]
 }
 
 function sectionLines(section: SectionReport, like: SectionReport | undefined): string[] {
@@ -132,6 +134,20 @@ function memoryLines({ memory }: Explanation): string[] {
   return [`memory: ${formatBytes(limitBytes)}`, ...table(rows, [2])]
 }
 
+function gpuLines({ gpuMemory }: Outline): string[] {
+  if (!gpuMemory) return []
+  const { adapter, limitBytes, largestTensorBytes, parts, peakBytes } = gpuMemory
+  const rows = [
+    ...parts.map(({ what, bytes }) => ['', what, formatBytes(bytes), '']),
+    ['', 'peak', formatBytes(peakBytes), `no tensor may be larger than ${formatBytes(largestTensorBytes)}`],
+  ]
+  return [
+    '',
+    ...wrapped(`GPU memory: ${limitBytes === null ? 'what it has' : formatBytes(limitBytes)}, ${adapter}`),
+    ...table(rows, [2]),
+  ]
+}
+
 function cacheText({
   policy,
   encoding,
@@ -187,32 +203,4 @@ function listed(title: string, items: readonly string[]): string[] {
   if (items.length === 0) return []
   const more = items.length > most ? [`  - and ${items.length - most} more: see --json`] : []
   return ['', `${title}:`, ...items.slice(0, most).flatMap(item => wrapped(`  - ${item}`, '    ')), ...more]
-}
-
-/** Columns as wide as they need, numbers of the named columns to the right. */
-function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
-  return rows.flatMap(row => {
-    const cells = row.map((cell, column) =>
-      right.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-    )
-    const line = cells.join('  ').trimEnd()
-    // Where it begins, its continuation begins too.
-    return wrapped(line, ' '.repeat(Math.min(40, cells.slice(0, -1).join('  ').length + 2)))
-  })
-}
-
-/** Cut at spaces; what has none stays whole. */
-function wrapped(text: string, indent = '  '): string[] {
-  const lines: string[] = []
-  let rest = text
-  while (rest.length > width) {
-    const from = lines.length === 0 ? (/^\s*(- )?/.exec(rest)?.[0].length ?? 0) : indent.length
-    const at = rest.lastIndexOf(' ', width)
-    const cut = at > from ? at : rest.indexOf(' ', width)
-    if (cut < 0) break
-    lines.push(rest.slice(0, cut))
-    rest = indent + rest.slice(cut + 1)
-  }
-  return [...lines, rest]
 }

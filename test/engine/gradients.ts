@@ -6,7 +6,7 @@ import { batchGradients, inputsOf } from '../../engine/gradients.ts'
 import * as ops from '../../engine/ops/index.ts'
 import { publishedSegresnet, segresnet } from '../../model/segresnet.ts'
 import type { DiceCeOptions } from '../../model/loss.ts'
-import { skipped, withBackend } from '../support/backends.ts'
+import { skipped, testedBackends, withBackend } from '../support/backends.ts'
 import { lossAndGradients, variablesOf } from '../support/network.ts'
 import { classes, maxDifference, normals, relativeDistance } from '../support/numbers.ts'
 import { publishedLoss } from '../support/options.ts'
@@ -63,7 +63,7 @@ async function found(
 
 const cached = new Map<string, Slopes>()
 
-for (const backend of ['cpu', 'native'] as const) {
+for (const backend of testedBackends) {
   const skip = { skip: skipped(backend) }
   for (const [name, loss] of Object.entries(losses)) {
     t.test(`${backend}, ${name}: sample by sample the gradients are the batch's`, skip, t =>

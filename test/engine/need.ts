@@ -9,7 +9,7 @@ import { publishedSegresnet, type SegresnetOptions } from '../../model/segresnet
 import { loadAddon } from '../../native/addon.ts'
 import type { Batch, Engine, EngineWork } from '../../pipeline/engine.ts'
 import type { Shape3 } from '../../pipeline/grid.ts'
-import { skipped } from '../support/backends.ts'
+import { skipped, testedBackends, type TestedBackend } from '../support/backends.ts'
 import { classes, normals } from '../support/numbers.ts'
 import { engineOptions } from '../support/options.ts'
 
@@ -102,7 +102,7 @@ t.test('what is told is what is taken, within 2 %', native, async t => {
 })
 
 /** Losses, logits, weights and what is alive after some work; `between` runs before each part of it. */
-async function results(backend: 'native' | 'cpu', between: (engine: Engine) => Promise<unknown>): Promise<unknown[]> {
+async function results(backend: TestedBackend, between: (engine: Engine) => Promise<unknown>): Promise<unknown[]> {
   const shape: Shape3 = backend === 'native' ? [32, 24, 16] : [8, 4, 6]
   const engine = await openEngine(
     engineOptions({ backend, ...network({ blocksDown: [1, 1], blocksUp: [1], dropout: 0.3 }) }),
@@ -123,7 +123,7 @@ async function results(backend: 'native' | 'cpu', between: (engine: Engine) => P
   return [losses, hash.digest('hex'), fallbacks, liveBytes, liveTensors]
 }
 
-for (const backend of ['native', 'cpu'] as const) {
+for (const backend of testedBackends) {
   const title = `${backend}: asking changes no bit of what is computed, and leaves nothing behind`
   t.test(title, { skip: skipped(backend) }, async t => {
     const work = {

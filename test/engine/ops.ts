@@ -14,7 +14,7 @@ import * as reference from '../reference/conv3d.ts'
 import { diceCrossEntropy as referenceLoss } from '../reference/dice-ce.ts'
 import { groupNormRelu as referenceNorm, groupNormReluGradient } from '../reference/group-norm.ts'
 import { upsample2, upsample2Gradient } from '../reference/upsample.ts'
-import { skipped, withBackend } from '../support/backends.ts'
+import { skipped, testedBackends, withBackend } from '../support/backends.ts'
 import { classes, maxDifference, normals, relativeDistance } from '../support/numbers.ts'
 import { defaultAdam, publishedLoss } from '../support/options.ts'
 
@@ -90,7 +90,7 @@ function headParts(...inputs: Tensor[]): Tensor {
   return conv3d(groupNormRelu(x!, gamma!, beta!, published), filter!, 1).add(bias!)
 }
 
-for (const backend of ['cpu', 'native', 'webgpu'] as const) {
+for (const backend of [...testedBackends, 'webgpu'] as const) {
   const onBackend = (name: string, work: (t: Test) => void): void => {
     void t.test(`${backend}: ${name}`, { skip: skipped(backend) }, t =>
       withBackend(backend, async () => {

@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs'
 import t from 'tap'
 import { publishedSegresnet } from '../../model/segresnet.ts'
-import { skipped, withBackend } from '../support/backends.ts'
+import { skipped, testedBackends, withBackend } from '../support/backends.ts'
 import { lossAndGradients, variablesOf } from '../support/network.ts'
 import { classes, normals } from '../support/numbers.ts'
 import { publishedLoss } from '../support/options.ts'
@@ -19,7 +19,7 @@ const label = classes(8 * 4 * 8, 2, 'label')
 
 let cached: Slopes | undefined
 
-for (const backend of ['cpu', 'native'] as const) {
+for (const backend of testedBackends) {
   t.test(`${backend}: gradients agree with finite differences`, { skip: skipped(backend) }, t =>
     withBackend(backend, () => {
       cached ??= referenceSlopes(network, weights, image, label, shape, publishedLoss, directions)

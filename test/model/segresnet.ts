@@ -14,7 +14,7 @@ import {
   segresnetParameters,
   type SegresnetOptions,
 } from '../../model/segresnet.ts'
-import { skipped, withBackend } from '../support/backends.ts'
+import { skipped, testedBackends, withBackend } from '../support/backends.ts'
 import { inTorchOrder, lossAndGradients, variablesOf } from '../support/network.ts'
 import { maxDifference, norm } from '../support/numbers.ts'
 import { defaultAdam, publishedLoss } from '../support/options.ts'
@@ -77,7 +77,7 @@ t.test('a patch that does not halve evenly is refused with one that does', t => 
   t.end()
 })
 
-for (const backend of ['cpu', 'native'] as const) {
+for (const backend of testedBackends) {
   const { network, weights, image, label, count: n, shape } = goldenInputs()
   const extents: [number, number, number, number] = [n, shape[2], shape[1], shape[0]]
 

@@ -8,7 +8,17 @@ import { startBackend } from '../../engine/backend.ts'
 import { engineOptions } from './options.ts'
 import { projectRoot } from './shared.ts'
 
-export type TestedBackend = 'cpu' | 'native' | 'webgpu'
+export type TestedBackend = 'cpu' | 'native' | 'webgpu' | 'tensorflow'
+
+/**
+ * What runs on any backend runs on these. TensorFlow's package is the user's to add, so it is tested where a variable says where
+ * it lies, as `npm run check:tensorflow` does, and is no skipped test elsewhere.
+ */
+export const testedBackends: readonly TestedBackend[] = [
+  'cpu',
+  'native',
+  ...(process.env['CTFLOW_TFJS_NODE'] ? (['tensorflow'] as const) : []),
+]
 
 /** SwiftShader, the processor as a GPU: comes with Debian's chromium-common. */
 const softwareDriver = '/usr/lib/chromium/vk_swiftshader_icd.json'
@@ -19,7 +29,7 @@ export const softwareAdapter = 'SwiftShader'
 /** Why a backend cannot be tested here; `false` where it can. The word is tap's. */
 export function skipped(backend: TestedBackend): string | false {
   if (backend === 'webgpu') return gpuSkipped()
-  if (backend === 'cpu' || existsSync(join(projectRoot, 'build', 'ctflow.node'))) return false
+  if (backend !== 'native' || existsSync(join(projectRoot, 'build', 'ctflow.node'))) return false
   return 'the addon is not built'
 }
 
@@ -35,8 +45,8 @@ function gpuSkipped(): string | false {
   try {
     process.dlopen({ exports: {} }, 'libvulkan.so.1')
   } catch (error) {
-    // A library that is there is no module of Node's, and says so instead.
-    if (/cannot open shared object file/.test(String(error)))
+    // A library that loads is no module of Node's, and that is all that is wrong with it.
+    if (!/self-register/.test(String(error)))
       return 'libvulkan.so.1 is not installed (Debian: libvulkan1)'
   }
   return false

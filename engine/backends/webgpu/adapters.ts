@@ -3,6 +3,7 @@
  * loader; it is an optional dependency, so it may be missing.
  */
 
+import { createRequire } from 'node:module'
 import { PipelineError, messageOf } from '../../../pipeline/errors.ts'
 
 /** One GPU, or a processor that plays one. */
@@ -118,38 +119,46 @@ function rank({ name, software }: Adapter): number {
 const noAdapterCure =
   'install the GPU\'s driver and, on Linux, the Vulkan loader (libvulkan1); in an NVIDIA container set NVIDIA_DRIVER_CAPABILITIES to "all" or add "graphics" to it; or use "native"'
 
-async function loadDawn(): Promise<Dawn> {
+/** What Dawn lacks here, in a few words; undefined where it may be loaded. */
+export function lacksForDawn(): string | undefined {
   try {
-    if (process.platform === 'linux') probeVulkanLoader()
+    createRequire(import.meta.url).resolve('webgpu')
+  } catch {
+    return 'the package "webgpu" is not installed'
+  }
+  // Without the Vulkan loader Dawn would find no adapter, and print a warning of its own in every run.
+  return process.platform === 'linux' && !hasVulkanLoader() ? 'libvulkan.so.1 is not there' : undefined
+}
+
+/** ERR_ENGINE with the cure where it cannot be loaded. */
+async function loadDawn(): Promise<Dawn> {
+  const lack = lacksForDawn()
+  if (lack?.startsWith('libvulkan'))
+    throw new PipelineError('ERR_ENGINE', `/engine/backend: no GPU was found: ${lack}; ${noAdapterCure}`, {
+      adapters: [],
+    })
+  try {
     const dawn = await import('webgpu')
     Object.assign(globalThis, dawn.globals)
     return dawn
   } catch (cause) {
-    if (cause instanceof PipelineError) throw cause
     throw new PipelineError(
       'ERR_ENGINE',
-      `/engine/backend: WebGPU cannot be loaded: ${messageOf(cause)}; install it with "npm install webgpu" (it comes with ctflow unless optional dependencies are left out), or use "native"`,
+      `/engine/backend: WebGPU cannot be loaded: ${lack ?? messageOf(cause)}; install it with "npm install webgpu" (it comes with ctflow unless optional dependencies are left out), or use "native"`,
       {},
       { cause },
     )
   }
 }
 
-/** ERR_ENGINE without the Vulkan loader: Dawn would find no adapter, and print a warning of its own in every run. */
-function probeVulkanLoader(): void {
+function hasVulkanLoader(): boolean {
   try {
     process.dlopen({ exports: {} }, 'libvulkan.so.1')
-  } catch (cause) {
-    // A library that is there is no module of Node's, and says so instead.
-    if (!/cannot open shared object file/.test(messageOf(cause))) return
-    throw new PipelineError(
-      'ERR_ENGINE',
-      `/engine/backend: no GPU was found: libvulkan.so.1 is not there; ${noAdapterCure}`,
-      {
-        adapters: [],
-      },
-    )
+  } catch (error) {
+    // A library that loads is no module of Node's, and that is all that is wrong with it.
+    return /self-register/.test(messageOf(error))
   }
+  return true
 }
 
 /** Dawn lists its adapters only in the error about one that does not exist. */

@@ -5,6 +5,7 @@
  * Import it only once `navigator.gpu` is there: TensorFlow.js looks when it is loaded.
  */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DataType, Tensor, TensorInfo } from '@tensorflow/tfjs'
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
 import { PipelineError } from '../../../pipeline/errors.ts'
@@ -52,6 +53,8 @@ const dispatchesPerSubmit = 32
 const mostUniforms = 4096
 const mostGroups = 4096
 
+const lossToldMs = 1000
+
 const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
 
 export class GpuBackend extends WebGPUBackend {
@@ -65,6 +68,8 @@ export class GpuBackend extends WebGPUBackend {
   /** Tensors of a rehearsal, with the memory that they would have. */
   #rehearsed: Map<object, GPUBuffer | undefined> | undefined
   #failure: PipelineError | undefined
+  #lost: PipelineError | undefined
+  #isClosing = false
 
   /** `limit`: bytes of GPU memory at most; `precision`: of the products of convolutions. */
   constructor(
@@ -83,13 +88,19 @@ export class GpuBackend extends WebGPUBackend {
       this.#failure ??= new PipelineError('ERR_ENGINE', `the GPU refused a command: ${message}`, { message })
     })
     void device.lost.then(({ reason, message }) => {
-      if (reason === 'destroyed') return
-      this.#failure = new PipelineError(
+      if (this.#isClosing) return
+      this.#lost = new PipelineError(
         'ERR_ENGINE',
-        `the GPU was lost (${message || reason}): a reset or an update of its driver, or another process that crashed it. The weights on it are gone; start again with "--resume", which goes on from the last checkpoint`,
+        `the GPU was lost (${message || reason}): its driver was reset or updated, or another process crashed it; the weights on it are gone`,
         { reason, message },
       )
     })
+  }
+
+  /** Gives the device back. */
+  close(): void {
+    this.#isClosing = true
+    this.device.destroy()
   }
 
   get #internals(): Internals {
@@ -141,6 +152,7 @@ export class GpuBackend extends WebGPUBackend {
 
   /** The values of a tensor, in `to` where given; rejects with what the device refused since the last read. */
   async readInto(tensor: Tensor, to?: Float32Array): Promise<Float32Array> {
+    this.#expectDevice()
     const data = this.#internals.tensorMap.get(tensor.dataId)
     if (data.values) {
       to?.set(data.values)
@@ -156,7 +168,9 @@ export class GpuBackend extends WebGPUBackend {
     this.#internals.commandEncoder!.copyBufferToBuffer(source, 0, staging, 0, source.size)
     this.#submit()
     try {
-      await staging.mapAsync(GPUMapMode.READ).catch((error: unknown) => {
+      await staging.mapAsync(GPUMapMode.READ).catch(async (error: unknown) => {
+        // The device's end is told after that of the calls to it.
+        if ((error as Error).name === 'AbortError') await Promise.race([this.device.lost, delay(lossToldMs)])
         // What the device said before is why.
         this.#failure ??= new PipelineError(
           'ERR_ENGINE',
@@ -165,8 +179,7 @@ export class GpuBackend extends WebGPUBackend {
           { cause: error },
         )
       })
-      await this.#memory.settled()
-      this.#check()
+      await this.#settle()
       const mapped = new Float32Array(staging.getMappedRange())
       to?.set(mapped)
       return to ?? mapped.slice()
@@ -193,8 +206,7 @@ export class GpuBackend extends WebGPUBackend {
   async finished(): Promise<void> {
     this.#submit()
     await this.device.queue.onSubmittedWorkDone()
-    await this.#memory.settled()
-    this.#check()
+    await this.#settle()
   }
 
   /** Notes a use of one of TensorFlow.js' own kernels that computes. */
@@ -214,6 +226,7 @@ export class GpuBackend extends WebGPUBackend {
   }
 
   override write(...args: Parameters<WebGPUBackend['write']>): object {
+    if (!this.#rehearsed) this.#expectDevice()
     const dataId = super.write(...args)
     this.#rehearsed?.set(dataId, undefined)
     return dataId
@@ -221,7 +234,10 @@ export class GpuBackend extends WebGPUBackend {
 
   override uploadToGPU(dataId: object): void {
     const rehearsed = this.#rehearsed
-    if (!rehearsed) return super.uploadToGPU(dataId)
+    if (!rehearsed) {
+      this.#expectDevice()
+      return super.uploadToGPU(dataId)
+    }
     // What was there before stays as it is.
     if (!rehearsed.has(dataId) || rehearsed.get(dataId)) return
     const { shape } = this.#internals.tensorMap.get(dataId)
@@ -257,11 +273,21 @@ export class GpuBackend extends WebGPUBackend {
     }
   }
 
-  #check(): void {
-    const failure = this.#failure
-    if (!failure) return
-    if (!/was lost/.test(failure.message)) this.#failure = undefined
-    throw failure
+  /** A device that is gone takes everything and gives nothing. */
+  #expectDevice(): void {
+    if (this.#lost) throw this.#lost
+  }
+
+  /** Rejects with what went wrong since the last time, the first cause of it. */
+  async #settle(): Promise<void> {
+    const exhausted = await this.#memory.settled().then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    this.#expectDevice()
+    const failure = exhausted ?? this.#failure
+    this.#failure = undefined
+    if (failure) throw failure
   }
 
   #submit(): void {

@@ -39,6 +39,8 @@ export class GpuMemory {
   #highWater = 0
   #failures: Promise<void>[] = []
   #failure: PipelineError | undefined
+  /** Buffers that the device has no memory for: nobody is to have them again. */
+  readonly #invalid = new WeakSet<GPUBuffer>()
   readonly #device: BufferDevice
   readonly #limit: number
   readonly #largest: number
@@ -70,7 +72,7 @@ export class GpuMemory {
   /** Gives a buffer back; without `reuse` it is destroyed, as one must be that was mapped when it was made. */
   releaseBuffer(buffer: GPUBuffer, reuse = true): void {
     this.numBytesUsed -= buffer.size
-    if (!reuse) return this.#destroy(buffer)
+    if (!reuse || this.#invalid.has(buffer)) return this.#destroy(buffer)
     const kind = kindOf(buffer.size, buffer.usage)
     const free = this.#free.get(kind) ?? []
     if (free.length === 0) this.#free.set(kind, free)
@@ -111,7 +113,12 @@ export class GpuMemory {
       const error = this.#exhausted(size, 'the GPU has no more')
       this.#failures.push(
         this.#device.popErrorScope().then(found => {
-          if (found) this.#failure ??= error
+          if (!found) return
+          this.#failure ??= error
+          this.#invalid.add(buffer)
+          const free = this.#free.get(kindOf(size, usage)) ?? []
+          const at = free.findIndex(kept => kept.buffer === buffer)
+          if (at >= 0) this.#destroy(free.splice(at, 1)[0]!.buffer)
         }),
       )
     }

@@ -46,13 +46,18 @@ export async function startWebgpu(
   await tf.setBackend('webgpu')
   return {
     name: 'webgpu',
-    device: `${adapter.name}, ${adapter.driver}`,
+    device: adapter.name,
+    gpu: {
+      driver: adapter.driver,
+      largestTensorBytes: adapter.largestBinding,
+      ...(gpuMemory !== undefined && { memoryBytes: gpuMemory }),
+    },
     reason: adapter.software ? `${reason}; it is software, for tests only: native is much faster` : reason,
     threads: 1,
     read: (tensor, to) => backend.readInto(tensor, to),
     fallbacks: () => Object.fromEntries(backend.fallbacks),
     onDevice: true,
-    close: () => device.destroy(),
+    close: () => backend.close(),
     peakBytes: () => backend.gpuMemory.peakAllocated,
     rehearse: work => backend.rehearse(work),
   }

@@ -1,4 +1,4 @@
-/** The network on the native engine: forward, loss, gradients, the optimiser. Loads TensorFlow.js. */
+/** The network on an engine: forward, loss, gradients, the optimiser. Loads TensorFlow.js. */
 
 import * as tf from '@tensorflow/tfjs'
 import type { Tensor4D, Tensor5D } from '@tensorflow/tfjs'
@@ -8,7 +8,7 @@ import { openEngine, type EngineWithReport } from '../../../engine/engine.ts'
 import type { DiceCeOptions } from '../../../model/loss.ts'
 import { segresnetParameters, type SegresnetOptions } from '../../../model/segresnet.ts'
 import type { Batch, Tensors } from '../../../pipeline/engine.ts'
-import { withBackend } from '../backends.ts'
+import { withBackend, type TestedBackend } from '../backends.ts'
 import { inTorchOrder, lossAndGradients, variablesOf } from '../network.ts'
 import { maxDifference, norm, relativeDistance } from '../numbers.ts'
 import { defaultAdam, engineOptions, publishedLoss } from '../options.ts'
@@ -16,134 +16,142 @@ import { largest, overCases, type Check } from './check.ts'
 import type { References } from './references.ts'
 import { networkOf, weightsOf } from './weights.ts'
 
-export const networkChecks: readonly Check[] = [
-  {
-    step: 'network, forward',
-    quantity: 'logits',
-    unit: 'of the logits',
-    tolerance: 5e-5,
-    run: async references => {
-      const { network } = references.index
-      if (!network) return undefined
-      const { logits } = await trained(references)
-      return {
-        difference: maxDifference(logits, references.channelsLast(network.logits).data),
-        count: `${logits.length} logits`,
-      }
+/** On the native engine, which is what users get; `networkChecksOn` compares another. */
+export const networkChecks = networkChecksOn('native')
+
+export function networkChecksOn(backend: TestedBackend): readonly Check[] {
+  return [
+    {
+      step: 'network, forward',
+      quantity: 'logits',
+      unit: 'of the logits',
+      tolerance: 5e-5,
+      run: async references => {
+        const { network } = references.index
+        if (!network) return undefined
+        const { logits } = await trained(backend, references)
+        return {
+          difference: maxDifference(logits, references.channelsLast(network.logits).data),
+          count: `${logits.length} logits`,
+        }
+      },
     },
-  },
-  {
-    step: 'loss',
-    quantity: 'Dice + cross-entropy',
-    unit: 'of the loss',
-    tolerance: 1e-5,
-    run: async references => {
-      const { network, losses } = references.index
-      const alone = await overCases(losses, 'sets of options', async entry =>
-        Math.abs((await lossAlone(references, entry)).loss - entry.loss),
-      )
-      if (!network) return alone
-      const { loss } = await gradientsOf(references)
-      return { difference: largest([Math.abs(loss - network.loss), alone?.difference ?? 0]), count: '1 network' }
+    {
+      step: 'loss',
+      quantity: 'Dice + cross-entropy',
+      unit: 'of the loss',
+      tolerance: 1e-5,
+      run: async references => {
+        const { network, losses } = references.index
+        const alone = await overCases(losses, 'sets of options', async entry =>
+          Math.abs((await lossAlone(backend, references, entry)).loss - entry.loss),
+        )
+        if (!network) return alone
+        const { loss } = await gradientsOf(backend, references)
+        return { difference: largest([Math.abs(loss - network.loss), alone?.difference ?? 0]), count: '1 network' }
+      },
     },
-  },
-  {
-    step: 'loss',
-    quantity: 'its gradient for the logits',
-    unit: 'relative L2',
-    tolerance: 2e-4,
-    run: references =>
-      overCases(references.index.losses, 'sets of options', async entry =>
-        relativeDistance((await lossAlone(references, entry)).gradient, references.channelsLast(entry.gradient).data),
-      ),
-  },
-  {
-    step: 'gradients',
-    quantity: 'each that is listed, and of the input',
-    unit: 'relative L2',
-    tolerance: 2e-4,
-    run: async references => {
-      const { network } = references.index
-      if (!network) return undefined
-      const { gradients, input, options } = await gradientsOf(references)
-      const distances = Object.entries(network.grad).map(([name, file]) =>
-        relativeDistance(inTorchOrder(options, name, gradients.get(name)!), references.numbers(file)),
-      )
-      const ofInput = relativeDistance(input, references.channelsLast(network.grad_input).data)
-      return { difference: largest([...distances, ofInput]), count: `${distances.length + 1} gradients` }
+    {
+      step: 'loss',
+      quantity: 'its gradient for the logits',
+      unit: 'relative L2',
+      tolerance: 2e-4,
+      run: references =>
+        overCases(references.index.losses, 'sets of options', async entry =>
+          relativeDistance(
+            (await lossAlone(backend, references, entry)).gradient,
+            references.channelsLast(entry.gradient).data,
+          ),
+        ),
     },
-  },
-  {
-    step: 'gradients',
-    quantity: 'norms of all tensors',
-    unit: 'relative',
-    tolerance: 2e-4,
-    run: async references => {
-      const { network } = references.index
-      if (!network) return undefined
-      const { gradients } = await gradientsOf(references)
-      const expected = Object.entries(network.grad_l2)
-      if (expected.length !== gradients.size) return { difference: Infinity, count: `${expected.length} tensors` }
-      const differences = expected.map(([name, l2]) => Math.abs(norm(gradients.get(name) ?? [NaN]) - l2) / l2)
-      return { difference: largest(differences), count: `${expected.length} tensors` }
+    {
+      step: 'gradients',
+      quantity: 'each that is listed, and of the input',
+      unit: 'relative L2',
+      tolerance: 2e-4,
+      run: async references => {
+        const { network } = references.index
+        if (!network) return undefined
+        const { gradients, input, options } = await gradientsOf(backend, references)
+        const distances = Object.entries(network.grad).map(([name, file]) =>
+          relativeDistance(inTorchOrder(options, name, gradients.get(name)!), references.numbers(file)),
+        )
+        const ofInput = relativeDistance(input, references.channelsLast(network.grad_input).data)
+        return { difference: largest([...distances, ofInput]), count: `${distances.length + 1} gradients` }
+      },
     },
-  },
-  {
-    step: 'Adam, one update',
-    quantity: 'parameter and moments from a given gradient and state',
-    unit: 'of the value, or 1 where it is smaller',
-    tolerance: 1e-6,
-    run: references =>
-      overCases(references.index.adam_updates, 'updates', entry => updateDifference(references, entry)),
-  },
-  {
-    step: 'Adam, five steps',
-    quantity: 'losses',
-    unit: 'of the loss',
-    tolerance: 1e-4,
-    run: async references => {
-      const { adam } = references.index
-      if (!adam) return undefined
-      const { losses } = await trained(references)
-      const own = adam.own_distance_from_float64
-      return {
-        difference: maxDifference(losses, adam.loss_before_each_step),
-        count: `${losses.length} losses${own ? `; PyTorch's own distance from float64 is ${own.losses.toExponential(1)}` : ''}`,
-      }
+    {
+      step: 'gradients',
+      quantity: 'norms of all tensors',
+      unit: 'relative',
+      tolerance: 2e-4,
+      run: async references => {
+        const { network } = references.index
+        if (!network) return undefined
+        const { gradients } = await gradientsOf(backend, references)
+        const expected = Object.entries(network.grad_l2)
+        if (expected.length !== gradients.size) return { difference: Infinity, count: `${expected.length} tensors` }
+        const differences = expected.map(([name, l2]) => Math.abs(norm(gradients.get(name) ?? [NaN]) - l2) / l2)
+        return { difference: largest(differences), count: `${expected.length} tensors` }
+      },
     },
-  },
-  {
-    step: 'Adam, five steps',
-    quantity: 'displacement of all parameters',
-    unit: 'relative L2',
-    tolerance: 3e-2,
-    run: async references => {
-      const { adam } = references.index
-      if (!adam) return undefined
-      const { before, after } = await trained(references)
-      const expected = await weightsOf(references.path(adam.checkpoint_after))
-      const own = adam.own_distance_from_float64
-      return {
-        difference: relativeDistance(displacement(before, after), displacement(before, expected)),
-        count: `${before.size} tensors${own ? `; PyTorch's own distance from float64 is ${own.displacement.toExponential(1)}` : ''}`,
-      }
+    {
+      step: 'Adam, one update',
+      quantity: 'parameter and moments from a given gradient and state',
+      unit: 'of the value, or 1 where it is smaller',
+      tolerance: 1e-6,
+      run: references =>
+        overCases(references.index.adam_updates, 'updates', entry => updateDifference(backend, references, entry)),
     },
-  },
-  {
-    step: 'Adam, five steps',
-    quantity: 'logits afterwards',
-    unit: 'root mean square',
-    tolerance: 8e-3,
-    run: async references => {
-      const { adam } = references.index
-      if (!adam) return undefined
-      const { logitsAfter } = await trained(references)
-      const expected = references.channelsLast(adam.logits_after).data
-      const squares = expected.reduce((sum, value, i) => sum + (value - logitsAfter[i]!) ** 2, 0)
-      return { difference: Math.sqrt(squares / expected.length), count: `${expected.length} logits` }
+    {
+      step: 'Adam, five steps',
+      quantity: 'losses',
+      unit: 'of the loss',
+      tolerance: 1e-4,
+      run: async references => {
+        const { adam } = references.index
+        if (!adam) return undefined
+        const { losses } = await trained(backend, references)
+        const own = adam.own_distance_from_float64
+        return {
+          difference: maxDifference(losses, adam.loss_before_each_step),
+          count: `${losses.length} losses${own ? `; PyTorch's own distance from float64 is ${own.losses.toExponential(1)}` : ''}`,
+        }
+      },
     },
-  },
-]
+    {
+      step: 'Adam, five steps',
+      quantity: 'displacement of all parameters',
+      unit: 'relative L2',
+      tolerance: 3e-2,
+      run: async references => {
+        const { adam } = references.index
+        if (!adam) return undefined
+        const { before, after } = await trained(backend, references)
+        const expected = await weightsOf(references.path(adam.checkpoint_after))
+        const own = adam.own_distance_from_float64
+        return {
+          difference: relativeDistance(displacement(before, after), displacement(before, expected)),
+          count: `${before.size} tensors${own ? `; PyTorch's own distance from float64 is ${own.displacement.toExponential(1)}` : ''}`,
+        }
+      },
+    },
+    {
+      step: 'Adam, five steps',
+      quantity: 'logits afterwards',
+      unit: 'root mean square',
+      tolerance: 8e-3,
+      run: async references => {
+        const { adam } = references.index
+        if (!adam) return undefined
+        const { logitsAfter } = await trained(backend, references)
+        const expected = references.channelsLast(adam.logits_after).data
+        const squares = expected.reduce((sum, value, i) => sum + (value - logitsAfter[i]!) ** 2, 0)
+        return { difference: Math.sqrt(squares / expected.length), count: `${expected.length} logits` }
+      },
+    },
+  ]
+}
 
 type NetworkEntry = NonNullable<References['index']['network']>
 type LossEntry = NonNullable<References['index']['losses']>[number]
@@ -185,39 +193,45 @@ export async function withEngine<T>(
   }
 }
 
-/** Forward, as many steps as the reference has, forward again. */
-function trained(references: References) {
-  return references.once('trained', async () => {
-    const { network: entry, adam } = references.index
-    const before = await weightsOf(references.path(entry!.checkpoint))
-    const network = networkOf(before, entry!.groups)
-    const batch = batchOf(references, entry!)
-    const training = { loss: lossOf(entry!), optimizer: { ...defaultAdam, learningRate: adam?.lr ?? 1e-3 } }
-    return withEngine(
-      network,
-      before,
-      async engine => {
-        const logits = await engine.infer(batch.image, batch.count, batch.shape)
-        const losses: number[] = []
-        for (const _ of adam?.loss_before_each_step ?? []) losses.push((await engine.step(batch)).loss)
-        const logitsAfter = await engine.infer(batch.image, batch.count, batch.shape)
-        return { before, logits, losses, after: await engine.save(), logitsAfter }
-      },
-      training,
-    )
-  })
+function trained(backend: TestedBackend, references: References) {
+  return references.once(`trained ${backend}`, () => trainedOn(references, { backend }))
+}
+
+/** Forward, as many steps as the reference has, forward after the first and after all of them. */
+export async function trainedOn(references: References, device: Partial<Parameters<typeof engineOptions>[0]>) {
+  const { network: entry, adam } = references.index
+  const before = await weightsOf(references.path(entry!.checkpoint))
+  const network = networkOf(before, entry!.groups)
+  const batch = batchOf(references, entry!)
+  const training = { loss: lossOf(entry!), optimizer: { ...defaultAdam, learningRate: adam?.lr ?? 1e-3 } }
+  return withEngine(
+    network,
+    before,
+    async engine => {
+      const infer = (): Promise<Float32Array> => engine.infer(batch.image, batch.count, batch.shape)
+      const logits = await infer()
+      const losses: number[] = []
+      let logitsAfterOne = logits
+      for (const _ of adam?.loss_before_each_step ?? []) {
+        losses.push((await engine.step(batch)).loss)
+        if (losses.length === 1) logitsAfterOne = await infer()
+      }
+      return { before, logits, losses, logitsAfterOne, after: await engine.save(), logitsAfter: await infer() }
+    },
+    { ...training, ...device },
+  )
 }
 
 /** The engine keeps gradients to itself: they come from the tape below it, on the same kernels. */
-function gradientsOf(references: References) {
-  return references.once('gradients', async () => {
+function gradientsOf(backend: TestedBackend, references: References) {
+  return references.once(`gradients ${backend}`, async () => {
     const entry = references.index.network!
     const weights = await weightsOf(references.path(entry.checkpoint))
     const options = networkOf(weights, entry.groups)
     const { image, label, count, shape } = batchOf(references, entry)
     const [x, y, z] = shape
     let found: ReturnType<typeof lossAndGradients>
-    await withBackend('native', () => {
+    await withBackend(backend, () => {
       const parameters = variablesOf(options, weights)
       found = lossAndGradients(options, parameters, image, label, [count, z, y, x], lossOf(entry))
       tf.dispose([...parameters.values()])
@@ -227,13 +241,14 @@ function gradientsOf(references: References) {
 }
 
 async function lossAlone(
+  backend: TestedBackend,
   references: References,
   { options, logits: file, label }: LossEntry,
 ): Promise<{ loss: number; gradient: Float32Array }> {
   const { count, shape, channels, data } = references.channelsLast(file)
   const [x, y, z] = shape
   let result: { loss: number; gradient: Float32Array }
-  await withBackend('native', () => {
+  await withBackend(backend, () => {
     const logits = tf.tensor(data, [count, z, y, x, channels]) as Tensor5D
     const labels = tf.tensor(
       Int32Array.from(references.channelsLast(label).data),
@@ -247,9 +262,9 @@ async function lossAlone(
   return result!
 }
 
-async function updateDifference(references: References, entry: UpdateEntry): Promise<number> {
+async function updateDifference(backend: TestedBackend, references: References, entry: UpdateEntry): Promise<number> {
   let difference = Infinity
-  await withBackend('native', () => {
+  await withBackend(backend, () => {
     const variable = (stored: UpdateEntry['parameter']) =>
       tf.tidy(() => tf.variable(tf.tensor(references.numbers(stored))))
     const slot = {

@@ -1,0 +1,52 @@
+/** `run-pipeline devices`: what networks can be computed on here. */
+
+import { findDevices, type Devices } from '../engine/devices.ts'
+import { formatBytes } from '../pipeline/bytes.ts'
+import { table, wrapped } from '../pipeline/text-lines.ts'
+import { perform } from './command.ts'
+
+export interface DevicesFlags {
+  readonly json?: boolean
+}
+
+/** Exit code 0 also where there is no GPU. */
+export function devicesCommand({ json }: DevicesFlags): Promise<number> {
+  return perform(json ?? false, async () => {
+    const devices = await findDevices()
+    return { exitCode: 0, lines: deviceLines(devices), facts: { ...devices } }
+  })
+}
+
+export function deviceLines({ webgpu, native, tensorflow, auto }: Devices): string[] {
+  return [
+    ...adapterLines(webgpu),
+    '',
+    ...wrapped(`native: ${native.processor}, ${native.threads} threads, ${native.trouble ?? isaText(native)}`),
+    `tensorflow: ${tensorflow.package ?? 'not installed'}`,
+    '',
+    ...wrapped(
+      `"backend": "auto" takes ${auto.backend === 'webgpu' ? `"${auto.adapter}"` : 'native'} (${auto.reason})`,
+    ),
+  ]
+}
+
+function adapterLines({ adapters, trouble }: Devices['webgpu']): string[] {
+  if (adapters.length === 0) return wrapped(`webgpu: no GPU: ${trouble ?? 'its driver is not there'}; see docs/gpu.md`)
+  return [
+    'webgpu:',
+    ...adapters.flatMap(({ name, driver, software, features, largestBinding }) => [
+      `  ${name}`,
+      ...table([
+        ['   ', 'kind', software ? 'software, for tests only' : 'hardware'],
+        ['   ', 'driver', driver],
+        ['   ', 'features', features.join(', ') || 'none'],
+        ['   ', 'precision', `float32${features.includes('shader-f16') ? ', float16' : ''}`],
+        ['   ', 'largest tensor', formatBytes(largestBinding)],
+      ]),
+    ]),
+  ]
+}
+
+function isaText({ isa, bfloat16 }: Devices['native']): string {
+  return `${isa}${bfloat16 ? ' with bfloat16' : ''}`
+}
