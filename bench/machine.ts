@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { cpus, release, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { resolveThreads } from '../engine/threads.ts'
 import { loadAddon } from '../native/addon.ts'
@@ -15,6 +15,8 @@ export interface Machine {
   /** That trials use unless they say otherwise. */
   readonly threads: number
   readonly isa: string
+  /** What else has computed: a GPU with its driver. */
+  readonly device?: string
   readonly memoryBytes: number
   readonly platform: string
   readonly node: string
@@ -45,11 +47,21 @@ export function projectRoot(): string {
   return folder
 }
 
-function commit(): string {
+/** Of the checkout; a bundle's package.json remembers it. */
+export function commit(): string {
+  const { gitHead } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as { gitHead?: string }
+  if (gitHead !== undefined) return gitHead
   const hash = git('rev-parse', '--short=10', 'HEAD')
   // The page of results itself changes whenever it is made.
   const changed = git('status', '--porcelain', '--', ':!bench/RESULTS.md')
   return hash === undefined ? 'unknown' : `${hash}${changed === '' ? '' : '+'}`
+}
+
+/** Seconds since 1970; an Error outside a checkout. */
+export function commitTime(): number {
+  const seconds = git('log', '-1', '--format=%ct')
+  if (seconds === undefined) throw new Error(`expected a git checkout at ${projectRoot()}, found none`)
+  return Number(seconds)
 }
 
 function git(...args: string[]): string | undefined {

@@ -4,7 +4,9 @@
  */
 
 import { parseArgs } from 'node:util'
-import { machine } from './machine.ts'
+import { messageOf, PipelineError } from '../pipeline/errors.ts'
+import { gpuFlags, gpuOptions, gpuUsage } from './gpu/options.ts'
+import { machine, type Machine } from './machine.ts'
 import { runBench } from './measure.ts'
 import { row } from './rows.ts'
 import { keep, writeResults } from './results.ts'
@@ -62,26 +64,55 @@ const benches: Readonly<Record<string, Measure>> = {
     return results
   },
   evaluate: async (tell, select) => runBench(select((await import('./evaluate.ts')).bench), tell),
+  gpu: async (tell, select) => {
+    const { gpuResults } = await import('./gpu/bench.ts')
+    const found = await gpuResults(gpuOptions(values), line => values.json || console.log(line), tell, select)
+    device = found.device
+    return found.results
+  },
 }
 
+/** What else than the processor has computed. */
+let device: string | undefined
+
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' } },
+  options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' }, ...gpuFlags },
+  // Where npm does not take the dashes away: `./bench -- gpu` in a bundle.
+  args: process.argv.slice(process.argv[2] === '--' ? 3 : 2),
   allowPositionals: true,
 })
 const [name] = positionals
 const measure = name === undefined ? undefined : benches[name]
+const foreign = Object.keys(gpuFlags).find(flag => name !== 'gpu' && flag in values)
 
 if (name === 'results') {
   console.log(`${await writeResults(Object.keys(benches))} is written`)
-} else if (name === undefined || !measure) {
+} else if (name === undefined || !measure || foreign !== undefined) {
   const names = [...Object.keys(benches), 'results'].join(', ')
+  if (foreign !== undefined) console.error(`--${foreign} is for "gpu" only`)
   console.error(`usage: npm run --silent bench -- NAME [--json] [--only TEXT]; NAME is one of: ${names}`)
+  console.error(`of gpu also: ${gpuUsage}`)
   process.exitCode = 2
 } else {
   const select: Select = bench => ({ ...bench, trials: bench.trials.filter(trial => trial.name.includes(values.only)) })
-  const results = await measure(result => values.json || console.log(row(result)), select)
-  const where = machine()
-  if (values.only === '') await keep({ name, machine: where, results })
+  try {
+    await report(name, await measure(result => values.json || console.log(row(result)), select))
+  } catch (error) {
+    // An option that is wrong, or a GPU that is not there: nothing was measured.
+    if (!(error instanceof PipelineError)) throw error
+    console.error(error.message)
+    process.exitCode = 2
+  }
+}
+
+async function report(name: string, results: readonly Result[]): Promise<void> {
+  const where: Machine = { ...machine(), ...(device !== undefined && { device }) }
+  // Small shapes try whether all works; they say nothing.
+  if (values.only === '' && !values.small)
+    // What took an hour to measure is shown, be the folder read-only.
+    await keep({ name, machine: where, results }).catch((error: unknown) =>
+      console.error(`not kept: ${messageOf(error)}`),
+    )
   if (values.json) console.log(JSON.stringify({ name, machine: where, results }))
   else console.log(`${where.cpu}, ${where.threads} threads, ${where.isa}, Node ${where.node}, commit ${where.commit}`)
   if (results.some(result => isMissing(result) && result.failed !== undefined)) process.exitCode = 1

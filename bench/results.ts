@@ -68,8 +68,20 @@ Medians over the runs, after one that warms up. A whole network runs in a proces
 neighbouring runs, us and the other in turns. Where it says that others took a share of its processor time, the machine was busy, and the time is
 too long by about that share.`
 
-function describe({ cpu, processors, threads, isa, memoryBytes, platform, node, ctflow, commit }: Machine): string {
+function describe({
+  cpu,
+  processors,
+  threads,
+  isa,
+  device,
+  memoryBytes,
+  platform,
+  node,
+  ctflow,
+  commit,
+}: Machine): string {
   return [
+    ...(device === undefined ? [] : [device]),
     `${cpu}, ${processors} processors, ${threads} threads, ${isa}`,
     `${formatBytes(memoryBytes)} of memory`,
     platform,

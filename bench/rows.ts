@@ -62,7 +62,7 @@ function detailsOf(result: Result): string[] {
       : []),
     // No loop multiplies faster than the fastest one: a share above 1 says that the probe is not it. A copy is no such
     // limit: work that reads more than it writes, or finds its data in a cache, can pass it.
-    ...(shareOfPeak && unit === 'GFLOP/s' && shareOfPeak.median * necessary > 1 ? ['THE PROBE IS WRONG'] : []),
+    ...(shareOfPeak && unit.endsWith('FLOP/s') && shareOfPeak.median * necessary > 1 ? ['THE PROBE IS WRONG'] : []),
     ...(peakBytes === undefined ? [] : [`peak of memory ${formatBytes(peakBytes)}`]),
     ...(processorSeconds ? [`${figure(medianOf(processorSeconds))} s of processor time`] : []),
     ...Object.entries(facts).map(([name, value]) => `${name} ${value}`),
@@ -78,6 +78,7 @@ function percent(share: number): string {
 
 /** Three digits. */
 function figure(value: number): string {
+  if (value > 0 && value < 0.01) return value.toPrecision(3)
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : 3
   return value.toFixed(digits)
 }

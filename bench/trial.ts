@@ -3,7 +3,7 @@
 import type { Spread } from './statistics.ts'
 
 /** Whom a figure of ours stands against. */
-export type Against = 'monai-default' | 'pytorch-best' | 'onnxruntime'
+export type Against = 'monai-default' | 'pytorch-best' | 'onnxruntime' | 'pytorch' | 'pytorch-without-tf32'
 
 export interface Trial {
   /** Slashes separate what, size, precision: `train-step/f8/224x224x32/float32`. */

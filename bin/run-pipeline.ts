@@ -11,6 +11,7 @@ import { importMmarCommand, type ImportMmarFlags } from './import-mmar.ts'
 import { importCommand, type ImportFlags } from './import.ts'
 import { mergeCommand, type MergeFlags } from './merge.ts'
 import { ended, runCommand, type RunFlags } from './run.ts'
+import { version } from '../pipeline/version.ts'
 
 // Whoever reads our output may leave (`| head`, a closed connection): the run goes on, and its results are in its folder.
 for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
@@ -41,6 +42,7 @@ const definition = [
 const program = new Command('run-pipeline')
   .description('Trains, runs and evaluates 3-D CT segmentation networks from a JSON definition.')
   .usage('<definition.json> [options], or one of the commands below')
+  .version(version(), '--version', 'print the version')
   .exitOverride()
 
 program

@@ -101,8 +101,8 @@ function callOf({ run, result }: Operation, convolution: Convolution, memory?: M
   return { run: addon => run(addon, arrays, shape), outputs: [to] }
 }
 
-/** Rows as long as they are, since code paths depend on that, and fewer of them. */
-export function cropped(convolution: Convolution): Convolution {
+/** Rows as long as they are, since code paths depend on that, and fewer of them: as many as `flops` allow. */
+export function cropped(convolution: Convolution, flops = checkedFlops): Convolution {
   const { stride } = convolution
   let [depth, height, width] = convolution.output
   const small = (): Convolution => ({
@@ -110,7 +110,7 @@ export function cropped(convolution: Convolution): Convolution {
     output: [depth, height, width],
     input: [depth, height, width].map(extent => extent * stride) as unknown as Shape3,
   })
-  while (flopsOf(small()) > checkedFlops && (depth > 3 || height > 3)) {
+  while (flopsOf(small()) > flops && (depth > 3 || height > 3)) {
     if (height > depth) height = Math.max(3, Math.ceil(height / 2))
     else depth = Math.max(3, Math.ceil(depth / 2))
   }

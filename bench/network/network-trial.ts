@@ -18,7 +18,7 @@ export interface Entrant {
 export function ours(work: Work): Entrant {
   const own = fileURLToPath(import.meta.url)
   const file = fileURLToPath(new URL(`./ours${extname(own)}`, import.meta.url))
-  return { command: { file: process.execPath, args: [file], timeoutSeconds: 120 }, work }
+  return { command: { file: process.execPath, args: [file], timeoutSeconds: 600 }, work }
 }
 
 /** Why our engine cannot do this work in this version or here. */

@@ -2,6 +2,7 @@
 
 import { openEngine, type EngineWithReport } from '../../engine/engine.ts'
 import type { Batch } from '../../pipeline/engine.ts'
+import { formatBytes } from '../../pipeline/bytes.ts'
 import { peakRss } from '../../pipeline/summary.ts'
 import { version } from '../../pipeline/version.ts'
 import { engineOptions, sampledVoxels, voxelsOf, type Work } from './work.ts'
@@ -21,26 +22,38 @@ async function prepare(wanted: Work): Promise<void> {
 }
 
 async function repeat(): Promise<Repetition> {
-  const { image, count, shape } = batch!
+  const atLeast = work!.seconds ?? 0
   const started = performance.now()
-  if (work!.task === 'train-step') {
-    const { loss } = await engine!.step(batch!)
-    return { seconds: (performance.now() - started) / 1000, outcome: [loss] }
-  }
+  const seconds = (): number => (performance.now() - started) / 1000
+  let outcome: number[]
+  let times = 0
+  do {
+    outcome = await once()
+    times += 1
+  } while (seconds() < atLeast)
+  return { seconds: seconds() / times, outcome }
+}
+
+async function once(): Promise<number[]> {
+  const { image, count, shape } = batch!
+  if (work!.task === 'train-step') return [(await engine!.step(batch!)).loss]
   const logits = await engine!.infer(image, count, shape)
-  const seconds = (performance.now() - started) / 1000
   const classes = engine!.info.classes
   // (z, y, x, class)
-  const outcome = sampledVoxels(shape).flatMap(voxel => [...logits.subarray(voxel * classes, (voxel + 1) * classes)])
-  return { seconds, outcome }
+  return sampledVoxels(shape).flatMap(voxel => [...logits.subarray(voxel * classes, (voxel + 1) * classes)])
 }
 
 async function report(): Promise<Report> {
-  const { fallbacks } = await engine!.report()
+  const { fallbacks, peakDeviceBytes } = await engine!.report()
   const slow = Object.keys(fallbacks).join(' ')
   return {
     peakBytes: peakRss(),
-    facts: { ctflow: version(), device: engine!.info.device, ...(slow !== '' && { fallbacks: slow }) },
+    facts: {
+      ctflow: version(),
+      device: engine!.info.device,
+      ...(peakDeviceBytes > 0 && { 'device memory': formatBytes(peakDeviceBytes) }),
+      ...(slow !== '' && { fallbacks: slow }),
+    },
   }
 }
 

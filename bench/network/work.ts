@@ -15,8 +15,14 @@ export interface Work {
   /** x, y, z. */
   readonly shape: Shape3
   readonly batch: number
-  readonly precision: 'float32' | 'bfloat16'
+  readonly precision: 'float32' | 'bfloat16' | 'float16'
   readonly threads: number
+  /** `native` where absent. */
+  readonly backend?: EngineOptions['backend']
+  /** Of the GPU: see EngineOptions. */
+  readonly adapter?: string
+  /** How long a repetition goes on at the least; its figure is one step's or window's. Once where absent. */
+  readonly seconds?: number
 }
 
 /** `train-step/f8/224x224x32/float32`, and the batch where it is not 1. */
@@ -39,11 +45,12 @@ export const publishedStep: Work = {
 
 export const seed = 0
 
-export function engineOptions({ task, initFilters, precision, threads }: Work): EngineOptions {
+export function engineOptions({ task, initFilters, precision, threads, backend, adapter }: Work): EngineOptions {
   return {
-    backend: 'native',
-    precision: precision as EngineOptions['precision'],
+    backend: backend ?? 'native',
+    precision,
     threads,
+    ...(adapter !== undefined && { adapter }),
     network: networkWith(initFilters),
     ...(task === 'train-step' && { loss: publishedLoss, optimizer: defaultAdam }),
     seed,
