@@ -16,8 +16,8 @@ export interface OpenedEngine {
  * Opens the engine that the definition asks for. ERR_DEFINITION, with the plan, where its GPU does not hold the work; where
  * `auto` chose that GPU and native does as well, native is opened instead. The caller closes it.
  */
-export async function openFittingEngine(definition: Definition): Promise<OpenedEngine> {
-  const engine = await openEngineFor(definition)
+export async function openFittingEngine(definition: Definition, open = openEngineFor): Promise<OpenedEngine> {
+  const engine = await open(definition)
   try {
     const gpuPlan = await planGpu(engine, engineWorkOf(definition))
     if (gpuPlan) checkGpuPlan(gpuPlan)
@@ -27,7 +27,7 @@ export async function openFittingEngine(definition: Definition): Promise<OpenedE
     const { backend, precision, adapter } = definition.engine
     const isFree = backend === 'auto' && precision === 'float32' && adapter === undefined && engine.info.gpu
     if (!isFree || codeOf(error) !== 'ERR_DEFINITION') throw error
-    const native = await openEngineFor({ ...definition, engine: { ...definition.engine, backend: 'native' } })
+    const native = await open({ ...definition, engine: { ...definition.engine, backend: 'native' } })
     const reason = `auto: "${engine.info.device}" does not hold it: ${messageOf(error)}`
     return { engine: { ...native, info: { ...native.info, reason } } }
   }
