@@ -30,6 +30,7 @@ interface Flags {
   readonly includeBackground: boolean
   readonly jaccard: boolean
   readonly batch: boolean
+  readonly alone: boolean
 }
 
 /** A lane adds up 32 voxels one after the other at most, and 4 unless that leaves few workgroups. */
@@ -38,7 +39,8 @@ const chunksWanted = 512
 
 /**
  * {logits (N, D, H, W, C), labels (N, D, H, W) int32, sums? (3, C)} -> [loss, dice, crossEntropy, dlogits]. `sums` with
- * attrs.batchSums.samples: of a whole batch, see engine/ops/dice-cross-entropy.ts. Logits that are not finite make the loss NaN.
+ * attrs.batchSums.samples: of a whole batch, see engine/ops/dice-cross-entropy.ts. With attrs.alone every sample is taken as if
+ * it came by itself, to the last bit: the scalars are (N) then. Logits that are not finite make the loss NaN.
  */
 export const diceCrossEntropy = kernel('DiceCrossEntropy', call => {
   const { inputs, backend, attrs } = call
@@ -49,35 +51,38 @@ export const diceCrossEntropy = kernel('DiceCrossEntropy', call => {
   const batchSums = attrs['batchSums'] as { readonly samples: number; readonly sums: unknown } | undefined
   const given = batchSums && (inputs['sums'] ?? uploaded(call, batchSums.sums as Float64Array, classes))
   if (given) checkShape('DiceCrossEntropy', 'sums', given, [3, classes])
-  const terms = (flags.batch ? 1 : samples) * (classes - (flags.includeBackground ? 0 : 1))
+  const together = flags.alone ? 1 : samples
+  const terms = (flags.batch ? 1 : together) * (classes - (flags.includeBackground ? 0 : 1))
   const lambdaDice = attrs['lambdaDice'] as number
   const lambdaCe = attrs['lambdaCe'] as number
 
   const partial = sumsOfChunks(call, geometry, flags.squaredPred)
-  const [loss, dice, crossEntropy] = [backend.output([]), backend.output([]), backend.output([])]
-  const slopes = backend.output([flags.batch ? 1 : samples, 3, classes])
+  const shape = flags.alone ? [samples] : []
+  const [loss, dice, crossEntropy] = [backend.output(shape), backend.output(shape), backend.output(shape)]
+  const isOneRow = flags.batch && !flags.alone
+  const slopes = backend.output([isOneRow ? 1 : samples, 3, classes])
   const key = `${classes} ${Object.values(flags).map(Number).join('')}`
   backend.run(`DiceCrossEntropy loss ${key} ${given !== undefined}`, () => lossOfSums(classes, flags, !!given), {
     buffers: { partial, ...(given && { sums: given }), loss, dice, crossEntropy, slopes },
     uniforms: {
-      tasks: 1,
+      tasks: flags.alone ? samples : 1,
       samples,
       chunks,
       terms,
       weight: (lambdaDice * (batchSums?.samples ?? 1)) / terms,
       lambdaDice,
       lambdaCe,
-      perVoxel: 1 / (samples * voxels),
+      perVoxel: 1 / (together * voxels),
       smoothNr: attrs['smoothNr'] as number,
       smoothDr: attrs['smoothDr'] as number,
     },
-    workgroups: [1, 1, 1],
+    workgroups: spread(flags.alone ? samples : 1),
   })
   const dlogits = backend.output(logits.shape)
   const size = samples * voxels
   backend.run(`DiceCrossEntropy gradient ${classes}`, () => gradient(classes), {
     buffers: { logits, labels, slopes, dlogits },
-    uniforms: { size, voxelsPerRow: flags.batch ? size : voxels, crossEntropy: lambdaCe / size },
+    uniforms: { size, voxelsPerRow: isOneRow ? size : voxels, crossEntropy: lambdaCe / (together * voxels) },
     workgroups: elementGroups(size),
   })
   for (const { dataId } of [partial, slopes]) backend.disposeData(dataId)
@@ -108,6 +113,7 @@ function flagsOf(attrs: Call['attrs']): Flags {
     includeBackground: flag('includeBackground'),
     jaccard: flag('jaccard'),
     batch: flag('batch'),
+    alone: flag('alone'),
   }
 }
 
@@ -291,7 +297,7 @@ ${taskMain(`
  */
 function lossOfSums(
   classes: number,
-  { squaredPred, includeBackground, jaccard, batch }: Flags,
+  { squaredPred, includeBackground, jaccard, batch, alone }: Flags,
   given: boolean,
 ): Program {
   const { declarations, code } = totalsOfSample(classes)
@@ -337,7 +343,7 @@ ${taskMain(`
   var predicted = 0.0;
   var negativeLog = 0.0;
   var diceOfClass = 0.0;
-  for (var n = 0u; n < u.samples; n++) {
+  for (var n = ${alone ? 'task' : '0u'}; n < ${alone ? 'task + 1u' : 'u.samples'}; n++) {
     ${code}
     ${batch ? '' : 'intersection = 0.0; reference = 0.0; predicted = 0.0;'}
     intersection += totals[c];
@@ -348,15 +354,16 @@ ${taskMain(`
     workgroupBarrier();
   }
   ${given ? `intersection = sums[c]; reference = sums[${classes}u + c]; predicted = sums[${2 * classes}u + c];` : ''}
-  ${batch ? row('0u') : ''}
+  ${batch ? row(alone ? 'task' : '0u') : ''}
   slots[lane] = diceOfClass;
   workgroupBarrier();
   if (lane == 0u) {
     let ofDice = (${each(classes, k => `slots[${k}]`, ' + ')}) / u.terms;
     let ofCrossEntropy = negativeLog * u.perVoxel;
-    dice[0] = ofDice;
-    crossEntropy[0] = ofCrossEntropy;
-    loss[0] = u.lambdaDice * ofDice + u.lambdaCe * ofCrossEntropy;
+    let at = ${alone ? 'task' : '0u'};
+    dice[at] = ofDice;
+    crossEntropy[at] = ofCrossEntropy;
+    loss[at] = u.lambdaDice * ofDice + u.lambdaCe * ofCrossEntropy;
   }`)}`,
   }
 }
