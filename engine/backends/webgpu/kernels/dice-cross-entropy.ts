@@ -9,7 +9,7 @@ import type { Program } from '../program.ts'
 import { spread } from '../program.ts'
 import { checkFloats } from './dtypes.ts'
 import { each, elementGroups, elementMain, lanes, taskMain, tree } from './entry.ts'
-import { functions } from './functions.ts'
+import { functions, nanBits } from './functions.ts'
 import { check, checkShape, checkVolumes, kernel, type Call } from './kernel.ts'
 
 const mostClasses = 32
@@ -151,7 +151,7 @@ function sumsOfChunks({ inputs, backend }: Call, geometry: Geometry, squaredPred
   const partial = backend.output([samples, chunks, quantities(classes)])
   backend.run(`DiceCrossEntropy sums ${classes} ${squaredPred}`, () => chunkSums(classes, squaredPred), {
     buffers: { logits: inputs['logits']!, labels: inputs['labels']!, partial },
-    uniforms: { tasks: samples * chunks, voxels, voxelsPerChunk, chunks, nan: 0x7fc00000 },
+    uniforms: { tasks: samples * chunks, voxels, voxelsPerChunk, chunks, nan: nanBits },
     workgroups: spread(samples * chunks),
   })
   return partial
