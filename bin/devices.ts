@@ -22,7 +22,9 @@ export function deviceLines({ webgpu, native, tensorflow, auto }: Devices): stri
     ...adapterLines(webgpu),
     '',
     ...wrapped(`native: ${native.processor}, ${native.threads} threads, ${native.trouble ?? isaText(native)}`),
-    `tensorflow: ${tensorflow.package ?? 'not installed'}`,
+    ...wrapped(
+      `tensorflow: ${tensorflow ? `${tensorflow.name} ${tensorflow.version} in ${tensorflow.folder}` : 'not installed'}`,
+    ),
     '',
     ...wrapped(
       `"backend": "auto" takes ${auto.backend === 'webgpu' ? `"${auto.adapter}"` : 'native'} (${auto.reason})`,

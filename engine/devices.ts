@@ -1,10 +1,9 @@
 /** What networks can be computed on here. Loads no TensorFlow.js, and no driver into this process. */
 
-import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
-import { join } from 'node:path'
 import { loadAddon } from '../native/addon.ts'
 import { messageOf } from '../pipeline/errors.ts'
+import { findTensorflowPackage } from './backends/tensorflow-package.ts'
 import { surveyAdapters, type Survey } from './backends/webgpu/survey.ts'
 import { chooseBackend, type Choice } from './choice.ts'
 import { resolveThreads } from './threads.ts'
@@ -19,18 +18,19 @@ export interface Devices {
     readonly bfloat16?: boolean
     readonly trouble?: string
   }
-  /** The package that would be taken, where one is installed. */
-  readonly tensorflow: { readonly package: string | null }
+  /** The package that would be taken; null where none is installed. */
+  readonly tensorflow: { readonly name: string; readonly version: string; readonly folder: string } | null
   /** What `auto` takes for float32. */
   readonly auto: Choice
 }
 
-export async function findDevices(survey: () => Promise<Survey> = surveyAdapters): Promise<Devices> {
-  const webgpu = await survey()
+export async function findDevices(): Promise<Devices> {
+  const webgpu = await surveyAdapters()
+  const found = findTensorflowPackage()
   return {
     webgpu,
     native: native(),
-    tensorflow: { package: tensorflowPackage() ?? null },
+    tensorflow: found ? { name: found.name, version: found.version, folder: found.folder } : null,
     auto: await chooseBackend({ precision: 'float32' }, () => Promise.resolve(webgpu)),
   }
 }
@@ -43,20 +43,4 @@ function native(): Devices['native'] {
   } catch (error) {
     return { ...facts, trouble: messageOf(error) }
   }
-}
-
-/** Beside ctflow, else beside the user's files. */
-function tensorflowPackage(): string | undefined {
-  for (const place of [import.meta.dirname, process.cwd()]) {
-    const { resolve } = createRequire(join(place, 'any.js'))
-    for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
-      try {
-        resolve(`${name}/package.json`)
-        return name
-      } catch {
-        // not there
-      }
-    }
-  }
-  return undefined
 }

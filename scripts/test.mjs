@@ -2,7 +2,8 @@
  * Runs the tests and ends with one line that people and machines read: `N passed, N failed, N skipped`.
  *
  *   node scripts/test.mjs            all but those that take minutes
- *   node scripts/test.mjs --long     those: batches and shards that are killed, beside each other and resumed; what `explain` tells
+ *   node scripts/test.mjs --long     those: batches and shards that are killed, beside each other and resumed; what `explain` tells;
+ *                                    a training on SwiftShader against MONAI's
  *   node scripts/test.mjs FILES      some
  */
 
@@ -14,7 +15,7 @@ import { fileURLToPath } from 'node:url'
 const { Parser } = createRequire(import.meta.url)('tap-parser')
 const root = fileURLToPath(new URL('..', import.meta.url))
 const tap = fileURLToPath(new URL('../node_modules/tap/dist/esm/run.mjs', import.meta.url))
-const long = ['bin/batch.js', 'bin/explain.js', 'bin/shards.js', 'cache/several-processes.js'].map(
+const long = ['bin/batch.js', 'bin/explain.js', 'bin/shards.js', 'cache/several-processes.js', 'parity/webgpu.js'].map(
   name => `dist/test/${name}`,
 )
 

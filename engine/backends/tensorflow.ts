@@ -8,25 +8,19 @@ import type { KernelBackend } from '@tensorflow/tfjs'
 import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
 import util from 'node:util'
 import { PipelineError, messageOf } from '../../pipeline/errors.ts'
 import type { StartedBackend } from '../backend.ts'
 import type { EngineOptions } from '../options.ts'
 import { peakBytes, replaceConvolutions } from './tensorflow-convolutions.ts'
+import {
+  findTensorflowPackage,
+  packages,
+  resolved,
+  tensorflowPlaces,
+  type TensorflowPackage,
+} from './tensorflow-package.ts'
 import { setTensorflowEnvironment, tensorflowThreads } from './tensorflow-environment.ts'
-
-/** The first that is there is taken. */
-const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const
-
-interface Found {
-  readonly name: (typeof packages)[number]
-  readonly version: string
-  /** Of its package.json. */
-  readonly folder: string
-  /** Resolves as the package itself does. */
-  readonly require: NodeJS.Require
-}
 
 /** What the packages' backend has beside a backend's own. */
 interface TensorflowBackend extends KernelBackend {
@@ -34,7 +28,7 @@ interface TensorflowBackend extends KernelBackend {
   readonly isUsingGpuDevice?: boolean
 }
 
-let loaded: Found | undefined
+let loaded: TensorflowPackage | undefined
 
 /**
  * Loads the package, once, and makes its backend current. ERR_ENGINE with the cure where it is not installed, has a copy of
@@ -72,23 +66,10 @@ export async function startTensorflow(precision: EngineOptions['precision'], thr
   }
 }
 
-/** Where a package may lie: the folder that a variable names and no other, else beside ctflow, else beside the user's files. */
-function places(): string[] {
-  const named = process.env['CTFLOW_TFJS_NODE']
-  return named ? [resolve(named)] : [import.meta.dirname, process.cwd()]
-}
-
-function find(): Found {
-  const folders = places()
-  for (const place of folders) {
-    const from = createRequire(join(place, 'any.js'))
-    for (const name of packages) {
-      const file = resolved(from, `${name}/package.json`)
-      if (file === undefined) continue
-      const { version } = from(file) as { version: string }
-      return { name, version, folder: dirname(file), require: createRequire(file) }
-    }
-  }
+function find(): TensorflowPackage {
+  const found = findTensorflowPackage()
+  if (found) return found
+  const folders = tensorflowPlaces()
   throw failure(
     `"tensorflow" needs ${packages.join(' or ')}, and neither is installed (looked from ${folders.join(' and ')}); ` +
       `run "npm install ${packages[0]}@${tf.version.tfjs}" for an NVIDIA GPU, "npm install ${packages[1]}@${tf.version.tfjs}" for the processor, ` +
@@ -97,7 +78,7 @@ function find(): Found {
   )
 }
 
-function load(found: Found): Found {
+function load(found: TensorflowPackage): TensorflowPackage {
   checkShared(found)
   // tfjs-node 4.22 calls both in nearly every kernel; Node 22 warns of them, Node 23 has no isNullOrUndefined. The engine's
   // thread has a `util` of its own, so nobody else sees these.
@@ -119,7 +100,7 @@ function load(found: Found): Found {
 }
 
 /** Two copies would register kernels twice and warn of each; of two versions nobody knows what they make of each other. */
-function checkShared({ name, version, folder, require }: Found): void {
+function checkShared({ name, version, folder, require }: TensorflowPackage): void {
   const own = createRequire(import.meta.url)
   const ownCore = createRequire(own.resolve('@tensorflow/tfjs'))
   for (const [shared, ours] of [
@@ -136,7 +117,7 @@ function checkShared({ name, version, folder, require }: Found): void {
   }
 }
 
-function notLoaded({ name, version, folder }: Found, cause: unknown): PipelineError {
+function notLoaded({ name, version, folder }: TensorflowPackage, cause: unknown): PipelineError {
   const said = messageOf(cause)
   const first = said.split('\n')[0]!.replace(/[\s.]+$/, '')
   const build = 'or build it as docs/tensorflow.md tells'
@@ -155,16 +136,6 @@ function notLoaded({ name, version, folder }: Found, cause: unknown): PipelineEr
     { package: name, version, folder },
     cause,
   )
-}
-
-/** A module's file, or `undefined` where there is none. */
-function resolved(from: NodeJS.Require, name: string): string | undefined {
-  try {
-    return from.resolve(name)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return undefined
-    throw error
-  }
 }
 
 function failure(what: string, facts: Record<string, unknown>, cause?: unknown): PipelineError {

@@ -91,12 +91,15 @@ t.test('a hardware GPU is what auto takes', t => {
       ],
     },
     native: { processor: 'A processor', threads: 8, isa: 'avx2', bfloat16: false },
-    tensorflow: { package: '@tensorflow/tfjs-node-gpu' },
+    tensorflow: { name: '@tensorflow/tfjs-node-gpu', version: '4.22.0', folder: '/somewhere' },
     auto: { backend: 'webgpu', adapter: 'NVIDIA H200', reason: 'auto: a GPU is there', isOptional: true },
   }
   const text = deviceLines(devices).join('\n')
   t.match(text, /kind +hardware\n +driver +NVIDIA: 550\.54\.15\n.*\n +precision +float32, float16\n/)
-  t.match(text, /native: A processor, 8 threads, avx2\ntensorflow: @tensorflow\/tfjs-node-gpu\n/)
+  t.match(
+    text,
+    /native: A processor, 8 threads, avx2\ntensorflow: @tensorflow\/tfjs-node-gpu 4\.22\.0 in \/somewhere\n/,
+  )
   t.match(text, /"backend": "auto" takes "NVIDIA H200" \(auto: a GPU is there\)$/)
   t.end()
 })

@@ -58,6 +58,9 @@ const lines = (path: string): Record<string, unknown>[] =>
     .map(line => JSON.parse(line))
 const lossesIn = (folder: string): number[] => lines(join(folder, 'steps.jsonl')).map(({ loss }) => loss as number)
 
+const stepsIn = async (path: string): Promise<number> =>
+  (await readCheckpoint(path)).tensors.get('optimizer.step')!.data[0]!
+
 const options = { skip: skipped('webgpu') || skipped('native'), timeout: 300_000 }
 
 t.test('of two trainings at once on one GPU', options, async t => {
@@ -102,8 +105,6 @@ t.test('of two trainings at once on one GPU', options, async t => {
     t.notMatch(lost.stderr, /internal error/)
     const [, last] = /to train on from there, .*, set "network.weights" to (\S+);/.exec(lost.stdout) ?? []
     t.ok(last?.startsWith(join(dir, 'lost')), lost.stdout)
-    const stepsIn = async (path: string): Promise<number> =>
-      (await readCheckpoint(path)).tensors.get('optimizer.step')!.data[0]!
     t.equal(await stepsIn(last!), 2, 'that of the last whole epoch')
     const onNative = ['--set', 'engine.backend=native', '--set', `network.weights=${last}`]
     const again = await runPipeline([file, ...onNative, '--set', 'output=again'])

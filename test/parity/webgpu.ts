@@ -12,7 +12,7 @@ const skip = shared ? skipped('webgpu') || skipped('native') : 'shared data not 
 
 t.test(
   'from the same checkpoint, one step and five are those of MONAI and of native',
-  { skip, timeout: 300_000 },
+  { skip, timeout: 1_800_000 },
   async t => {
     const references = referencesIn(shared!, 'golden').find(({ index }) => index.network && index.adam)!
     const found = await trainedOn(references, { backend: 'webgpu', adapter: softwareAdapter })
