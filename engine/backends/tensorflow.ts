@@ -59,7 +59,7 @@ export async function startTensorflow(precision: EngineOptions['precision'], thr
     device:
       `${isUsingGpuDevice ? 'GPU' : `CPU (${processor})`}, TensorFlow ${binding?.TF_Version ?? 'of a version it does not tell'}, ` +
       `${loaded.name} ${loaded.version}`,
-    reason: 'asked for',
+    reason: !isUsingGpuDevice && loaded.name === packages[0] ? 'asked for; it found no GPU' : 'asked for',
     threads: tensorflowThreads(threads),
     read: async (tensor, to) => {
       const values = tensor.dataSync<'float32'>()

@@ -50,14 +50,14 @@ const refusal = async (options: Partial<EngineOptions> = {}): Promise<PipelineEr
 }
 
 /** Is to TensorFlow.js what the real one is: the CPU's kernels, but convolutions that refuse a number as their padding. */
-const working = `
+const working = (device = 'CPU'): string => `
 const tf = require('@tensorflow/tfjs')
 const util = require('util')
 const { MathBackendCPU } = require('@tensorflow/tfjs-backend-cpu')
 if (!util.isNullOrUndefined(undefined) || util.isNullOrUndefined(0) || !util.isArray([])) throw new Error('not there')
 class Backend extends MathBackendCPU {
   binding = { TF_Version: '9.8.7' }
-  isUsingGpuDevice = /gpu/.test(__dirname)
+  isUsingGpuDevice = ${device === 'GPU'}
 }
 for (const config of tf.getKernelsForBackend('cpu')) {
   const kernelFunc = call => {
@@ -141,7 +141,7 @@ t.test('a precision other than float32 is refused, package or not', async t => {
 
 t.test('versions and device are told, and the one for GPUs comes first', async t => {
   const both = { 'tfjs-node': { 'package.json': '{ "version": "4.22.0" }', 'index.js': 'throw new Error("taken")' } }
-  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working, { name: 'tfjs-node-gpu', beside: both }) })
+  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working('GPU'), { name: 'tfjs-node-gpu', beside: both }) })
   const engine = await openEngine(engineOptions({ backend: 'tensorflow', threads: 3 }))
   t.teardown(() => engine.close())
   t.match(engine.info, { backend: 'tensorflow', precision: 'float32', threads: 3, reason: 'asked for' })
@@ -149,9 +149,16 @@ t.test('versions and device are told, and the one for GPUs comes first', async t
   t.equal(process.env['TF_NUM_INTRAOP_THREADS'], '3', 'where the library reads it')
 })
 
+t.test('the package for GPUs that finds none says so', async t => {
+  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working(), { name: 'tfjs-node-gpu' }) })
+  const engine = await openEngine(engineOptions({ backend: 'tensorflow' }))
+  t.teardown(() => engine.close())
+  t.match(engine.info, { device: /^CPU /, reason: 'asked for; it found no GPU' })
+})
+
 t.test('what the user has set for the library stays', async t => {
   withEnvironment(t, {
-    CTFLOW_TFJS_NODE: installed(t, working),
+    CTFLOW_TFJS_NODE: installed(t, working()),
     TF_NUM_INTRAOP_THREADS: '1',
     TF_CPP_MIN_LOG_LEVEL: '0',
   })
@@ -165,14 +172,14 @@ t.test('a package beside the files that the user works on is found', async t => 
   withEnvironment(t, {})
   const before = process.cwd()
   t.teardown(() => process.chdir(before))
-  process.chdir(installed(t, working))
+  process.chdir(installed(t, working()))
   const engine = await openEngine(engineOptions({ backend: 'tensorflow' }))
   t.teardown(() => engine.close())
   t.match(engine.info.device, /^CPU \(.*\), TensorFlow 9\.8\.7, @tensorflow\/tfjs-node 4\.22\.0$/)
 })
 
 t.test('convolutions that know `same` and `valid` alone train the network like those that know numbers', async t => {
-  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working) })
+  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working()) })
   const network = { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] }
   const shape = [8, 4, 6] as const
   const batch = {
@@ -225,7 +232,7 @@ async function convolved(
 }
 
 t.test('any padding of a convolution and of its gradients becomes `same`, or `valid` with zeros', async t => {
-  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working) })
+  withEnvironment(t, { CTFLOW_TFJS_NODE: installed(t, working()) })
   for (const [kernel, stride, pad] of [
     [3, 1, 1],
     [3, 2, 1],

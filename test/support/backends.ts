@@ -46,8 +46,7 @@ function gpuSkipped(): string | false {
     process.dlopen({ exports: {} }, 'libvulkan.so.1')
   } catch (error) {
     // A library that loads is no module of Node's, and that is all that is wrong with it.
-    if (!/self-register/.test(String(error)))
-      return 'libvulkan.so.1 is not installed (Debian: libvulkan1)'
+    if (!/self-register/.test(String(error))) return 'libvulkan.so.1 is not installed (Debian: libvulkan1)'
   }
   return false
 }

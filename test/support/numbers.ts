@@ -20,6 +20,18 @@ export function toBfloat16(values: ArrayLike<number>): Float64Array {
   })
 }
 
+/** The nearest half-precision number of each number, ties to even. For numbers below 65520. */
+export function toFloat16(values: ArrayLike<number>): Float64Array {
+  return Float64Array.from(values, value => {
+    if (value === 0) return value
+    const unit = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10)
+    const steps = value / unit
+    const down = Math.floor(steps)
+    const rest = steps - down
+    return unit * (rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down)
+  })
+}
+
 /** Class indices, the same for the same name. */
 export function classes(n: number, count: number, name: string): Uint8Array {
   const draws = rng(1, 0, 0, name)

@@ -53,8 +53,11 @@ const limits = [
   'maxComputeWorkgroupsPerDimension',
 ] as const
 
-/** Subgroup matrices are behind this. */
-const dawnToggles = 'enable-dawn-features=allow_unsafe_apis'
+/**
+ * Subgroup matrices are behind the first. By the second, workgroup memory is not cleared before a kernel: ours, and
+ * TensorFlow.js', write what they read, and the code that clears it takes SwiftShader seconds to compile.
+ */
+const dawnToggles = 'enable-dawn-features=allow_unsafe_apis,disable_workgroup_init'
 
 /** Dawn's instances must outlive their devices; nothing else holds them. */
 const held: unknown[] = []

@@ -5,7 +5,7 @@
  */
 
 import { spread } from '../program.ts'
-import { lanes, taskMain, treeSteps } from './entry.ts'
+import { each, lanes, taskMain, tree } from './entry.ts'
 
 export interface ChannelPlan {
   /** Channels that one lane reads at once; together they are a unit. */
@@ -55,6 +55,25 @@ export function chunkKey({ width, units }: ChannelPlan): string {
   return `${width}x${units}`
 }
 
+/**
+ * Workgroup memory holds units by channel, `array<array<f32, lanes>, width>` for each that a lane has, so that neighbouring
+ * lanes meet different banks. Code that puts a lane's unit there, after `which` others.
+ */
+export function toSlots({ width }: ChannelPlan, slots: string, which: number, value: string): string {
+  return each(width, k => `${slots}[${which * width + k}][lane] = ${width === 1 ? value : `${value}[${k}]`};`)
+}
+
+/** An expression for the lane's unit. */
+export function fromSlots({ width }: ChannelPlan, slots: string, which = 0): string {
+  const one = (k: number): string => `${slots}[${which * width + k}][lane]`
+  return width === 1 ? one(0) : `vec4f(${each(4, one, ', ')})`
+}
+
+/** Code that adds `count` numbers at `other` to those at `lane`. */
+export function addSlots(count: number): string {
+  return `for (var k = 0u; k < ${count}u; k++) { slots[k][lane] += slots[k][other]; }`
+}
+
 /** Uniforms of `chunkMain`. */
 export const chunkUniforms = { tasks: 'u32', rows: 'u32', rowsPerChunk: 'u32', chunks: 'u32' } as const
 
@@ -86,16 +105,14 @@ export function chunkMain(
   let works = row < ${rowsAtOnce}u && unit < ${units}u;
   ${code.accumulate}
   ${code.share}
-  ${treeSteps(rowsAtOnce)
-    .map(
-      step => `
-  workgroupBarrier();
-  if (row < ${step}u && row + ${step}u < ${rowsAtOnce}u) {
-    let other = lane + ${step * unitsPerTile}u;
-    ${code.merge}
-  }`,
-    )
-    .join('')}
+  ${tree(
+    rowsAtOnce,
+    `
+    if (row < step && row + step < ${rowsAtOnce}u) {
+      let other = lane + step * ${unitsPerTile}u;
+      ${code.merge}
+    }`,
+  )}
   if (row == 0u && works) {
     ${code.write}
   }`)

@@ -24,23 +24,26 @@ export function copyBox(
 ): void {
   const plan = planStrided(shape, [fromView, toView])
   backend.run(`Copy ${plan.key}`, () => copying(plan), {
-    buffers: { from, to },
+    buffers: { x: from, y: to },
     uniforms: plan.values,
     workgroups: elementGroups(plan.size),
   })
 }
 
+function words(inVectors: boolean): string {
+  return inVectors ? 'array<vec4u>' : 'array<u32>'
+}
+
 function copying({ width, vectors, uniforms, places }: StridedPlan): Program {
-  const type = (isVector: boolean): string => (isVector ? 'array<vec4u>' : 'array<u32>')
   return {
     name: 'Copy',
     bindings: [
-      { name: 'from', type: type(vectors[0]!), access: 'read' },
-      { name: 'to', type: type(vectors[1]!), access: 'read_write' },
+      { name: 'x', type: words(vectors[0]!), access: 'read' },
+      { name: 'y', type: words(vectors[1]!), access: 'read_write' },
     ],
     uniforms,
     code: elementMain(`${places}
-  to[at1] = ${width === 4 && !vectors[0] ? 'vec4u(from[at0])' : 'from[at0]'};`),
+  y[at1] = ${width === 4 && !vectors[0] ? 'vec4u(x[at0])' : 'x[at0]'};`),
   }
 }
 

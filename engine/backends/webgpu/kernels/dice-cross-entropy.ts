@@ -7,7 +7,8 @@
 import type { TensorInfo } from '@tensorflow/tfjs'
 import type { Program } from '../program.ts'
 import { spread } from '../program.ts'
-import { each, elementGroups, elementMain, lanes, taskMain, treeSteps } from './entry.ts'
+import { checkFloats } from './dtypes.ts'
+import { each, elementGroups, elementMain, lanes, taskMain, tree } from './entry.ts'
 import { functions } from './functions.ts'
 import { check, checkShape, checkVolumes, kernel, type Call } from './kernel.ts'
 
@@ -115,6 +116,7 @@ function checkInputs({ inputs }: Call): Geometry {
   const [samples, d, h, w, classes] = logits.shape as [number, number, number, number, number]
   checkVolumes('DiceCrossEntropy', 'logits', logits)
   checkShape('DiceCrossEntropy', 'labels', labels, [samples, d, h, w])
+  checkFloats([logits])
   if (labels.dtype !== 'int32') throw new Error(`expected an int32 tensor, found ${labels.dtype}`)
   check(
     classes >= 2 && classes <= mostClasses,
@@ -149,27 +151,37 @@ function sumsOfChunks({ inputs, backend }: Call, geometry: Geometry, squaredPred
   return partial
 }
 
-/** Logits of a voxel are read in vectors where they fill some. */
+/** Code for up to so many classes is written out, which keeps their numbers in registers; more are loops. */
+const mostWrittenOut = 4
+
+function forClasses(classes: number, body: (c: string) => string): string {
+  if (classes <= mostWrittenOut) return each(classes, c => `{ ${body(`${c}u`)} }`)
+  return `for (var c = 0u; c < ${classes}u; c++) { ${body('c')} }`
+}
+
+/** Logits that are read at once. */
+function widthOf(classes: number): 1 | 2 | 4 {
+  return classes === 4 ? 4 : classes === 2 ? 2 : 1
+}
+
 function logitsBinding(classes: number): { name: string; type: string; access: 'read' } {
   const width = widthOf(classes)
   return { name: 'logits', type: width === 1 ? 'array<f32>' : `array<vec${width}f>`, access: 'read' }
 }
 
-function widthOf(classes: number): 1 | 2 | 4 {
-  return classes % 4 === 0 ? 4 : classes === 2 ? 2 : 1
-}
-
-/** Declares for voxel `v` its logits l0.., exp(l - max) in e0.., their sum `total` and its `label`. */
+/** Declares for voxel `v` logits - max in `l`, exp of that in `e`, the sum of these in `total`, and its `label`. */
 function softmaxOf(classes: number): string {
-  const width = widthOf(classes)
-  const read = (c: number): string =>
-    width === 1 ? `logits[v * ${classes}u + ${c}u]` : `block${Math.floor(c / width)}[${c % width}]`
+  const isVector = widthOf(classes) > 1
   return `
-    ${width === 1 ? '' : each(classes / width, k => `let block${k} = logits[v * ${classes / width}u + ${k}u];`)}
-    ${each(classes, c => `let l${c} = ${read(c)};`)}
-    ${each(classes, c => (c === 0 ? 'var most = l0;' : `most = max(most, l${c});`))}
-    ${each(classes, c => `let e${c} = exponential(l${c} - most);`)}
-    let total = ${each(classes, c => `e${c}`, ' + ')};
+    var l: array<f32, ${classes}>;
+    var e: array<f32, ${classes}>;
+    ${isVector ? 'let vector = logits[v];' : ''}
+    ${forClasses(classes, c => `l[${c}] = ${isVector ? `vector[${c}]` : `logits[v * ${classes}u + ${c}]`};`)}
+    var finite = true;
+    var most = l[0];
+    ${forClasses(classes, c => `finite = finite && isFinite(l[${c}]); most = max(most, l[${c}]);`)}
+    var total = 0.0;
+    ${forClasses(classes, c => `l[${c}] -= most; e[${c}] = exponential(l[${c}]); total += e[${c}];`)}
     let label = u32(clamp(labels[v], 0, ${classes - 1}));`
 }
 
@@ -178,12 +190,7 @@ const sumsAtOnce = 8
 
 function chunkSums(classes: number, squaredPred: boolean): Program {
   const count = quantities(classes)
-  const names = [
-    ...Array.from({ length: classes }, (_, c) => `intersection${c}`),
-    ...Array.from({ length: classes }, (_, c) => `reference${c}`),
-    ...Array.from({ length: classes }, (_, c) => `predicted${c}`),
-    'negativeLog',
-  ]
+  const some = Math.min(sumsAtOnce, count)
   return {
     name: 'DiceCrossEntropy sums',
     bindings: [
@@ -193,49 +200,41 @@ function chunkSums(classes: number, squaredPred: boolean): Program {
     ],
     uniforms: { tasks: 'u32', voxels: 'u32', voxelsPerChunk: 'u32', chunks: 'u32', nan: 'u32' },
     code: `${functions}
-var<workgroup> slots: array<array<f32, ${lanes}>, ${Math.min(sumsAtOnce, count)}>;
+var<workgroup> slots: array<array<f32, ${lanes}>, ${some}>;
 ${taskMain(`
   let n = task / u.chunks;
   let begin = (task % u.chunks) * u.voxelsPerChunk;
   let end = min(begin + u.voxelsPerChunk, u.voxels);
-  ${names.map(name => `var ${name} = 0.0;`).join('\n')}
+  var sums: array<f32, ${count}>; // intersection, reference, prediction of each class, -log p
   for (var at = begin + lane; at < end; at += ${lanes}u) {
     let v = n * u.voxels + at;
     ${softmaxOf(classes)}
     var ofLabel = 0.0;
-    ${each(
+    ${forClasses(
       classes,
       c => `
-    {
-      let p = e${c} / total;
-      let here = label == ${c}u;
-      intersection${c} += select(0.0, p, here);
-      reference${c} += select(0.0, 1.0, here);
-      predicted${c} += ${squaredPred ? 'p * p' : 'p'};
-      ofLabel = select(ofLabel, l${c} - most, here);
-    }`,
+      let p = e[${c}] / total;
+      let here = label == ${c};
+      sums[${c}] += select(0.0, p, here);
+      sums[${classes}u + ${c}] += select(0.0, 1.0, here);
+      sums[${2 * classes}u + ${c}] += ${squaredPred ? 'p * p' : 'p'};
+      ofLabel = select(ofLabel, l[${c}], here);`,
     )}
-    negativeLog += logarithm(total) - ofLabel;
-    let finite = ${each(classes, c => `isFinite(l${c})`, ' && ')};
-    if (!finite) { negativeLog = bitcast<f32>(u.nan); }
+    sums[${3 * classes}] += logarithm(total) - ofLabel;
+    if (!finite) { sums[${3 * classes}] = bitcast<f32>(u.nan); }
   }
-  ${each(Math.ceil(count / sumsAtOnce), block => {
-    const some = names.slice(block * sumsAtOnce, (block + 1) * sumsAtOnce)
-    return `
-  ${some.map((name, q) => `slots[${q}][lane] = ${name};`).join('\n')}
-  ${treeSteps(lanes)
-    .map(
-      step => `
-  workgroupBarrier();
-  if (lane < ${step}u) {
-    ${some.map((_, q) => `slots[${q}][lane] += slots[${q}][lane + ${step}u];`).join('\n')}
-  }`,
-    )
-    .join('')}
-  workgroupBarrier();
-  if (lane < ${some.length}u) { partial[task * ${count}u + ${block * sumsAtOnce}u + lane] = slots[lane][0]; }
-  workgroupBarrier();`
-  })}`)}`,
+  for (var first = 0u; first < ${count}u; first += ${some}u) {
+    ${each(some, k => `slots[${k}][lane] = ${count <= sumsAtOnce ? `sums[${k}]` : `sums[min(first + ${k}u, ${count - 1}u)]`};`)}
+    ${tree(
+      lanes,
+      `if (lane < step) {
+        for (var k = 0u; k < ${some}u; k++) { slots[k][lane] += slots[k][lane + step]; }
+      }`,
+    )}
+    workgroupBarrier();
+    if (lane < ${some}u && first + lane < ${count}u) { partial[task * ${count}u + first + lane] = slots[lane][0]; }
+    workgroupBarrier();
+  }`)}`,
   }
 }
 
@@ -258,13 +257,7 @@ var<workgroup> totals: array<f32, ${count}>;`,
         }
       }
       slots[lane] = sum;
-      ${treeSteps(along)
-        .map(
-          step => `
-      workgroupBarrier();
-      if (lane % ${along}u < ${step}u) { slots[lane] += slots[lane + ${step}u]; }`,
-        )
-        .join('')}
+      ${tree(along, `if (lane % ${along}u < step) { slots[lane] += slots[lane + step]; }`)}
       if (lane % ${along}u == 0u && q < ${count}u) { totals[q] = slots[lane]; }
       workgroupBarrier();
     }`,
@@ -296,7 +289,11 @@ ${taskMain(`
  * The loss, and per row (sample, or the batch) `slopes` (3, C): d loss / d p is [0] where the label is the class, else [1], plus
  * [2] times p. A lane has a class.
  */
-function lossOfSums(classes: number, { squaredPred, includeBackground, jaccard, batch }: Flags, given: boolean): Program {
+function lossOfSums(
+  classes: number,
+  { squaredPred, includeBackground, jaccard, batch }: Flags,
+  given: boolean,
+): Program {
   const { declarations, code } = totalsOfSample(classes)
   const outputs = ['loss', 'dice', 'crossEntropy', 'slopes']
   const row = (index: string): string => `
@@ -366,8 +363,7 @@ ${taskMain(`
 
 /** Through the soft-max: p (slope - sum of slope p), and p - g of the cross-entropy. */
 function gradient(classes: number): Program {
-  const width = widthOf(classes)
-  const value = (c: number): string => `p${c} * (slope${c} - projection) + u.crossEntropy * (p${c} - at${c})`
+  const isVector = widthOf(classes) > 1
   return {
     name: 'DiceCrossEntropy gradient',
     bindings: [
@@ -382,18 +378,23 @@ ${elementMain(`
     let v = i;
     let row = i / u.voxelsPerRow * ${3 * classes}u;
     ${softmaxOf(classes)}
-    ${each(
+    var projection = 0.0;
+    ${forClasses(
       classes,
       c => `
-    let p${c} = e${c} / total;
-    let at${c} = select(0.0, 1.0, label == ${c}u);
-    let slope${c} = select(slopes[row + ${classes + c}u], slopes[row + ${c}u], label == ${c}u) + slopes[row + ${2 * classes + c}u] * p${c};`,
+      let p = e[${c}] / total;
+      let at = row + ${c};
+      l[${c}] = slopes[at + select(${classes}u, 0u, label == ${c})] + slopes[at + ${2 * classes}u] * p;
+      e[${c}] = p;
+      projection += l[${c}] * p;`,
     )}
-    let projection = ${each(classes, c => `slope${c} * p${c}`, ' + ')};
-    ${each(classes / width, k =>
-      width === 1
-        ? `dlogits[v * ${classes}u + ${k}u] = ${value(k)};`
-        : `dlogits[v * ${classes / width}u + ${k}u] = vec${width}f(${each(width, j => value(k * width + j), ', ')});`,
-    )}`)}`,
+    ${isVector ? `var result: vec${classes}f;` : ''}
+    ${forClasses(
+      classes,
+      c => `
+      let away = e[${c}] - select(0.0, 1.0, label == ${c});
+      ${isVector ? `result[${c}]` : `dlogits[v * ${classes}u + ${c}]`} = e[${c}] * (l[${c}] - projection) + u.crossEntropy * away;`,
+    )}
+    ${isVector ? 'dlogits[v] = result;' : ''}`)}`,
   }
 }

@@ -16,12 +16,11 @@ function binary(operator: '+' | '-' | '*' | '/'): PartialKernel {
     const hasType = dtype === 'float32' || (dtype === 'int32' && operator !== '/')
     if (!hasType || b.dtype !== dtype || sizeOf(a.shape) === 0 || sizeOf(b.shape) === 0) return undefined
     const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
-    const view = (strides: readonly number[]): { offset: number; strides: readonly number[] } => ({ offset: 0, strides })
-    const plan = planStrided(shape, [
-      view(repeatedStrides(a, shape)),
-      view(repeatedStrides(b, shape)),
-      view(denseStrides(shape)),
-    ])
+    const strides = [repeatedStrides(a, shape), repeatedStrides(b, shape), denseStrides(shape)]
+    const plan = planStrided(
+      shape,
+      strides.map(own => ({ offset: 0, strides: own })),
+    )
     const y = backend.output(shape, dtype)
     const type = dtype === 'int32' ? 'i32' : 'f32'
     backend.run(`Binary ${operator} ${type} ${plan.key}`, () => binaryProgram(operator, type, plan), {
@@ -40,7 +39,11 @@ function repeatedStrides({ shape }: TensorInfo, to: readonly number[]): number[]
   return to.map((_, axis) => (axis < missing || shape[axis - missing] === 1 ? 0 : strides[axis - missing]!))
 }
 
-function binaryProgram(operator: string, type: 'f32' | 'i32', { width, vectors, uniforms, places }: StridedPlan): Program {
+function binaryProgram(
+  operator: string,
+  type: 'f32' | 'i32',
+  { width, vectors, uniforms, places }: StridedPlan,
+): Program {
   const unit = (v: number): string => (vectors[v] ? `vec4<${type}>` : type)
   const operand = (name: string, v: number): string =>
     width === 4 && !vectors[v] ? `vec4<${type}>(${name}[at${v}])` : `${name}[at${v}]`

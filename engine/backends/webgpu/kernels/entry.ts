@@ -32,11 +32,18 @@ export function elementGroups(size: number): [number, number, number] {
   return spread(Math.ceil(size / lanes))
 }
 
-/** The offsets at which a tree adds `count` things up, from half of them down to one. */
-export function treeSteps(count: number): number[] {
-  const steps: number[] = []
-  for (let step = 1; step < count; step *= 2) steps.unshift(step)
-  return steps
+/**
+ * Code that joins `count` things in a tree, `body` for each of its levels: what is below `step` takes what lies `step` behind it.
+ * A loop, since drivers take long to compile what is written out.
+ */
+export function tree(count: number, body: string): string {
+  if (count === 1) return ''
+  const half = 2 ** (Math.ceil(Math.log2(count)) - 1)
+  return `
+  for (var step = ${half}u; step > 0u; step >>= 1u) {
+    workgroupBarrier();
+    ${body}
+  }`
 }
 
 /** Code for each number below `count`, written out. */

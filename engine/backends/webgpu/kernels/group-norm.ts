@@ -9,17 +9,21 @@ import type { TensorInfo } from '@tensorflow/tfjs'
 import type { Program } from '../program.ts'
 import { spread } from '../program.ts'
 import {
+  addSlots,
   chunkGroups,
   chunkKey,
   chunkMain,
   chunkUniforms,
   chunkValues,
+  fromSlots,
   planChannels,
   rowLoop,
+  toSlots,
   unitType,
   type ChannelPlan,
 } from './channels.ts'
-import { elementGroups, elementMain, each, lanes, taskMain, treeSteps } from './entry.ts'
+import { checkFloats } from './dtypes.ts'
+import { elementGroups, elementMain, each, lanes, taskMain, tree } from './entry.ts'
 import { check, checkShape, checkVolumes, kernel, sizeOf, type Call } from './kernel.ts'
 
 /** (samples, voxels, channels), and the groups of channels. */
@@ -32,6 +36,7 @@ interface Shape {
 
 function checkGroups(name: string, x: TensorInfo, groups: number): Shape {
   checkVolumes(name, 'x', x)
+  checkFloats([x])
   const channels = x.shape.at(-1)!
   const divides = Number.isInteger(groups) && groups > 0 && channels % groups === 0
   check(divides, name, `expected groups that divide the ${channels} channels, found ${groups}`)
@@ -42,6 +47,7 @@ function checkInputs(name: string, x: TensorInfo, gamma: TensorInfo, beta: Tenso
   const shape = checkGroups(name, x, groups)
   checkShape(name, 'gamma', gamma, [shape.channels])
   checkShape(name, 'beta', beta, [shape.channels])
+  checkFloats([gamma, beta])
   return shape
 }
 
@@ -86,6 +92,7 @@ export const groupNormReluGrad = kernel('GroupNormReluGrad', ({ inputs, backend,
   checkShape(name, 'mean', mean, [samples, groups])
   checkShape(name, 'rstd', rstd, [samples, groups])
   if (residual) checkShape(name, 'residual', residual, x.shape)
+  checkFloats([dy, mean, rstd, residual])
   const relu = attrs['relu'] as boolean
   const plan = planChannels(voxels, channels)
   const key = `${chunkKey(plan)} ${groups} ${relu}`
@@ -146,16 +153,26 @@ function statistics({ inputs: { x }, backend, attrs }: Call, shape: Shape): [mea
   return [mean, rstd]
 }
 
-/** Count, mean and sum of squared deviations of two sets as those of both; `type` is that of mean and squares. */
-function mergeFunction(type: string): string {
+/** What lanes found: the count, mean and sum of squared deviations of `width` sets each. */
+function momentsOf(width: number): string {
   return `
-struct Moments { count: f32, mean: ${type}, squares: ${type} }
-fn merged(a: Moments, b: Moments) -> Moments {
-  if (b.count == 0.0) { return a; }
-  let count = a.count + b.count;
-  let away = b.mean - a.mean;
-  let share = b.count / count;
-  return Moments(count, a.mean + away * share, a.squares + b.squares + away * away * (a.count * share));
+var<workgroup> counts: array<f32, ${lanes}>;
+var<workgroup> means: array<array<f32, ${lanes}>, ${width}>;
+var<workgroup> deviations: array<array<f32, ${lanes}>, ${width}>;
+// Makes set k of a lane the union of it and another, of which there is something; the count stays as it is.
+fn unite(lane: u32, k: u32, count: f32, mean: f32, squares: f32) {
+  let own = counts[lane];
+  let share = count / (own + count);
+  let away = mean - means[k][lane];
+  means[k][lane] += away * share;
+  deviations[k][lane] += squares + away * away * (own * share);
+}
+fn uniteLanes(lane: u32, other: u32) {
+  let count = counts[other];
+  if (count > 0.0) {
+    for (var k = 0u; k < ${width}u; k++) { unite(lane, k, count, means[k][other], deviations[k][other]); }
+    counts[lane] += count;
+  }
 }`
 }
 
@@ -169,34 +186,37 @@ function chunkMoments(plan: ChannelPlan): Program {
       { name: 'partial', type: `array<${type}>`, access: 'read_write' },
     ],
     uniforms: chunkUniforms,
-    code: `${mergeFunction(type)}
-var<workgroup> slots: array<Moments, ${lanes}>;
+    code: `${momentsOf(plan.width)}
 ${chunkMain(plan, {
   // A lane's own first value keeps its squares small, whatever the sample's first voxel is.
   accumulate: `
-  var own = Moments(0.0, ${type}(0.0), ${type}(0.0));
+  var count = 0.0;
+  var middle = ${type}(0.0);
+  var squares = ${type}(0.0);
   if (works && begin + row < end) {
     let base = x[n * u.rows * ${plan.units}u + unit];
     let first = x[(n * u.rows + begin + row) * ${plan.units}u + unit];
     var sum = ${type}(0.0);
-    var squares = ${type}(0.0);
     ${rowLoop(
       plan,
       `
       let away = x[at] - first;
       sum += away;
       squares += away * away;
-      own.count += 1.0;`,
+      count += 1.0;`,
     )}
-    let mean = sum / own.count;
-    own.mean = (first - base) + mean;
-    own.squares = max(squares - sum * mean, ${type}(0.0));
+    let mean = sum / count;
+    middle = (first - base) + mean;
+    squares = max(squares - sum * mean, ${type}(0.0));
   }`,
-  share: 'slots[lane] = own;',
-  merge: 'slots[lane] = merged(slots[lane], slots[other]);',
+  share: `
+  counts[lane] = count;
+  ${toSlots(plan, 'means', 0, 'middle')}
+  ${toSlots(plan, 'deviations', 0, 'squares')}`,
+  merge: 'uniteLanes(lane, other);',
   write: `
-    partial[part * ${2 * plan.units}u + unit] = slots[lane].mean;
-    partial[part * ${2 * plan.units}u + ${plan.units}u + unit] = slots[lane].squares;`,
+    partial[part * ${2 * plan.units}u + unit] = ${fromSlots(plan, 'means')};
+    partial[part * ${2 * plan.units}u + ${plan.units}u + unit] = ${fromSlots(plan, 'deviations')};`,
 })}`,
   }
 }
@@ -213,32 +233,27 @@ function mergedMoments({ channels, groups }: Shape): Program {
       { name: 'rstd', type: 'array<f32>', access: 'read_write' },
     ],
     uniforms: { tasks: 'u32', rows: 'u32', rowsPerChunk: 'u32', chunks: 'u32', epsilon: 'f32' },
-    code: `${mergeFunction('f32')}
-var<workgroup> slots: array<Moments, ${lanes}>;
+    code: `${momentsOf(1)}
 ${taskMain(`
   let n = task / ${groups}u;
   let firstChannel = (task % ${groups}u) * ${perGroup}u;
   let bases = n * u.rows * ${channels}u + firstChannel;
   let base = x[bases];
-  var own = Moments(0.0, 0.0, 0.0);
+  counts[lane] = 0.0;
+  means[0][lane] = 0.0;
+  deviations[0][lane] = 0.0;
   for (var k = lane; k < u.chunks * ${perGroup}u; k += ${lanes}u) {
     let chunk = k / ${perGroup}u;
     let c = k % ${perGroup}u;
     let at = (n * u.chunks + chunk) * ${2 * channels}u + firstChannel + c;
     let count = min(u.rowsPerChunk, u.rows - chunk * u.rowsPerChunk);
-    own = merged(own, Moments(f32(count), (x[bases + c] - base) + partial[at], partial[at + ${channels}u]));
+    unite(lane, 0u, f32(count), (x[bases + c] - base) + partial[at], partial[at + ${channels}u]);
+    counts[lane] += f32(count);
   }
-  slots[lane] = own;
-  ${treeSteps(lanes)
-    .map(
-      step => `
-  workgroupBarrier();
-  if (lane < ${step}u) { slots[lane] = merged(slots[lane], slots[lane + ${step}u]); }`,
-    )
-    .join('')}
+  ${tree(lanes, 'if (lane < step) { uniteLanes(lane, lane + step); }')}
   if (lane == 0u) {
-    mean[task] = base + slots[0].mean;
-    rstd[task] = 1.0 / sqrt(slots[0].squares / slots[0].count + u.epsilon);
+    mean[task] = base + means[0][0];
+    rstd[task] = 1.0 / sqrt(deviations[0][0] / counts[0] + u.epsilon);
   }`)}`,
   }
 }
@@ -298,7 +313,7 @@ function gradientSums(plan: ChannelPlan, shape: Shape, relu: boolean): Program {
     ],
     uniforms: chunkUniforms,
     code: `
-var<workgroup> slots: array<array<${type}, 2>, ${lanes}>;
+var<workgroup> slots: array<array<f32, ${lanes}>, ${2 * plan.width}>;
 ${chunkMain(plan, {
   accumulate: `
   var sum = ${type}(0.0);
@@ -317,13 +332,13 @@ ${chunkMain(plan, {
       product += slope * (away * inverse);`,
     )}
   }`,
-  share: 'slots[lane] = array(sum, product);',
-  merge: `
-    slots[lane][0] += slots[other][0];
-    slots[lane][1] += slots[other][1];`,
+  share: `
+  ${toSlots(plan, 'slots', 0, 'sum')}
+  ${toSlots(plan, 'slots', 1, 'product')}`,
+  merge: addSlots(2 * plan.width),
   write: `
-    partial[part * ${2 * plan.units}u + unit] = slots[lane][0];
-    partial[part * ${2 * plan.units}u + ${plan.units}u + unit] = slots[lane][1];`,
+    partial[part * ${2 * plan.units}u + unit] = ${fromSlots(plan, 'slots', 0)};
+    partial[part * ${2 * plan.units}u + ${plan.units}u + unit] = ${fromSlots(plan, 'slots', 1)};`,
 })}`,
   }
 }
@@ -331,19 +346,16 @@ ${chunkMain(plan, {
 /** Of `table` (N, 5, C): mean, rstd gamma, beta, rstd m1, rstd^2 m2; see `gradientOfX`. */
 const tableRows = 5
 
+/** Adds up `count` slots that lie `stride` apart, each with those beside it. */
+function summed(count: number, stride: number): string {
+  return tree(count, `if (lane < step * ${stride}u) { slots[lane] += slots[lane + step * ${stride}u]; }`)
+}
+
 /** A workgroup for each group of channels. Lanes lie along channels and chunks. */
 function gradientMerge({ channels, groups }: Shape): Program {
   const perGroup = channels / groups
   const across = Math.min(lanes, 2 ** Math.ceil(Math.log2(perGroup)))
   const along = lanes / across
-  const tree = (count: number, stride: number): string =>
-    treeSteps(count)
-      .map(
-        step => `
-      workgroupBarrier();
-      if (lane < ${step * stride}u) { slots[lane] += slots[lane + ${step * stride}u]; }`,
-      )
-      .join('')
   return {
     name: 'GroupNormReluGrad merge',
     bindings: [
@@ -369,7 +381,7 @@ ${taskMain(`
         }
       }
       slots[lane] = sums;
-      ${tree(along, across)}
+      ${summed(along, across)}
       if (lane < ${across}u && works) {
         let own = slots[lane];
         // The samples' parts are added in order, by the same lane.
@@ -385,7 +397,7 @@ ${taskMain(`
       workgroupBarrier();
     }
     slots[lane] = weighted;
-    ${tree(across, 1)}
+    ${summed(across, 1)}
     workgroupBarrier();
     let means = slots[0] / u.count;
     let middle = mean[n * ${groups}u + task];

@@ -2,6 +2,7 @@
 
 import type { KernelConfig } from '@tensorflow/tfjs'
 import { adamUpdate } from './adam.ts'
+import { conv3dKernels } from './conv3d/index.ts'
 import { concat, pack, pad, slice, tile, transpose, unpack } from './copy.ts'
 import { diceCrossEntropy, diceSums } from './dice-cross-entropy.ts'
 import { elementwise } from './elementwise.ts'
@@ -14,6 +15,7 @@ import { upsampleTrilinear2, upsampleTrilinear2Grad } from './upsample.ts'
 
 export const gpuKernels: readonly KernelConfig[] = [
   adamUpdate,
+  ...conv3dKernels,
   groupNormStatistics,
   groupNormRelu,
   groupNormReluGrad,

@@ -4,13 +4,16 @@ import type { TensorInfo } from '@tensorflow/tfjs'
 import type { GpuBackend } from '../backend.ts'
 import type { Program } from '../program.ts'
 import {
+  addSlots,
   chunkGroups,
   chunkKey,
   chunkMain,
   chunkUniforms,
   chunkValues,
+  fromSlots,
   planChannels,
   rowLoop,
+  toSlots,
   unitType,
   type ChannelPlan,
 } from './channels.ts'
@@ -69,13 +72,7 @@ function rowSums(backend: GpuBackend, x: TensorInfo, rows: number, channels: num
 }
 
 /** (chunks, channels). */
-function chunkSums(
-  backend: GpuBackend,
-  x: TensorInfo,
-  rows: number,
-  channels: number,
-  plan: ChannelPlan,
-): TensorInfo {
+function chunkSums(backend: GpuBackend, x: TensorInfo, rows: number, channels: number, plan: ChannelPlan): TensorInfo {
   const sums = backend.output([plan.chunks, channels])
   backend.run(`Sum ${chunkKey(plan)}`, () => summing(plan), {
     buffers: { x, sums },
@@ -95,14 +92,14 @@ function summing(plan: ChannelPlan): Program {
     ],
     uniforms: chunkUniforms,
     code: `
-var<workgroup> slots: array<${type}, ${lanes}>;
+var<workgroup> slots: array<array<f32, ${lanes}>, ${plan.width}>;
 ${chunkMain(plan, {
   accumulate: `
   var own = ${type}(0.0);
   ${rowLoop(plan, 'own += x[at];')}`,
-  share: 'slots[lane] = own;',
-  merge: 'slots[lane] += slots[other];',
-  write: `sums[part * ${plan.units}u + unit] = slots[lane];`,
+  share: toSlots(plan, 'slots', 0, 'own'),
+  merge: addSlots(plan.width),
+  write: `sums[part * ${plan.units}u + unit] = ${fromSlots(plan, 'slots')};`,
 })}`,
   }
 }

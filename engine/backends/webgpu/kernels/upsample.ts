@@ -1,6 +1,7 @@
 /** Trilinear up-sampling by 2, with a skip connection added in the same pass, and its gradient. See engine/ops/upsample.ts. */
 
 import type { Program } from '../program.ts'
+import { checkFloats } from './dtypes.ts'
 import { each, elementGroups, elementMain } from './entry.ts'
 import { check, checkShape, checkVolumes, kernel, sizeOf } from './kernel.ts'
 
@@ -21,6 +22,7 @@ export const upsampleTrilinear2 = kernel('UpsampleTrilinear2', ({ inputs, backen
   const [n, d, h, w, c] = x.shape as [number, number, number, number, number]
   const shape = [n, 2 * d, 2 * h, 2 * w, c]
   if (skip) checkShape('UpsampleTrilinear2', 'skip', skip, shape)
+  checkFloats([x, skip])
   const width = c % 4 === 0 ? 4 : 1
   const y = backend.output(shape)
   const size = sizeOf(x.shape) / width
@@ -39,6 +41,7 @@ export const upsampleTrilinear2Grad = kernel('UpsampleTrilinear2Grad', ({ inputs
   const [n, d, h, w, c] = dy.shape as [number, number, number, number, number]
   const even = [d, h, w].every(size => size % 2 === 0)
   check(even, 'UpsampleTrilinear2Grad', `expected even sizes, found ${d} x ${h} x ${w}`)
+  checkFloats([dy])
   const width = c % 4 === 0 ? 4 : 1
   const dx = backend.output([n, d / 2, h / 2, w / 2, c])
   const size = sizeOf(dx.shape) / width
