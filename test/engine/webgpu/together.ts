@@ -66,7 +66,7 @@ for (const [name, options] of Object.entries(losses))
   )
 
 t.test('where a batch does not fit, its samples are computed one by one, with the same losses', skip, async t => {
-  const told: { losses: number[]; peak: number }[] = []
+  const told: { losses: number[]; peak: number; need: number }[] = []
   const run = async (gpuMemory?: number): Promise<void> => {
     const device = {
       backend: 'webgpu',
@@ -75,15 +75,17 @@ t.test('where a batch does not fit, its samples are computed one by one, with th
     } as const
     const session = await openSession(engineOptions({ ...device, network }))
     try {
+      const { deviceBytes: need } = await session.need({ step: { patch: batch.shape, batch: count }, windows: [] })
       const losses = []
       for (let i = 0; i < 2; i++) losses.push((await session.step(batch)).loss)
-      told.push({ losses, peak: (await session.report()).peakDeviceBytes })
+      told.push({ losses, need, peak: (await session.report()).peakDeviceBytes })
     } finally {
       session.close()
     }
   }
   await run()
-  const limit = Math.floor(told[0]!.peak * 0.7)
+  const limit = told[0]!.need
+  t.ok(limit < 0.9 * told[0]!.peak)
   await run(limit)
   t.comment(`${told[0]!.peak} bytes together; ${told[1]!.peak} with at most ${limit}`)
   t.same(told[1]!.losses, told[0]!.losses)
