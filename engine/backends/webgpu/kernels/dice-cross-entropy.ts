@@ -6,6 +6,7 @@
 
 import type { TensorInfo } from '@tensorflow/tfjs'
 import type { Program } from '../program.ts'
+import { spread } from '../program.ts'
 import {
   checkInputs,
   forClasses,
