@@ -46,9 +46,7 @@ t.test('a step and an inference run no kernel of TensorFlow.js but those that mo
   }
   const found = await results({ ...options, backend: 'webgpu', adapter: softwareAdapter })
   // Convolutions may be TensorFlow.js' own.
-  const { Conv3D, Conv3DBackpropInputV2, Conv3DBackpropFilterV2, ...others } = found.fallbacks
-  t.comment(`convolutions: ${Conv3D}, ${Conv3DBackpropInputV2}, ${Conv3DBackpropFilterV2}`)
-  t.same(others, {})
+  t.same(found.fallbacks, {})
   const expected = await results({ ...options, backend: 'cpu' })
   t.comment(`losses ${found.losses.join(', ')}; on the cpu backend ${expected.losses.join(', ')}`)
   t.ok(maxDifference(found.losses, expected.losses) < 1e-5)
