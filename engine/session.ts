@@ -60,6 +60,8 @@ export async function openSession(options: EngineOptions): Promise<Session> {
   let peakBytes = 0
   let labels = new Int32Array(0)
   let largestWindow = 0
+  /** Whether a step computes its samples together: a GPU does until they do not fit. The bits are the same. */
+  let together = backend.onDevice
 
   const forward = (x: Tensor5D, at?: Training): Tensor5D => {
     const logits = segresnet(ops, parameters, x, network, at)
@@ -99,18 +101,27 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       checkSpatialShape(network, batch.shape)
       const shape = tensorShape(batch.image, count, batch.shape)
       const where = `step ${stepsDone + 1}`
-      const { loss, gradients } = await allocating(batch, () => {
+      const found = (): ReturnType<typeof batchGradients> => {
         const voxels = batch.image.length / count
-        if (labels.length !== voxels) labels = new Int32Array(voxels)
+        const labelled = together ? count * voxels : voxels
+        if (labels.length !== labelled) labels = new Int32Array(labelled)
         const inputs = inputsOf(batch, shape, labels)
-        // Each sample is looked at just before it is needed: a GPU is busy with the one before.
-        const work = sampleWork(n => {
-          checkFinite(batch.image.subarray(n * voxels, (n + 1) * voxels), where, cases)
-          checkLabels(batch.label.subarray(n * voxels, (n + 1) * voxels), network.outChannels, cases)
-          return inputs(n)
+        // Samples are looked at just before they are needed: a GPU is busy with those before.
+        const work = sampleWork((first, samples) => {
+          const [begin, end] = [first * voxels, (first + samples) * voxels]
+          checkFinite(batch.image.subarray(begin, end), where, cases)
+          checkLabels(batch.label.subarray(begin, end), network.outChannels, cases)
+          return inputs(first, samples)
         })
-        return batchGradients(count, trainable, training.lossOptions, work)
-      })
+        return batchGradients(count, trainable, training.lossOptions, work, together)
+      }
+      const { loss, gradients } = await allocating(batch, () =>
+        found().catch((error: unknown) => {
+          if (!together || count === 1 || !isShortOfMemory(error)) throw error
+          together = false
+          return found()
+        }),
+      )
       try {
         if (!Number.isFinite(loss)) throw notFinite(`the loss of step ${stepsDone + 1} is ${loss}`, cases)
         stepsDone++
@@ -194,7 +205,8 @@ export async function openSession(options: EngineOptions): Promise<Session> {
           backend,
           2 ** (network.blocksDown.length - 1),
         )
-        const own = ownBytes(step ? voxelsOf(step.patch) : 0, Math.max(0, ...windows.map(voxelsOf)))
+        const labelled = step ? voxelsOf(step.patch) * (backend.onDevice ? step.batch : 1) : 0
+        const own = ownBytes(labelled, Math.max(0, ...windows.map(voxelsOf)))
         const { onDevice } = backend
         return { bytes: own + (onDevice ? 0 : bytes), deviceBytes: onDevice ? bytes + parameterBytes : 0 }
       } finally {
@@ -260,6 +272,15 @@ function tensorShape(voxels: Float32Array, count: number, [x, y, z]: Shape3): [n
     throw new Error(`expected ${count} patches of ${x} x ${y} x ${z} voxels, found ${voxels.length} voxels`)
   }
   return [1, z, y, x]
+}
+
+/** Of a GPU, whose errors tell how much was asked for. */
+function isShortOfMemory(error: unknown): boolean {
+  // A buffer for an upload is the process's memory too, and its failure a RangeError.
+  return (
+    error instanceof RangeError ||
+    (error instanceof PipelineError && error.code === 'ERR_ENGINE' && 'bytes' in error.facts)
+  )
 }
 
 /** Says what to do about an allocation that failed. */

@@ -11,7 +11,7 @@ import { formatBytes } from '../pipeline/bytes.ts'
 import { messageOf } from '../pipeline/errors.ts'
 import { version } from '../pipeline/version.ts'
 import { bundleFiles } from './bundle/files.ts'
-import { dynamicLoader, glibcNeeded, hostLibrary, type HostLibrary } from './bundle/libraries.ts'
+import { dynamicLoader, glibcNeeded, hostLibrary, withDependencies, type HostLibrary } from './bundle/libraries.ts'
 import { filled } from './bundle/texts.ts'
 import { licenseTexts } from './bundle/licenses.ts'
 
@@ -48,10 +48,17 @@ function write(to: string, text: string): void {
   writeFileSync(join(folder, to), text)
 }
 
+/** By folder of lib/; the launcher knows when each is needed. */
+const wanted: Readonly<Record<string, readonly string[]>> = {
+  'c++': ['libstdc++.so.6'],
+  vulkan: ['libvulkan.so.1'],
+  x11: ['libXext.so.6'],
+  egl: ['libEGL.so.1'],
+}
+
 function copyLibraries(): HostLibrary[] {
-  const wanted = { 'c++': ['libstdc++.so.6', 'libgcc_s.so.1'], vulkan: ['libvulkan.so.1'] }
   return Object.entries(wanted).flatMap(([place, sonames]) => {
-    const found = sonames.map(hostLibrary)
+    const found = sonames.flatMap(withDependencies).map(hostLibrary)
     const missing = found.find(library => 'missing' in library)
     if (missing && 'missing' in missing) {
       console.error(`lib/${place} is left out: ${missing.missing}. Hosts need a ${sonames[0]} of their own`)

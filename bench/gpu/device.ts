@@ -36,14 +36,15 @@ export async function openMeasured({ backend, adapter }: GpuOptions): Promise<Me
   const common = { backend: name, read: (tensor: Tensor) => read(tensor), close: () => close?.() }
   if (name === 'webgpu') {
     const { listAdapters } = await import('../../engine/backends/webgpu/adapters.ts')
-    const taken = (await listAdapters()).find(each => device === `${each.name}, ${each.driver}`)
-    const features = taken?.features ?? []
+    const taken = (await listAdapters()).find(each => device.startsWith(each.name))
+    if (!taken) throw new Error(`expected the adapter of ${device} among those that are there`)
+    const { features, driver, software } = taken
     const gpu = tf.backend() as unknown as GpuBackend
     return {
       ...common,
-      description: `${device}${taken?.software ? ' (software)' : ''}, features ${features.join(', ') || 'none'}`,
+      description: `${taken.name}, ${driver}${software ? ' (software)' : ''}, features ${features.join(', ') || 'none'}`,
       features,
-      isGpu: taken?.software === false,
+      isGpu: !software,
       peak: (kind, seconds) => (kind === 'copy' ? copyRate(gpu, seconds) : multiplyAddRate(gpu, seconds)),
     }
   }

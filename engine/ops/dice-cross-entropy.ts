@@ -48,12 +48,36 @@ export function diceCrossEntropy(
   )
 }
 
-/** The loss, its two terms and its gradient. Not differentiable. */
+/**
+ * The sum of the losses of samples that are each taken as if they came alone, on a backend that has the kernel; `tell` gets the
+ * losses (N), which are its to dispose. Values and gradients have the bits of one call for each sample.
+ */
+export function diceCrossEntropyOfEach(
+  logits: Tensor5D,
+  labels: Tensor4D,
+  options: Omit<DiceCeOptions, 'kind'>,
+  batchSums: BatchSums | undefined,
+  tell: (losses: Tensor) => void,
+): Scalar {
+  return operation(
+    [logits],
+    save => {
+      const { loss, dlogits } = diceCrossEntropyParts(logits, labels, options, batchSums, true)
+      save([dlogits])
+      tell(tf.keep(loss.clone()))
+      return loss.sum() as Scalar
+    },
+    (dy, [dlogits]: Tensor[]) => [dlogits!.mul(dy)],
+  )
+}
+
+/** The loss, its two terms and its gradient; with `alone`, of each sample by itself. Not differentiable. */
 export function diceCrossEntropyParts(
   logits: Tensor5D,
   labels: Tensor4D,
   options: Omit<DiceCeOptions, 'kind'>,
   batchSums?: BatchSums,
+  alone = false,
 ): LossParts {
   const { squaredPred, includeBackground, jaccard, batch, smoothNr, smoothDr, lambdaDice, lambdaCe } = options
   if (hasKernel('DiceCrossEntropy')) {
@@ -68,6 +92,7 @@ export function diceCrossEntropyParts(
       lambdaDice,
       lambdaCe,
       batchSums,
+      alone,
     }
     const [loss, dice, crossEntropy, dlogits] = runKernel(
       'DiceCrossEntropy',

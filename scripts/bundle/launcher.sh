@@ -26,9 +26,12 @@ case $found in
   ;;
 *"not found"* | *"cannot open"*) LD_LIBRARY_PATH=$here/lib/c++${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ;;
 esac
-case $(LD_PRELOAD=libvulkan.so.1 "$loader" --list "$loader" 2>&1) in
-*"cannot be preloaded"*) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/vulkan ;;
-esac
+# What a GPU's driver may open, each with the folder that has it.
+for each in vulkan/libvulkan.so.1 x11/libXext.so.6 egl/libEGL.so.1; do
+  case $(LD_PRELOAD=${each#*/} "$loader" --list "$loader" 2>&1) in
+  *"cannot be preloaded"*) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/${each%/*} ;;
+  esac
+done
 if [ -n "${LD_LIBRARY_PATH:-}" ]; then export LD_LIBRARY_PATH; fi
 
 exec "$here/node/node" "$here/app/@PROGRAM@" "$@"

@@ -1,5 +1,6 @@
 /**
- * Libraries of the building machine that a host with nothing but a GPU driver may lack: the C++ runtime and Vulkan's loader.
+ * Libraries of the building machine that a host with nothing but a GPU driver may lack: the C++ runtime, Vulkan's loader, and
+ * what NVIDIA's driver wants of a desktop even where there is none.
  * They come with their licences or not at all. Linux with glibc.
  */
 
@@ -28,6 +29,16 @@ export function hostLibrary(soname: string): HostLibrary | { readonly missing: s
   if (licenses.length === 0) return { missing: `the package ${owner.name} has no licence text on this machine` }
   return { soname, path, package: `${owner.name} ${owner.version}`, source: owner.source, licenses }
 }
+
+/** The libraries that a program here would get with this one, by name; without glibc's, which every host has. */
+export function withDependencies(soname: string): string[] {
+  const path = pathOf(soname)
+  const listed = path === undefined ? '' : (output(dynamicLoader, ['--list', path]) ?? '')
+  const names = [...listed.matchAll(/^\s*(\S+) => \//gm)].map(([, name]) => name!)
+  return [soname, ...names.filter(name => !glibc.test(name))]
+}
+
+const glibc = /^(ld-linux.*|lib(c|m|dl|pthread|rt|resolv)\.so\.\d+)$/
 
 /** The newest version of glibc's symbols that one of these files asks for: `2.35`. */
 export function glibcNeeded(files: readonly string[]): string {

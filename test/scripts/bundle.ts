@@ -5,7 +5,7 @@ import t from 'tap'
 import { projectRoot } from '../../bench/machine.ts'
 import { bundleFiles, packageFolders } from '../../scripts/bundle/files.ts'
 import { licenseTexts } from '../../scripts/bundle/licenses.ts'
-import { dynamicLoader, glibcNeeded, hostLibrary } from '../../scripts/bundle/libraries.ts'
+import { dynamicLoader, glibcNeeded, hostLibrary, withDependencies } from '../../scripts/bundle/libraries.ts'
 import { filled } from '../../scripts/bundle/texts.ts'
 
 const linux = process.platform === 'linux' ? false : 'a bundle is made on Linux'
@@ -150,5 +150,8 @@ t.test('a library is handed on with its package and licence, or not at all', { s
     t.match(found.package, /\S+ \d/)
     t.ok(found.licenses.every(path => readFileSync(path).length > 0))
   }
+  const names = withDependencies('libstdc++.so.6')
+  t.equal(names[0], 'libstdc++.so.6')
+  t.notOk(names.includes('libc.so.6') || names.includes('libm.so.6'))
   t.match(hostLibrary('libno-such.so.9'), { missing: /libno-such\.so\.9 is not on this machine/ })
 })

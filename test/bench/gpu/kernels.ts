@@ -49,6 +49,9 @@ for (const [backend, flags] of [
         await trial.close!()
       }
       t.equal(tf.memory().numTensors, numTensors)
+      if (backend === 'webgpu')
+        t.match(device.description, /^SwiftShader .*driver.* \(software\), features .*subgroups/)
+      t.notOk(device.isGpu)
       device.close()
     },
   )

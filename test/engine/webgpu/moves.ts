@@ -173,6 +173,15 @@ t.test('sums of many elements are those of float64', skip, t =>
   }),
 )
 
+t.test('soft-max takes -Infinity for impossible and hides no NaN', skip, t =>
+  withBackend('webgpu', async () => {
+    const logits = tf.tensor2d([0, -Infinity, 0, NaN, 0, 1, 0, Infinity, 1, -200, 0, -50], [4, 3])
+    const p = logits.softmax()
+    t.same([...(await p.data())], [0.5, 0, 0.5, NaN, NaN, NaN, NaN, NaN, NaN, 0, 1, Math.fround(Math.exp(-50))])
+    tf.dispose([logits, p])
+  }),
+)
+
 t.test('calls that no kernel of ours serves go to those of TensorFlow.js and are counted', skip, t =>
   withBackend('webgpu', async () => {
     const backend = tf.backend() as GpuBackend

@@ -16,7 +16,6 @@ import { trialWeights } from '../../support/slopes.ts'
 
 const skip = { skip: skipped('webgpu') }
 
-const network = { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] }
 const shape: Shape3 = [8, 6, 4]
 const voxels = 8 * 6 * 4
 const count = 2
@@ -41,11 +40,13 @@ async function results(options: Partial<EngineOptions>): Promise<{
 }
 
 t.test('a step and an inference run no kernel of TensorFlow.js but those that move no number', skip, async t => {
-  const options = { network: { ...network, dropout: 0.3 }, loss: { ...publishedLoss, batch: true } }
+  const options = {
+    network: { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1], dropout: 0.3 },
+    loss: { ...publishedLoss, batch: true },
+  }
   const found = await results({ ...options, backend: 'webgpu', adapter: softwareAdapter })
-  const { Conv3D, Conv3DBackpropInputV2, Conv3DBackpropFilterV2, ...others } = found.fallbacks
-  t.comment(`convolutions: ${Conv3D}, ${Conv3DBackpropInputV2}, ${Conv3DBackpropFilterV2}`)
-  t.same(others, {})
+  // Convolutions may be TensorFlow.js' own.
+  t.same(found.fallbacks, {})
   const expected = await results({ ...options, backend: 'cpu' })
   t.comment(`losses ${found.losses.join(', ')}; on the cpu backend ${expected.losses.join(', ')}`)
   t.ok(maxDifference(found.losses, expected.losses) < 1e-5)
@@ -54,6 +55,7 @@ t.test('a step and an inference run no kernel of TensorFlow.js but those that mo
 
 t.test("a batch's gradients are its samples', added in order, to the last bit", skip, t =>
   withBackend('webgpu', async () => {
+    const network = { ...publishedSegresnet, blocksDown: [1], blocksUp: [] }
     const parameters = variablesOf(network, trialWeights(network))
     const found = async (begin: number, end: number, share: number): Promise<[number, Float32Array[]]> => {
       const some = {

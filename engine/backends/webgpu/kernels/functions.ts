@@ -33,4 +33,8 @@ fn logarithm(x: f32) -> f32 {
   return k * 0.69314718 + (2.0 * t + t * tail);
 }
 // Compilers may take it for granted that no number is NaN or infinite: the bits tell.
-fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }`
+fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
+fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`
+
+/** A uniform, since WGSL has no word for NaN. */
+export const nanBits = 0x7fc00000

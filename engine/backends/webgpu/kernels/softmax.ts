@@ -2,7 +2,7 @@
 
 import type { Program } from '../program.ts'
 import { elementGroups, elementMain } from './entry.ts'
-import { functions } from './functions.ts'
+import { functions, nanBits } from './functions.ts'
 import { sizeOf } from './kernel.ts'
 import type { PartialKernel } from './partial.ts'
 
@@ -16,7 +16,7 @@ export const softmax: PartialKernel = ({ inputs, backend, attrs }) => {
   const size = sizeOf(shape) / classes
   backend.run('Softmax', () => program, {
     buffers: { logits, p },
-    uniforms: { size, classes },
+    uniforms: { size, classes, nan: nanBits },
     workgroups: elementGroups(size),
   })
   return p
@@ -29,7 +29,7 @@ const program: Program = {
     { name: 'logits', type: 'array<f32>', access: 'read' },
     { name: 'p', type: 'array<f32>', access: 'read_write' },
   ],
-  uniforms: { size: 'u32', classes: 'u32' },
+  uniforms: { size: 'u32', classes: 'u32', nan: 'u32' },
   code: `${functions}
 ${elementMain(`
   let begin = i * u.classes;
@@ -38,10 +38,12 @@ ${elementMain(`
   var known = true;
   for (var at = begin; at < end; at++) {
     most = max(most, logits[at]);
-    known = known && isFinite(logits[at]);
+    known = known && !isNan(logits[at]);
   }
   var total = 0.0;
   for (var at = begin; at < end; at++) { total += exponential(logits[at] - most); }
-  // What is not finite is not hidden.
-  for (var at = begin; at < end; at++) { p[at] = select(logits[at] - logits[at], exponential(logits[at] - most) / total, known); }`)}`,
+  known = known && isFinite(most);
+  for (var at = begin; at < end; at++) {
+    p[at] = select(bitcast<f32>(u.nan), exponential(logits[at] - most) / total, known);
+  }`)}`,
 }

@@ -77,7 +77,6 @@ export function gatheredForward({ norm, residual, half }: GatherOptions): Progra
       ...(residual ? floats('residual').map(binding => ({ ...binding, access: 'read' as const })) : []),
     ],
     uniforms: { ...sizes, size: 'u32' },
-    ...(half && { enable: ['f16'] }),
     code: `
 ${common(norm, half)}
 @compute @workgroup_size(${gatherThreads})
@@ -115,7 +114,6 @@ export function gatheredInputGradient(half: boolean): Program {
     name: 'Conv3DInputGradient, gathered',
     bindings: [...floats('x', 'filters', 'y'), ...(half ? floats('scale') : [])],
     uniforms: { ...sizes, size: 'u32' },
-    ...(half && { enable: ['f16'] }),
     code: `
 ${common(false, half)}
 @compute @workgroup_size(${gatherThreads})
@@ -154,7 +152,6 @@ export function gatheredFilterGradient({ norm, half }: Pick<GatherOptions, 'norm
     name: 'Conv3DFilterGradient, gathered',
     bindings: [...floats('x', 'dy', 'sums'), ...(norm ? normBindings : []), ...(half ? floats('scale') : [])],
     uniforms: { ...sizes, firstSample: 'u32' },
-    ...(half && { enable: ['f16'] }),
     code: `
 var<workgroup> parts: array<f32, ${gatherThreads}>;
 ${common(norm, half)}
@@ -201,7 +198,7 @@ fn stride() -> vec3i { return vec3i(u.strideD, u.strideH, u.strideW); }
 fn pad() -> vec3i { return vec3i(u.padD, u.padH, u.padW); }
 fn inputExtents() -> vec3i { return vec3i(vec3u(u.inD, u.inH, u.inW)); }
 fn inputVoxel(n: u32, at: vec3i) -> u32 { return ((n * u.inD + u32(at.x)) * u.inH + u32(at.y)) * u.inW + u32(at.z); }
-fn rounded(value: f32) -> f32 { return ${half ? 'f32(f16(value))' : 'value'}; }
+${half ? '// Compilers drop a conversion to f16 and back.\n' : ''}fn rounded(value: f32) -> f32 { return ${half ? 'quantizeToF16(value)' : 'value'}; }
 fn input(i: u32, n: u32, channel: u32) -> f32 {
 ${
   norm

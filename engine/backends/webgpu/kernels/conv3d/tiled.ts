@@ -229,7 +229,7 @@ ${each(lanes)
               : `vec4f(readFilter(((k.x * ${filter[1]}u + k.y) * ${filter[2]}u + k.z) * ${channelsIn}u + in, out))`
           };
         }
-        weights[i] = ${half ? 'vec4f(vec4h(value))' : 'value'};
+${half ? '        // Compilers drop a conversion to f16 and back.\n' : ''}        weights[i] = ${half ? 'quantizeToF16(value)' : 'value'};
       }
       workgroupBarrier();
       for (var kz = max(skip.x, slice * ${slice}u); kz < min(${taps[0]}u, (slice + 1u) * ${slice}u); kz++) {
