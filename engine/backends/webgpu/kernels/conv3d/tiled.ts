@@ -222,7 +222,7 @@ ${each(lanes)
         let tap = i / ${(channels / 4) * chunk}u;
         let k = vec3u(tap / ${taps[1] * taps[2]}u + slice * ${slice}u, tap / ${taps[2]}u % ${taps[1]}u, tap % ${taps[2]}u);
         var value = vec4f();
-        if (in < ${channelsIn}u && ${slices * slice > taps[0] ? `k.x < ${taps[0]}u` : 'true'}) {
+        if (in < ${channelsIn}u${slices * slice > taps[0] ? ` && k.x < ${taps[0]}u` : ''}) {
           value = ${
             gradient
               ? `readFlipped(rest + stride * (${vec3u(perAxis(n => n - 1, taps))} - k), in, out)`
