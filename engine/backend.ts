@@ -23,6 +23,8 @@ export interface StartedBackend {
   readonly gpu?: GpuInfo
   /** Gives back what no tensor is: a GPU's device. */
   readonly close?: () => void
+  /** Of a GPU: whether it gives so many bytes now. */
+  readonly canHold?: (bytes: number) => Promise<boolean>
   /** Whether tensors lie in a GPU's memory: then `peakBytes` and `rehearse` tell of that. */
   readonly onDevice: boolean
   readonly fallbacks: () => Readonly<Record<string, number>>

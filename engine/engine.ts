@@ -16,6 +16,8 @@ export { resolveThreads } from './threads.ts'
 /** An engine that also tells what it needed. */
 export interface EngineWithReport extends Engine {
   report(): Promise<EngineReport>
+  /** Whether the GPU gives so many bytes now; true where none computes. */
+  canHold(deviceBytes: number): Promise<boolean>
 }
 
 /**
@@ -79,6 +81,7 @@ export async function openEngine(options: EngineOptions): Promise<EngineWithRepo
     load: tensors => request('load', tensors),
     setLearningRate: learningRate => request('setLearningRate', learningRate),
     need: work => request('need', work),
+    canHold: deviceBytes => request('canHold', deviceBytes),
     report: () => request('report'),
     async close() {
       if (gone === undefined) {

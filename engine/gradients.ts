@@ -7,7 +7,14 @@ import * as tf from '@tensorflow/tfjs'
 import type { Scalar, Tensor, Tensor4D, Tensor5D, Variable } from '@tensorflow/tfjs'
 import type { DiceCeOptions } from '../model/loss.ts'
 import type { Batch } from '../pipeline/engine.ts'
-import { addSums, diceCrossEntropy, diceCrossEntropyOfEach, diceSums, type BatchSums } from './ops/index.ts'
+import {
+  abandonTape,
+  addSums,
+  diceCrossEntropy,
+  diceCrossEntropyOfEach,
+  diceSums,
+  type BatchSums,
+} from './ops/index.ts'
 
 export interface SampleWork {
   /** Logits of some samples, the first of which has this place in the batch; frees what it makes but the logits. */
@@ -77,28 +84,25 @@ export function sampleGradients(
   together = false,
 ): { losses: Tensor[]; gradients: Tensor[] } {
   const atOnce = together ? count : 1
-  let batchSums: BatchSums | undefined
-  if (options.batch && count > 1) {
-    let sums: BatchSums['sums'] | undefined
-    for (let n = 0; n < count; n += atOnce) {
-      const before = sums
-      sums = tf.tidy(() => {
-        const [x, labels] = inputs(n, atOnce)
-        const own = diceSums(forward(x, n), labels, options)
-        return (before ? addSums(before, own) : own) as Tensor // numbers pass through a tidy as well
-      })
-      if (before) tf.dispose(before as Tensor)
-    }
-    batchSums = { sums: sums!, samples: count }
-  }
-
+  let sums: BatchSums['sums'] | undefined
   const share = { ...options, lambdaDice: options.lambdaDice / count, lambdaCe: options.lambdaCe / count }
   const losses: Tensor[] = []
   let gradients: Tensor[] = []
   try {
+    if (options.batch && count > 1)
+      for (let n = 0; n < count; n += atOnce) {
+        const before = sums
+        sums = tf.tidy(() => {
+          const [x, labels] = inputs(n, atOnce)
+          const own = diceSums(forward(x, n), labels, options)
+          return (before ? addSums(before, own) : own) as Tensor // numbers pass through a tidy as well
+        })
+        if (before) tf.dispose(before as Tensor)
+      }
+    const batchSums = sums && { sums, samples: count }
     for (let n = 0; n < count; n += atOnce) {
       const before = gradients
-      const [loss, ...sums] = tf.tidy(() => {
+      const [loss, ...summed] = tf.tidy(() => {
         const [x, labels] = inputs(n, atOnce)
         const { value, grads } = tf.valueAndGrads((): Scalar => {
           const logits = forward(x, n)
@@ -113,14 +117,15 @@ export function sampleGradients(
       })
       if (atOnce === 1) losses.push(loss!)
       else loss!.dispose()
-      gradients = sums
+      gradients = summed
       tf.dispose(before)
     }
   } catch (error) {
+    abandonTape()
     tf.dispose([...losses, ...gradients])
     throw error
   } finally {
-    if (batchSums) tf.dispose(batchSums.sums as Tensor)
+    if (sums) tf.dispose(sums as Tensor)
   }
   return { losses, gradients }
 }

@@ -9,8 +9,8 @@ import type { StartedBackend } from './backend.ts'
 
 /** A session's computations, without what they are for: everything that they make is gone afterwards. */
 export interface Passes {
-  /** Forward and back over some samples, one by one; `inputs` gives image (1, z, y, x, 1) and labels (1, z, y, x). */
-  gradients(count: number, inputs: () => [Tensor5D, Tensor4D]): void
+  /** Forward and back over some samples, one by one or together; `inputs` gives image (N, z, y, x, 1) and labels (N, z, y, x). */
+  gradients(count: number, inputs: (first: number, samples: number) => [Tensor5D, Tensor4D], together?: boolean): void
   logits(x: Tensor5D): void
 }
 
@@ -48,10 +48,13 @@ function rehearsed(
   return rehearse(peak => {
     for (let round = 0, before = -1; round < mostRounds && peak() > before; round++) {
       before = peak()
-      if (step)
-        possible(step.patch, () => {
-          for (let i = 0; i < 2; i++) passes.gradients(Math.min(step.batch, samplesAlike), () => untouched(step.patch))
+      if (step) {
+        const { patch, batch, together = false } = step
+        const count = together ? batch : Math.min(batch, samplesAlike)
+        possible(patch, () => {
+          for (let i = 0; i < 2; i++) passes.gradients(count, (_, samples) => untouched(patch, samples), together)
         })
+      }
       for (const window of inOrder) possible(window, () => tf.tidy(() => passes.logits(untouched(window)[0])))
     }
   })
@@ -66,12 +69,13 @@ export function voxelsOf([x, y, z]: Shape3): number {
   return x * y * z
 }
 
-/** A sample on fresh memory, which takes room only where somebody touches it. */
-function untouched(shape: Shape3): [Tensor5D, Tensor4D] {
+/** Samples on fresh memory, which takes room only where somebody touches it. */
+function untouched(shape: Shape3, samples = 1): [Tensor5D, Tensor4D] {
   const [x, y, z] = shape
+  const voxels = samples * voxelsOf(shape)
   return [
-    tf.tensor5d(new Float32Array(voxelsOf(shape)), [1, z, y, x, 1]),
-    tf.tensor4d(new Int32Array(voxelsOf(shape)), [1, z, y, x], 'int32'),
+    tf.tensor5d(new Float32Array(voxels), [samples, z, y, x, 1]),
+    tf.tensor4d(new Int32Array(voxels), [samples, z, y, x], 'int32'),
   ]
 }
 

@@ -27,6 +27,7 @@ export interface Session {
   load(tensors: Tensors): Promise<void>
   setLearningRate(learningRate: number): Promise<void>
   need(work: EngineWork): Promise<EngineNeed>
+  canHold(deviceBytes: number): Promise<boolean>
   report(): Promise<EngineReport>
   /** Frees all tensors. */
   close(): void
@@ -75,6 +76,13 @@ export async function openSession(options: EngineOptions): Promise<Session> {
     inputs,
   })
 
+  /** Once more where a GPU's memory was short: what was kept for other work is given back by then. */
+  const again = <T>(work: () => Promise<T>): Promise<T> =>
+    work().catch((error: unknown) => {
+      if (!backend.onDevice || !isShortOfMemory(error)) throw error
+      return work()
+    })
+
   /** Parameters with their optimiser's state. */
   const parameterBytes = 4 * specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0) * (training ? 3 : 1)
 
@@ -116,10 +124,10 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         return batchGradients(count, trainable, training.lossOptions, work, together)
       }
       const { loss, gradients } = await allocating(batch, () =>
-        found().catch((error: unknown) => {
+        again(found).catch((error: unknown) => {
           if (!together || count === 1 || !isShortOfMemory(error)) throw error
           together = false
-          return found()
+          return again(found)
         }),
       )
       try {
@@ -149,10 +157,11 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       for (let n = 0; n < count; n++) {
         const window = windows.subarray(n * size, (n + 1) * size)
         const outputs = size * network.outChannels
-        await allocating({ count: 1, shape }, async () => {
+        const compute = async (): Promise<void> => {
           const logits = tf.tidy(() => forward(tf.tensor5d(window, [...extents, 1])))
           await backend.read(logits, result.subarray(n * outputs, (n + 1) * outputs)).finally(() => tf.dispose(logits))
-        })
+        }
+        await allocating({ count: 1, shape }, () => again(compute))
       }
       return result
     },
@@ -196,8 +205,9 @@ export async function openSession(options: EngineOptions): Promise<Session> {
         const bytes = await bytesOfWork(
           work,
           {
-            gradients: (count, inputs) => {
-              const { losses, gradients } = sampleGradients(count, trainable, training!.lossOptions, sampleWork(inputs))
+            gradients: (count, inputs, atOnce) => {
+              const own = sampleWork(inputs)
+              const { losses, gradients } = sampleGradients(count, trainable, training!.lossOptions, own, atOnce)
               tf.dispose([...losses, ...gradients])
             },
             logits: x => tf.dispose(forward(x)),
@@ -212,6 +222,10 @@ export async function openSession(options: EngineOptions): Promise<Session> {
       } finally {
         peakBytes = before // nothing of it was real
       }
+    },
+
+    async canHold(deviceBytes) {
+      return (await backend.canHold?.(deviceBytes)) ?? true
     },
 
     async report() {

@@ -24,9 +24,14 @@ export interface StepResult {
   readonly cases: readonly string[]
 }
 
-/** What an engine is going to be asked for; samples and windows are computed one by one, whatever comes together. */
+/** What an engine is going to be asked for. Windows are computed one by one, whatever comes together. */
 export interface EngineWork {
-  readonly step?: { readonly patch: Shape3; readonly batch: number }
+  readonly step?: {
+    readonly patch: Shape3
+    readonly batch: number
+    /** As a GPU computes a batch that fits it: all samples at once. Otherwise one by one, which is the least that it takes. */
+    readonly together?: boolean
+  }
   /** Extents of windows, in the order in which they come. */
   readonly windows: readonly Shape3[]
 }

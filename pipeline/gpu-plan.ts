@@ -1,7 +1,7 @@
 /** The GPU's memory, told beforehand. It is counted apart from the run's: no volume and no cache lies there. */
 
 import { formatBytes } from './bytes.ts'
-import { PipelineError } from './errors.ts'
+import { codeOf, PipelineError } from './errors.ts'
 import type { Engine, EngineWork } from './engine.ts'
 import type { Shape3 } from './grid.ts'
 
@@ -12,7 +12,10 @@ export interface GpuPlan {
   readonly largestTensorBytes: number
   /** What takes it; a step and windows come in turns, so the peak is less than their sum. */
   readonly parts: readonly { readonly what: string; readonly bytes: number }[]
+  /** The least that the work takes, a batch's samples one by one. */
   readonly peakBytes: number
+  /** With a batch's samples at once, as it is done where that fits; null where no adapter's tensors could. */
+  readonly togetherBytes: number | null
 }
 
 /** Undefined where no GPU computes. ERR_DEFINITION where the work asks for a tensor that the adapter cannot have. */
@@ -37,7 +40,23 @@ export async function planGpu(engine: Engine, work: EngineWork): Promise<GpuPlan
     largestTensorBytes: gpu.largestTensorBytes,
     parts,
     peakBytes,
+    togetherBytes: step && step.batch > 1 ? await together(bytesOf, work) : peakBytes,
   }
+}
+
+async function together(bytesOf: (work: EngineWork) => Promise<number>, work: EngineWork): Promise<number | null> {
+  try {
+    return await bytesOf({ ...work, step: { ...work.step!, together: true } })
+  } catch (error) {
+    if (codeOf(error) === 'ERR_DEFINITION') return null
+    throw error
+  }
+}
+
+/** "2.44 MiB, 16.4 MiB with a batch's samples at once". */
+export function wantedText({ peakBytes, togetherBytes }: Pick<GpuPlan, 'peakBytes' | 'togetherBytes'>): string {
+  const all = togetherBytes === null || togetherBytes === peakBytes
+  return formatBytes(peakBytes) + (all ? '' : `, ${formatBytes(togetherBytes)} with a batch's samples at once`)
 }
 
 /** ERR_DEFINITION, with the plan, where the definition's limit does not hold it. */

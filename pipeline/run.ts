@@ -21,6 +21,7 @@ import type { Making } from './resume.ts'
 import type { Shard } from './shard.ts'
 import type { Engine } from './engine.ts'
 import { engineText } from './engine-text.ts'
+import { wantedText } from './gpu-plan.ts'
 import { openFittingEngine, type OpenedEngine } from './open-engine.ts'
 import { Schedule } from './schedule.ts'
 import { openStatus } from './status.ts'
@@ -186,7 +187,7 @@ async function runHeld(
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
-    const refused = folder === undefined && ['ERR_DEFINITION', 'ERR_DATASET', 'ERR_ENGINE'].includes(code)
+    const refused = folder === undefined && ['ERR_DEFINITION', 'ERR_DATASET'].includes(code)
     const kept = folder?.abandon()
     folder = undefined
     const status =
@@ -253,9 +254,8 @@ function announce(
     progress.note(`engine: ${engineText(engine.info)} (${reason}); ${parameters.toLocaleString('en')} parameters`)
   }
   if (gpuPlan) {
-    const { limitBytes, peakBytes } = gpuPlan
-    const limit = limitBytes === null ? 'what the GPU has' : formatBytes(limitBytes)
-    progress.note(`GPU memory: ${limit}; up to ${formatBytes(peakBytes)} wanted`)
+    const limit = gpuPlan.limitBytes === null ? 'what the GPU has' : formatBytes(gpuPlan.limitBytes)
+    progress.note(`GPU memory: ${limit}; wanted ${wantedText(gpuPlan)}`)
   }
   progress.note(`memory: ${formatBytes(memoryBytes)}; seed: ${definition.seed}; output: ${definition.output}`)
 }

@@ -33,8 +33,9 @@ export function convolution(x: Tensor5D, filter: Tensor5D, stride: number): Tens
   return operation(
     [x, filter],
     save => {
+      const y = conv3d(x, filter, stride)
       save([x, filter])
-      return conv3d(x, filter, stride)
+      return y
     },
     (dy, saved: Tensor[]) => {
       const [input, weights] = saved as [Tensor5D, Tensor5D]

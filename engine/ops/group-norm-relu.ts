@@ -114,8 +114,9 @@ export function groupNormRelu(x: Tensor5D, gamma: Tensor1D, beta: Tensor1D, opti
   return operation(
     [x, gamma, beta],
     save => {
+      const { y } = normalise(x, gamma, beta, options)
       save([x, gamma, beta])
-      return normalise(x, gamma, beta, options).y
+      return y
     },
     (dy, saved: Tensor[]) => {
       const [input, scale, shift] = saved as [Tensor5D, Tensor1D, Tensor1D]

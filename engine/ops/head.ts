@@ -24,8 +24,8 @@ export function head(x: Tensor5D, parameters: HeadParameters, groups: number): T
     save => {
       const { mean, rstd } = statisticsOf(x, normRelu(groups))
       const product = normConv3d(x, { mean, rstd }, parameters, groups)
-      save([x, gamma, beta, filter, mean, rstd])
       const logits = product.add(bias) as Tensor5D
+      save([x, gamma, beta, filter, mean, rstd])
       tf.dispose([mean, rstd, product])
       return logits
     },

@@ -15,11 +15,22 @@ export function runKernel(name: string, inputs: Record<string, Tensor>, attrs: R
 }
 
 /**
+ * Frees what a pass that failed had saved for its gradient. TensorFlow.js leaves the tape as it is, with tensors that outlive every
+ * tidy.
+ */
+export function abandonTape(): void {
+  const { state } = tf.engine() as unknown as { state: { activeTape?: readonly { readonly saved?: Tensor[] }[] } }
+  for (const { saved } of state.activeTape ?? []) tf.dispose(saved ?? [])
+  delete state.activeTape
+}
+
+/**
  * Wraps a function as one differentiable operation.
  *
  * The gradient owns what the tape hands it: `dy` and the tensors saved. tfjs would keep all of them until the whole
  * backward pass is over, although nobody reads them again; here they go as soon as the gradient is done with them. So a
- * `dy` of one's own, as `tf.grads(f)(xs, dy)` takes it, is freed too: end in a scalar instead.
+ * `dy` of one's own, as `tf.grads(f)(xs, dy)` takes it, is freed too: end in a scalar instead. `forward` saves last: what is
+ * saved by a call that then fails is on nobody's tape.
  */
 export function operation<Out extends Tensor>(
   inputs: Tensor[],

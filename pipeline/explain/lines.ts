@@ -1,5 +1,6 @@
 /** An explanation as lines for people, none wider than 100 columns as far as paths allow. */
 
+import { wantedText } from '../gpu-plan.ts'
 import { formatBytes } from '../bytes.ts'
 import { engineText } from '../engine-text.ts'
 import { table, wrapped } from '../text-lines.ts'
@@ -136,10 +137,10 @@ function memoryLines({ memory }: Explanation): string[] {
 
 function gpuLines({ gpuMemory }: Outline): string[] {
   if (!gpuMemory) return []
-  const { adapter, limitBytes, largestTensorBytes, parts, peakBytes } = gpuMemory
+  const { adapter, limitBytes, largestTensorBytes, parts } = gpuMemory
   const rows = [
     ...parts.map(({ what, bytes }) => ['', what, formatBytes(bytes), '']),
-    ['', 'peak', formatBytes(peakBytes), `no tensor may be larger than ${formatBytes(largestTensorBytes)}`],
+    ['', 'peak', wantedText(gpuMemory), `no tensor may be larger than ${formatBytes(largestTensorBytes)}`],
   ]
   return [
     '',

@@ -1,10 +1,10 @@
 import t from 'tap'
 import type { Engine, EngineWork } from '../../pipeline/engine.ts'
-import { checkGpuPlan, planGpu } from '../../pipeline/gpu-plan.ts'
+import { checkGpuPlan, planGpu, wantedText } from '../../pipeline/gpu-plan.ts'
 
 const MiB = 2 ** 20
 
-/** Takes 4 MiB for itself, 100 for a step and 40 for windows. */
+/** Takes 4 MiB for itself, 100 for each sample of a step at once and 40 for windows. */
 const engine = (memoryBytes?: number): Engine =>
   ({
     info: {
@@ -13,7 +13,7 @@ const engine = (memoryBytes?: number): Engine =>
     },
     need: async ({ step, windows }: EngineWork) => ({
       bytes: 0,
-      deviceBytes: MiB * (4 + Math.max(step ? 100 : 0, windows.length > 0 ? 40 : 0)),
+      deviceBytes: MiB * (4 + Math.max(step ? 100 * (step.together ? step.batch : 1) : 0, windows.length > 0 ? 40 : 0)),
     }),
   }) as unknown as Engine
 
@@ -36,8 +36,11 @@ t.test('the plan says what takes how much', async t => {
       { what: 'a window of 96 x 96 x 32', bytes: 40 * MiB },
     ],
     peakBytes: 104 * MiB,
+    togetherBytes: 204 * MiB,
   })
   const inference = await planGpu(engine(), { windows: [[32, 32, 32]] })
+  t.equal(wantedText(inference!), '44.0 MiB')
+  t.equal(wantedText((await planGpu(engine(), work))!), "104.0 MiB, 204.0 MiB with a batch's samples at once")
   t.match(inference, { parts: [{ what: 'parameters' }, { what: 'a window of 32 x 32 x 32' }], peakBytes: 44 * MiB })
 })
 

@@ -80,7 +80,8 @@ export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds
   const chosen =
     wanted === undefined
       ? adapters.find(({ software }) => !software)
-      : adapters.find(({ name }) => name.toLowerCase().includes(wanted.toLowerCase()))
+      : (adapters.find(({ name }) => name.toLowerCase() === wanted.toLowerCase()) ??
+        adapters.find(({ name }) => name.toLowerCase().includes(wanted.toLowerCase())))
   if (!chosen) {
     const cure =
       adapters.length === 0

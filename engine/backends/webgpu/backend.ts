@@ -50,12 +50,19 @@ export interface Dispatch {
 /** Commands are handed to the GPU in portions: small enough that it starts early, large enough to cost little. */
 const dispatchesPerSubmit = 32
 
+/**
+ * Of the buffers that recorded commands see. Drivers take a GPU that is silent for two seconds for dead: on a small one this is
+ * some tenths of a second.
+ */
+const bytesPerSubmit = 1 << 28
+
 const mostUniforms = 4096
 const mostGroups = 4096
 
 const lossToldMs = 1000
 
 const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
+const staging = 0x2 | 0x4 // MAP_WRITE, COPY_SRC
 
 export class GpuBackend extends WebGPUBackend {
   readonly precision: GpuPrecision
@@ -64,6 +71,8 @@ export class GpuBackend extends WebGPUBackend {
   readonly #compiled = new Map<string, Compiled>()
   readonly #numbers = new WeakMap<GPUBuffer, number>()
   #lastNumber = 0
+  #made: object[] | undefined
+  #recordedBytes = 0
   #memory: GpuMemory
   /** Tensors of a rehearsal, with the memory that they would have. */
   #rehearsed: Map<object, GPUBuffer | undefined> | undefined
@@ -114,8 +123,24 @@ export class GpuBackend extends WebGPUBackend {
   /** A tensor on the GPU, not cleared. */
   output(shape: readonly number[], dtype: 'float32' | 'int32' = 'float32'): TensorInfo {
     const info = this.makeTensorInfo([...shape], dtype)
+    this.#made?.push(info.dataId)
     this.uploadToGPU(info.dataId)
     return info
+  }
+
+  /** Runs a kernel's work; where it fails, the outputs that it had made are freed. */
+  undoing<T>(work: () => T): T {
+    const outer = this.#made
+    const made: object[] = []
+    this.#made = made
+    try {
+      return work()
+    } catch (error) {
+      for (const dataId of made) this.disposeData(dataId, true)
+      throw error
+    } finally {
+      this.#made = outer
+    }
   }
 
   /** An output on an input's memory, for an input that its owner gives up; on memory of its own where others hold it too. */
@@ -147,7 +172,8 @@ export class GpuBackend extends WebGPUBackend {
     own.computePassEncoder.setPipeline(compiled.pipeline)
     own.computePassEncoder.setBindGroup(0, this.#group(compiled, bound))
     own.computePassEncoder.dispatchWorkgroups(...workgroups)
-    if (++own.dispatchCountInPass >= dispatchesPerSubmit) this.#submit()
+    for (const { size } of bound) this.#recordedBytes += size
+    if (++own.dispatchCountInPass >= dispatchesPerSubmit || this.#recordedBytes >= bytesPerSubmit) this.#submit()
   }
 
   /** The values of a tensor, in `to` where given; rejects with what the device refused since the last read. */
@@ -240,8 +266,11 @@ export class GpuBackend extends WebGPUBackend {
     }
     // What was there before stays as it is.
     if (!rehearsed.has(dataId) || rehearsed.get(dataId)) return
-    const { shape } = this.#internals.tensorMap.get(dataId)
-    rehearsed.set(dataId, this.#memory.acquireBuffer(4 * shape.reduce((product, n) => product * n, 1), storage))
+    const { shape, values } = this.#internals.tensorMap.get(dataId)
+    const size = 4 * shape.reduce((product, n) => product * n, 1)
+    rehearsed.set(dataId, this.#memory.acquireBuffer(size, storage))
+    // What is uploaded comes through a buffer that the process sees.
+    if (values) this.#memory.releaseBuffer(this.#memory.acquireBuffer(size, staging, true, false), false)
   }
 
   override disposeData(dataId: object, force = false): boolean {
@@ -254,10 +283,13 @@ export class GpuBackend extends WebGPUBackend {
     return super.disposeData(dataId, force)
   }
 
-  /** Runs `work` with kernels that compute nothing on memory that is only counted; the most bytes that it took. */
+  /** Runs `work` with kernels that compute nothing on memory that is only counted, beside what is in use; the most bytes that it took. */
   rehearse(work: (peakBytes: () => number) => void): number {
     const memory = this.#memory
     const counted = new GpuMemory(countingDevice(this.device), Infinity, () => {})
+    const held = memory.numBytesUsed
+    counted.hold(held)
+    const peak = (): number => Math.max(0, counted.peakAllocated - held)
     const use = (own: GpuMemory): void => {
       this.#memory = own
       this.#internals.bufferManager = own
@@ -265,8 +297,8 @@ export class GpuBackend extends WebGPUBackend {
     this.#rehearsed = new Map()
     use(counted)
     try {
-      work(() => counted.peakAllocated)
-      return counted.peakAllocated
+      work(peak)
+      return peak()
     } finally {
       this.#rehearsed = undefined
       use(memory)
@@ -291,6 +323,7 @@ export class GpuBackend extends WebGPUBackend {
   }
 
   #submit(): void {
+    this.#recordedBytes = 0
     if (!this.#internals.commandEncoder) return
     this.endComputePassEncoder()
     this.submitQueue()

@@ -8,4 +8,4 @@ const survey: Survey = await listAdapters().then(
   adapters => ({ adapters }),
   (error: unknown) => ({ adapters: [], trouble: messageOf(error) }),
 )
-process.stdout.write(JSON.stringify(survey))
+process.stdout.write(`\n${JSON.stringify(survey)}\n`)

@@ -9,6 +9,8 @@ import { PipelineError } from '../../../pipeline/errors.ts'
 /** See `slack` in ../pool.ts, which measured it for the same sizes. */
 const slack = 2
 
+const storage = 0x80 // GPUBufferUsage.STORAGE, which is no global before a device is opened
+
 /** Below this a failed allocation shows in the next large one. */
 const watched = 1 << 20
 
@@ -54,6 +56,13 @@ export class GpuMemory {
     this.#largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize)
   }
 
+  /** Counts bytes that others hold, for a memory that only counts. */
+  hold(bytes: number): void {
+    this.numBytesUsed += bytes
+    this.numBytesAllocated += bytes
+    this.#highWater = this.numBytesUsed
+  }
+
   /** A buffer, not cleared. ERR_ENGINE, with the numbers, where it is too large or the limit is reached. */
   acquireBuffer(size: number, usage: GPUBufferUsageFlags, mappedAtCreation = false, reuse = true): GPUBuffer {
     if (size > this.#largest)
@@ -90,6 +99,19 @@ export class GpuMemory {
     this.trim()
   }
 
+  /** Whether the device gives so many bytes now, beside what is held: takes them in pieces and gives them back. */
+  async canHold(bytes: number): Promise<boolean> {
+    if (this.numBytesAllocated + bytes > this.#limit) return false
+    const piece = Math.min(this.#largest, 1 << 28)
+    const buffers: GPUBuffer[] = []
+    this.#device.pushErrorScope('out-of-memory')
+    for (let left = bytes; left > 0; left -= piece)
+      buffers.push(this.#device.createBuffer({ size: Math.ceil(Math.min(left, piece) / 4) * 4, usage: storage }))
+    const error = await this.#device.popErrorScope()
+    for (const buffer of buffers) buffer.destroy()
+    return error === null
+  }
+
   /** Rejects with the first allocation that failed since the last time, once the device has answered for all of them. */
   async settled(): Promise<void> {
     const failures = this.#failures
@@ -97,7 +119,11 @@ export class GpuMemory {
     await Promise.all(failures)
     const failure = this.#failure
     this.#failure = undefined
-    if (failure) throw failure
+    if (!failure) return
+    // What the failed work held is no measure, and what was kept for it may be all that is missing next time.
+    this.#highWater = this.numBytesUsed
+    this.trim()
+    throw failure
   }
 
   #create(size: number, usage: GPUBufferUsageFlags, mappedAtCreation: boolean): GPUBuffer {
@@ -108,11 +134,18 @@ export class GpuMemory {
       throw this.#exhausted(size, `"gpuMemory" allows ${formatBytes(this.#limit)}`)
     const isWatched = size >= watched
     if (isWatched) this.#device.pushErrorScope('out-of-memory')
-    const buffer = this.#device.createBuffer({ size, usage, mappedAtCreation })
-    if (isWatched) {
+    let buffer: GPUBuffer
+    let told: Promise<GPUError | null> | undefined
+    try {
+      // One that is mapped throws where there is no memory for it.
+      buffer = this.#device.createBuffer({ size, usage, mappedAtCreation })
+    } finally {
+      if (isWatched) told = this.#device.popErrorScope()
+    }
+    if (told) {
       const error = this.#exhausted(size, 'the GPU has no more')
       this.#failures.push(
-        this.#device.popErrorScope().then(found => {
+        told.then(found => {
           if (!found) return
           this.#failure ??= error
           this.#invalid.add(buffer)

@@ -57,6 +57,7 @@ export async function startWebgpu(
     read: (tensor, to) => backend.readInto(tensor, to),
     fallbacks: () => Object.fromEntries(backend.fallbacks),
     onDevice: true,
+    canHold: bytes => backend.gpuMemory.canHold(bytes),
     close: () => backend.close(),
     peakBytes: () => backend.gpuMemory.peakAllocated,
     rehearse: work => backend.rehearse(work),

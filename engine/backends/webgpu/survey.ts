@@ -28,7 +28,8 @@ export async function surveyAdapters(): Promise<Survey> {
     const options = { env, timeout: patienceMs, killSignal: 'SIGKILL', encoding: 'utf8' } as const
     execFile(process.execPath, [listFile()], options, (error, stdout) => {
       const told = parsed(stdout)
-      if (told) return resolve(told)
+      // A driver that breaks as its process ends would do so at the end of a run.
+      if (told && !error) return resolve(told)
       const { killed, signal, code } = error ?? { killed: false, signal: undefined, code: 0 }
       const how = killed ? `did not answer within ${patienceMs / 1000} s` : `broke (${signal ?? `exit code ${code}`})`
       resolve({ adapters: [], trouble: `asking the drivers ${how}` })
@@ -36,9 +37,10 @@ export async function surveyAdapters(): Promise<Survey> {
   })
 }
 
+/** Its line among whatever drivers and their layers print. */
 function parsed(text: string): Survey | undefined {
   try {
-    return JSON.parse(text) as Survey
+    return JSON.parse(text.split('\n').find(line => line.startsWith('{"adapters":')) ?? '') as Survey
   } catch {
     return undefined
   }

@@ -16,6 +16,7 @@ import { trialWeights } from '../../support/slopes.ts'
 
 const skip = { skip: skipped('webgpu') }
 
+const network = { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1] }
 const shape: Shape3 = [8, 6, 4]
 const voxels = 8 * 6 * 4
 const count = 2
@@ -41,16 +42,38 @@ async function results(options: Partial<EngineOptions>): Promise<{
 
 t.test('a step and an inference run no kernel of TensorFlow.js but those that move no number', skip, async t => {
   const options = {
-    network: { ...publishedSegresnet, blocksDown: [1, 1], blocksUp: [1], dropout: 0.3 },
+    network: { ...network, dropout: 0.3 },
     loss: { ...publishedLoss, batch: true },
   }
   const found = await results({ ...options, backend: 'webgpu', adapter: softwareAdapter })
-  // Convolutions may be TensorFlow.js' own.
   t.same(found.fallbacks, {})
   const expected = await results({ ...options, backend: 'cpu' })
   t.comment(`losses ${found.losses.join(', ')}; on the cpu backend ${expected.losses.join(', ')}`)
   t.ok(maxDifference(found.losses, expected.losses) < 1e-5)
   t.ok(maxDifference(found.logits, expected.logits) < 1e-3)
+})
+
+t.test('weights that are not finite make no loss that is', skip, async t => {
+  const session = await openSession(engineOptions({ network, backend: 'webgpu', adapter: softwareAdapter }))
+  t.teardown(() => session.close())
+  const weights = await session.save()
+  // Each is read by another kernel; a ReLU must not make zeros of them.
+  for (const name of [
+    'convInit.conv',
+    'down_layers.0.1.norm1',
+    'down_layers.1.1.norm2',
+    'up_samples.0.0.conv',
+    'conv_final.0',
+  ])
+    for (const bad of [NaN, Infinity]) {
+      const spoiled = [...weights].map(([key, { shape: extents, data }]) => {
+        const values = key === `${name}.weight` ? data.slice().fill(bad) : data
+        return [key, { shape: extents, data: values }] as const
+      })
+      t.ok(spoiled.some(([, { data }]) => Object.is(data[0], bad)))
+      await session.load(new Map(spoiled))
+      await t.rejects(session.step(batch), { code: 'ERR_ENGINE', message: /the loss of step 1 is/ }, `${name}: ${bad}`)
+    }
 })
 
 t.test("a batch's gradients are its samples', added in order, to the last bit", skip, t =>

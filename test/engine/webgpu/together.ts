@@ -66,7 +66,16 @@ for (const [name, options] of Object.entries(losses))
   )
 
 t.test('where a batch does not fit, its samples are computed one by one, with the same losses', skip, async t => {
-  const told: { losses: number[]; peak: number; need: number }[] = []
+  const told: { losses: number[]; peak: number; need: number; live: number; tensors: number }[] = []
+  const samples = 8
+  const size = 8 * 8 * 4
+  const many = {
+    image: normals(samples * size, 'images'),
+    label: classes(samples * size, 2, 'labels'),
+    count: samples,
+    shape: [8, 8, 4] as const,
+    cases: [],
+  }
   const run = async (gpuMemory?: number): Promise<void> => {
     const device = {
       backend: 'webgpu',
@@ -75,19 +84,22 @@ t.test('where a batch does not fit, its samples are computed one by one, with th
     } as const
     const session = await openSession(engineOptions({ ...device, network }))
     try {
-      const { deviceBytes: need } = await session.need({ step: { patch: batch.shape, batch: count }, windows: [] })
+      const { deviceBytes: need } = await session.need({ step: { patch: many.shape, batch: samples }, windows: [] })
       const losses = []
-      for (let i = 0; i < 2; i++) losses.push((await session.step(batch)).loss)
-      told.push({ losses, need, peak: (await session.report()).peakDeviceBytes })
+      for (let i = 0; i < 2; i++) losses.push((await session.step(many)).loss)
+      const { peakDeviceBytes: peak, liveBytes: live, liveTensors: tensors } = await session.report()
+      told.push({ losses, need, peak, live, tensors })
     } finally {
       session.close()
     }
   }
   await run()
   const limit = told[0]!.need
-  t.ok(limit < 0.9 * told[0]!.peak)
+  t.ok(limit < 0.5 * told[0]!.peak)
   await run(limit)
   t.comment(`${told[0]!.peak} bytes together; ${told[1]!.peak} with at most ${limit}`)
   t.same(told[1]!.losses, told[0]!.losses)
   t.ok(told[1]!.peak <= limit)
+  t.equal(told[1]!.tensors, told[0]!.tensors, 'what failed has left no tensor')
+  t.equal(told[1]!.live, told[0]!.live)
 })

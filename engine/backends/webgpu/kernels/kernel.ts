@@ -15,7 +15,8 @@ export interface Call {
 
 /** A kernel of the webgpu backend. */
 export function kernel(kernelName: string, work: (call: Call) => TensorInfo | TensorInfo[]): KernelConfig {
-  return { kernelName, backendName: 'webgpu', kernelFunc: work as unknown as KernelFunc }
+  const kernelFunc = ((call: Call) => call.backend.undoing(() => work(call))) as unknown as KernelFunc
+  return { kernelName, backendName: 'webgpu', kernelFunc }
 }
 
 export function sizeOf(shape: readonly number[]): number {

@@ -5,7 +5,7 @@
 
 import type { Program } from '../../program.ts'
 import type { Geometry } from './geometry.ts'
-import { normBindings } from './norm.ts'
+import { leastOf, normBindings } from './norm.ts'
 
 export interface GatherOptions {
   readonly norm: boolean
@@ -193,7 +193,7 @@ function floats(...names: string[]): Program['bindings'] {
 }
 
 function common(norm: boolean, half: boolean): string {
-  return `
+  return `${norm ? leastOf : ''}
 fn stride() -> vec3i { return vec3i(u.strideD, u.strideH, u.strideW); }
 fn pad() -> vec3i { return vec3i(u.padD, u.padH, u.padW); }
 fn inputExtents() -> vec3i { return vec3i(vec3u(u.inD, u.inH, u.inW)); }
@@ -203,7 +203,8 @@ fn input(i: u32, n: u32, channel: u32) -> f32 {
 ${
   norm
     ? `  let group = n * u.normGroups + channel / (u.channelsIn / u.normGroups);
-  return max((x[i] - mean[group]) * (gamma[channel] * rstd[group]) + beta[channel], 0f);`
+  let least = leastOf(mean[group], rstd[group], gamma[channel], beta[channel]);
+  return max((x[i] - mean[group]) * (gamma[channel] * rstd[group]) + beta[channel], least);`
     : '  return x[i];'
 }
 }`

@@ -30,6 +30,16 @@ export const normBindings: readonly Binding[] = ['mean', 'rstd', 'gamma', 'beta'
 }))
 
 /**
+ * `fn leastOf(mean, rstd, gamma, beta)`: what the ReLU lets nothing be below. It is 0, and NaN where a number is not finite: the
+ * larger of 0 and NaN may be 0, so that a network that has diverged would go on with a loss that looks well.
+ */
+export const leastOf = `fn leastOf(mean: f32, rstd: f32, gamma: f32, beta: f32) -> f32 {
+  let bits = vec4u(bitcast<u32>(mean), bitcast<u32>(rstd), bitcast<u32>(gamma), bitcast<u32>(beta)) & vec4u(0x7fffffffu);
+  let most = max(max(bits.x, bits.y), max(bits.z, bits.w));
+  return bitcast<f32>(select(0u, most | 0x400000u, most >= 0x7f800000u));
+}`
+
+/**
  * `fn normOf(n: u32, c: u32) -> Norm` of the channels from c `lanes` on, and `fn normed(value, norm)`. The mean is taken
  * off before anything else: values far from zero keep their digits.
  */
@@ -43,15 +53,17 @@ export function normCode(channels: number, groups: number, lanes: Lanes): string
     norm.mean${at} = mean[group];
     norm.scale${at} = gamma[channel] * rstd[group];
     norm.shift${at} = beta[channel];
+    norm.least${at} = leastOf(mean[group], rstd[group], gamma[channel], beta[channel]);
   }`
   })
-  return `struct Norm { mean: ${type}, scale: ${type}, shift: ${type} }
+  return `struct Norm { mean: ${type}, scale: ${type}, shift: ${type}, least: ${type} }
+${leastOf}
 fn normOf(n: u32, c: u32) -> Norm {
   var norm: Norm;
 ${parts.join('\n')}
   return norm;
 }
 fn normed(value: ${type}, norm: Norm) -> ${type} {
-  return max((value - norm.mean) * norm.scale + norm.shift, ${type}());
+  return max((value - norm.mean) * norm.scale + norm.shift, norm.least);
 }`
 }
