@@ -75,6 +75,15 @@ const benches: Readonly<Record<string, Measure>> = {
 /** What else than the processor has computed. */
 let device: string | undefined
 
+// Options that are not there end it with their name, not with a stack.
+process.once('uncaughtException', error => {
+  if ((error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')) {
+    console.error(error.message)
+    process.exit(2)
+  }
+  console.error(error)
+  process.exit(1)
+})
 const { values, positionals } = parseArgs({
   options: { json: { type: 'boolean', default: false }, only: { type: 'string', default: '' }, ...gpuFlags },
   // Where npm does not take the dashes away: `./bench -- gpu` in a bundle.

@@ -1,8 +1,7 @@
 /** Which backend `auto` takes, and why. */
 
 import { PipelineError } from '../pipeline/errors.ts'
-import type { Adapter } from './backends/webgpu/adapters.ts'
-import type { Survey } from './backends/webgpu/survey.ts'
+import type { Adapter, Survey } from './backends/webgpu/adapters.ts'
 import type { EngineOptions } from './options.ts'
 
 /** `reason` is one line, for people. */

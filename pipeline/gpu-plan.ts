@@ -65,7 +65,7 @@ export function checkGpuPlan({ limitBytes, parts, peakBytes }: GpuPlan): void {
   const taken = parts.map(({ what, bytes }) => `${formatBytes(bytes)} for ${what}`).join(', ')
   throw new PipelineError(
     'ERR_DEFINITION',
-    `/engine/gpuMemory: expected at least ${formatBytes(peakBytes)}, found ${formatBytes(limitBytes)}: ${taken}; raise it, take smaller patches and windows or fewer "initFilters", or use "backend": "native"`,
+    `/engine/gpuMemory: expected at least ${formatBytes(peakBytes)} (${peakBytes} bytes), found ${formatBytes(limitBytes)}: ${taken}; raise it, take smaller patches and windows or fewer "initFilters", or use "backend": "native"`,
     { needed: peakBytes, limit: limitBytes, parts },
   )
 }

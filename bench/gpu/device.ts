@@ -35,8 +35,8 @@ export async function openMeasured({ backend, adapter }: GpuOptions): Promise<Me
   const { name, device, read, close } = started
   const common = { backend: name, read: (tensor: Tensor) => read(tensor), close: () => close?.() }
   if (name === 'webgpu') {
-    const { listAdapters } = await import('../../engine/backends/webgpu/adapters.ts')
-    const taken = (await listAdapters()).find(each => device.startsWith(each.name))
+    const { surveyAdapters } = await import('../../engine/backends/webgpu/survey.ts')
+    const taken = (await surveyAdapters()).adapters.find(each => device.startsWith(each.name))
     if (!taken) throw new Error(`expected the adapter of ${device} among those that are there`)
     const { features, driver, software } = taken
     const gpu = tf.backend() as unknown as GpuBackend

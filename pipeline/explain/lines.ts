@@ -1,6 +1,5 @@
 /** An explanation as lines for people, none wider than 100 columns as far as paths allow. */
 
-import { wantedText } from '../gpu-plan.ts'
 import { formatBytes } from '../bytes.ts'
 import { engineText } from '../engine-text.ts'
 import { table, wrapped } from '../text-lines.ts'
@@ -137,10 +136,13 @@ function memoryLines({ memory }: Explanation): string[] {
 
 function gpuLines({ gpuMemory }: Outline): string[] {
   if (!gpuMemory) return []
-  const { adapter, limitBytes, largestTensorBytes, parts } = gpuMemory
+  const { adapter, limitBytes, largestTensorBytes, parts, peakBytes, togetherBytes } = gpuMemory
   const rows = [
     ...parts.map(({ what, bytes }) => ['', what, formatBytes(bytes), '']),
-    ['', 'peak', wantedText(gpuMemory), `no tensor may be larger than ${formatBytes(largestTensorBytes)}`],
+    ['', 'peak', formatBytes(peakBytes), `no tensor may be larger than ${formatBytes(largestTensorBytes)}`],
+    ...(togetherBytes === null || togetherBytes === peakBytes
+      ? []
+      : [['', 'samples at once', formatBytes(togetherBytes), 'where that fits, a batch is computed together']]),
   ]
   return [
     '',

@@ -150,7 +150,7 @@ t.test('so is what an adapter lacks, with what is there', { skip: skipped('webgp
   )
   await refused(
     { ...software, gpuMemory: '1MiB' },
-    /^\/engine\/gpuMemory: expected at least .* MiB, found 1\.00 MiB: .* for parameters and the optimiser's state, .* for a step on 32 x 32 x 8, .*raise it/,
+    /^\/engine\/gpuMemory: expected at least .* MiB \(\d+ bytes\), found 1\.00 MiB: .* for parameters and the optimiser's state, .* for a step on 32 x 32 x 8, .*raise it/,
     'ERR_DEFINITION',
   )
   await refused(

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Adapter } from '../../engine/backends/webgpu/adapters.ts'
-import { surveyAdapters, type Survey } from '../../engine/backends/webgpu/survey.ts'
+import type { Adapter, Survey } from '../../engine/backends/webgpu/adapters.ts'
+import { surveyAdapters } from '../../engine/backends/webgpu/survey.ts'
 import { chooseBackend, type Choice } from '../../engine/choice.ts'
 import type { EngineOptions } from '../../engine/options.ts'
 import { skipped, softwareAdapter } from '../support/backends.ts'

@@ -43,7 +43,10 @@ t.test('a GPU that holds the work is kept, with its plan', async t => {
 t.test('auto passes over a GPU that does not hold the work, and says why', async t => {
   for (const [need, why, canHold] of [
     [little, /^auto: "A GPU" does not hold it: it has no 488\.3 KiB to give now$/, async () => false],
-    [tooMuch, /^auto: "A GPU" does not hold it: expected at least 1\.91 MiB, found 976\.6 KiB: [^;]+$/],
+    [
+      tooMuch,
+      /^auto: "A GPU" does not hold it: expected at least 1\.91 MiB \(2000000 bytes\), found 976\.6 KiB: [^;]+$/,
+    ],
     [impossible, /^auto: "A GPU" does not hold it: a window needs larger tensors/],
   ] as const) {
     const { told, open } = opener(need, canHold)
@@ -57,7 +60,7 @@ t.test('auto passes over a GPU that does not hold the work, and says why', async
 t.test('what was asked for by name is refused, and closed', async t => {
   for (const engine of [{ backend: 'webgpu' }, { adapter: 'A GPU' }, { precision: 'float16' }]) {
     const { told, open } = opener(tooMuch)
-    const message = /^\/engine\/gpuMemory: expected at least 1\.91 MiB, found 976\.6 KiB/
+    const message = /^\/engine\/gpuMemory: expected at least 1\.91 MiB \(2000000 bytes\), found 976\.6 KiB/
     await t.rejects(openFittingEngine(definition(engine), open), { code: 'ERR_DEFINITION', message })
     t.same(told, ['open webgpu', 'close webgpu'])
   }

@@ -20,6 +20,14 @@ export interface Adapter {
   readonly largestBinding: number
 }
 
+/** What is known of the adapters here. */
+export interface Survey {
+  /** Best first. */
+  readonly adapters: readonly Adapter[]
+  /** Why there are none, in a few words, where it is known. */
+  readonly trouble?: string
+}
+
 /** What was asked for of the adapter, beyond what all have. */
 export interface DeviceNeeds {
   /** Part of an adapter's name; the first hardware adapter where it is absent. */
@@ -70,12 +78,13 @@ export async function listAdapters(): Promise<readonly Adapter[]> {
 }
 
 /**
- * The device of the adapter asked for, else of the best that is no software. ERR_ENGINE, with what there is and what to do,
- * where there is none or it lacks a feature that is needed.
+ * The device of the adapter asked for, else of the best that is no software, among those that there are, best first. ERR_ENGINE,
+ * with what there is and what to do, where there is none or it lacks a feature that is needed; `trouble` says why none is there.
  */
-export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds = {}): Promise<OpenedDevice> {
-  const dawn = await loadDawn()
-  const adapters = await listAdapters()
+export async function openDevice(
+  { adapter: wanted, features = [] }: DeviceNeeds,
+  { adapters, trouble }: Survey,
+): Promise<OpenedDevice> {
   const names = adapters.map(({ name, software }) => `"${name}"${software ? ' (software)' : ''}`).join(', ')
   const chosen =
     wanted === undefined
@@ -89,7 +98,8 @@ export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds
         : wanted === undefined
           ? `only software adapters are there: ${names}; name one with "adapter" to test with it, or use "native", which is faster`
           : `choose one of ${names}`
-    const asked = wanted === undefined ? 'no GPU was found' : `no adapter has "${wanted}" in its name`
+    const none = `no GPU was found${trouble === undefined ? '' : `: ${trouble}`}`
+    const asked = wanted === undefined || adapters.length === 0 ? none : `no adapter has "${wanted}" in its name`
     throw new PipelineError(
       'ERR_ENGINE',
       `/engine/${wanted === undefined ? 'backend' : 'adapter'}: ${asked}; ${cure}`,
@@ -105,7 +115,8 @@ export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds
       `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "float32"`,
       { adapter: chosen.name, missing },
     )
-  const { gpu } = (await request(dawn, chosen.name))!
+  const { gpu } = (await request(await loadDawn(), chosen.name)) ?? {}
+  if (!gpu) throw new PipelineError('ERR_ENGINE', `/engine/backend: "${chosen.name}" does not open; ${noAdapterCure}`)
   const device = await gpu.requestDevice({
     label: 'ctflow',
     requiredFeatures: usefulFeatures.filter(feature => gpu.features.has(feature)) as GPUFeatureName[],

@@ -5,6 +5,7 @@ import type { KernelConfig } from '@tensorflow/tfjs'
 import { PipelineError } from '../../../pipeline/errors.ts'
 import type { BackendOptions, StartedBackend } from '../../backend.ts'
 import { openDevice } from './adapters.ts'
+import { surveyAdapters } from './survey.ts'
 
 /** TensorFlow.js' kernels as they were before ours took their names. */
 let upstream: readonly KernelConfig[] | undefined
@@ -23,10 +24,14 @@ export async function startWebgpu(
       `/engine/precision: the webgpu backend computes in "float32" or "float16", found "${precision}"`,
       { precision },
     )
-  const { device, adapter } = await openDevice({
-    adapter: wanted,
-    features: precision === 'float16' ? ['shader-f16'] : [],
-  })
+  // A driver that breaks or hangs does so in a process of its own.
+  const { device, adapter } = await openDevice(
+    {
+      adapter: wanted,
+      features: precision === 'float16' ? ['shader-f16'] : [],
+    },
+    await surveyAdapters(),
+  )
   // TensorFlow.js looks for it when it is loaded, and for nothing in it but that.
   const { navigator = {} } = globalThis as { navigator?: object }
   if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })

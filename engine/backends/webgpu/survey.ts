@@ -6,20 +6,20 @@
 import { execFile } from 'node:child_process'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { lacksForDawn, type Adapter } from './adapters.ts'
-
-export interface Survey {
-  /** Best first. */
-  readonly adapters: readonly Adapter[]
-  /** Why there are none, in a few words, where it is known. */
-  readonly trouble?: string
-}
+import { lacksForDawn, type Survey } from './adapters.ts'
 
 /** A driver that wakes a GPU from sleep takes a second or two. */
-const patienceMs = 20_000
+export const patienceMs = 20_000
 
-/** Prints nothing and never rejects. Where Dawn cannot be loaded, no process is started. */
-export async function surveyAdapters(): Promise<Survey> {
+let asked: Promise<Survey> | undefined
+
+/** Once in a thread. Prints nothing and never rejects. Where Dawn cannot be loaded, no process is started. */
+export function surveyAdapters(): Promise<Survey> {
+  asked ??= survey()
+  return asked
+}
+
+async function survey(): Promise<Survey> {
   const trouble = lacksForDawn()
   if (trouble !== undefined) return { adapters: [], trouble }
   // What this program was started with is not meant for that one.

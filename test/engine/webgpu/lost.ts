@@ -1,5 +1,6 @@
 import t from 'tap'
 import { openDevice } from '../../../engine/backends/webgpu/adapters.ts'
+import { surveyAdapters } from '../../../engine/backends/webgpu/survey.ts'
 import { skipped, softwareAdapter, withBackend } from '../../support/backends.ts'
 
 const skip = { skip: skipped('webgpu') }
@@ -9,7 +10,7 @@ async function backendWithTensor() {
   // Prepares what TensorFlow.js looks for when its backend is loaded.
   await withBackend('webgpu', () => {})
   const { GpuBackend } = await import('../../../engine/backends/webgpu/backend.ts')
-  const { device } = await openDevice({ adapter: softwareAdapter })
+  const { device } = await openDevice({ adapter: softwareAdapter }, await surveyAdapters())
   const backend = new GpuBackend(device, device.adapterInfo)
   const tensor = backend.write(Float32Array.of(1, 2, 3), [3], 'float32')
   backend.uploadToGPU(tensor)
