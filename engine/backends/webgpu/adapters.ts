@@ -5,6 +5,9 @@
 
 import { createRequire } from 'node:module'
 import { PipelineError, messageOf } from '../../../pipeline/errors.ts'
+import { chooseMatrixUnit, type MatrixConfig, type MatrixUnit } from './kernels/conv3d/matrix-unit.ts'
+import type { GpuPrecision } from './kernels/kernel.ts'
+import { lacksFor, nextBest } from './precisions.ts'
 
 /** One GPU, or a processor that plays one. */
 export interface Adapter {
@@ -16,6 +19,8 @@ export interface Adapter {
   readonly software: boolean
   /** WGSL features that matter here. */
   readonly features: readonly string[]
+  /** Of its units that multiply matrices of float16 the one that would be taken; absent where there is none. */
+  readonly matrixUnit?: MatrixUnit
   /** The largest tensor that a kernel can see, in bytes. */
   readonly largestBinding: number
 }
@@ -24,7 +29,7 @@ export interface Adapter {
 export interface DeviceNeeds {
   /** Part of an adapter's name; the first hardware adapter where it is absent. */
   readonly adapter?: string | undefined
-  readonly features?: readonly string[]
+  readonly precision?: GpuPrecision
 }
 
 export interface OpenedDevice {
@@ -59,6 +64,9 @@ const limits = [
  */
 const dawnToggles = 'enable-dawn-features=allow_unsafe_apis,disable_workgroup_init'
 
+/** What Dawn adds to WebGPU's own. */
+type MatrixInfo = GPUAdapterInfo & { readonly subgroupMatrixConfigs?: Iterable<MatrixConfig> }
+
 /** Dawn's instances must outlive their devices; nothing else holds them. */
 const held: unknown[] = []
 
@@ -73,7 +81,7 @@ export async function listAdapters(): Promise<readonly Adapter[]> {
  * The device of the adapter asked for, else of the best that is no software. ERR_ENGINE, with what there is and what to do,
  * where there is none or it lacks a feature that is needed.
  */
-export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds = {}): Promise<OpenedDevice> {
+export async function openDevice({ adapter: wanted, precision = 'float32' }: DeviceNeeds = {}): Promise<OpenedDevice> {
   const dawn = await loadDawn()
   const adapters = await listAdapters()
   const names = adapters.map(({ name, software }) => `"${name}"${software ? ' (software)' : ''}`).join(', ')
@@ -97,11 +105,11 @@ export async function openDevice({ adapter: wanted, features = [] }: DeviceNeeds
       },
     )
   }
-  const missing = features.filter(feature => !chosen.features.includes(feature))
+  const missing = lacksFor(precision, chosen)
   if (missing.length > 0)
     throw new PipelineError(
       'ERR_ENGINE',
-      `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "float32"`,
+      `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "${nextBest(precision, [chosen])}"`,
       { adapter: chosen.name, missing },
     )
   const { gpu } = (await request(dawn, chosen.name))!
@@ -180,6 +188,8 @@ async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; ada
   if (!gpu) return undefined
   held.push(instance)
   const { info, features } = gpu
+  const { subgroupMatrixConfigs = [], subgroupMaxSize = 128 } = info as MatrixInfo
+  const matrixUnit = chooseMatrixUnit(subgroupMatrixConfigs, subgroupMaxSize)
   return {
     gpu,
     adapter: {
@@ -187,6 +197,7 @@ async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; ada
       driver: info.description || `${info.vendor} ${info.architecture}`.trim(),
       software: info.isFallbackAdapter || softwareNames.test(`${name} ${info.architecture} ${info.description}`),
       features: usefulFeatures.filter(feature => features.has(feature)),
+      ...(matrixUnit && { matrixUnit }),
       largestBinding: gpu.limits.maxStorageBufferBindingSize,
     },
   }
