@@ -19,6 +19,8 @@ import {
 } from '../../support/gpu-convolutions.ts'
 
 const skip = skipped('webgpu')
+/** Behind a norm in float32 some numbers are rounded to the next of float16 as that in float64 would not. */
+const tolerance = 1e-4
 const network = { kernel: cube(3), stride: cube(1), pad: 1 }
 
 /** By their shapes: those that NVIDIA's, Apple's and Intel's adapters list. */
@@ -78,7 +80,7 @@ const cases: readonly (readonly [keyof typeof units, ConvolutionCase])[] = [
   ...(process.env['CTFLOW_SWEEP'] ? sweep : []),
 ]
 for (const [unit, c] of cases)
-  onUnit(unit, nameOf(c), t => compareConvolution(t, c, { tolerance: 1e-5, half: true, gradientScale: 1e-8 }))
+  onUnit(unit, nameOf(c), t => compareConvolution(t, c, { tolerance, half: true, gradientScale: 1e-8 }))
 
 onUnit('16 x 16 x 16', 'a batch has the bits of its samples, filter gradients of their sums in order', t =>
   compareBatch(t, { ...network, batch: 2, size: [2, 3, 5], ci: 8, co: 8, groups: 8 }),

@@ -82,7 +82,7 @@ function layoutOf(
     own: Math.ceil(matrices / Math.floor(subgroups / across)),
     positions,
     bytes:
-      (stage.positions * channelsIn + positions * channelsOut) * operandBytes(unit) + subgroups * unit.m * unit.n * 4,
+      (stage.positions * stage.pitch + positions * channelsOut) * operandBytes(unit) + subgroups * unit.m * unit.n * 4,
   }
 }
 
@@ -131,7 +131,7 @@ export function matrixFilterGradientProgram(
     },
     enable: matrix.enable,
     code: `
-var<workgroup> tile: array<${matrix.kept}, ${stage.positions * channelsIn}>;
+var<workgroup> tile: array<${matrix.kept}, ${stage.positions * stage.pitch}>;
 var<workgroup> tileDy: array<${matrix.kept}, ${layout.positions * channelsOut}>;
 var<workgroup> found: array<f32, ${subgroups * M * N}>;
 ${matrix.declarations}
@@ -150,7 +150,7 @@ fn beginOf(index: u32) -> u32 {
   let place = placeOf(index);
   let kz = place.tapRow / ${filter[1]}u;
   let ky = place.tapRow % ${filter[1]}u;
-  return ${tapOffset(stage, stride, 'place.remainder')} + place.piece * ${M}u;
+  return ${tapOffset(stage, stride, 'place.remainder')} + place.piece * ${stage.perPiece}u;
 }
 
 @compute @workgroup_size(${threads})
@@ -200,12 +200,12 @@ ${each(4)
     workgroupBarrier();
     if (works) {
       for (var i = 0u; i < ${box[0] * stage.perPlane}u; i++) {
-        let t = (i / ${stage.perPlane}u * ${stage.extents[1] * stage.extents[2]}u + i % ${stage.perPlane}u * ${K}u) * ${channelsIn}u;
+        let t = (i / ${stage.perPlane}u * ${stage.extents[1] * stage.extents[2]}u + i % ${stage.perPlane}u * ${K}u) * ${stage.pitch}u;
         let right = ${matrix.loadRight(`i * ${K * channelsOut}u + column`, channelsOut)};
 ${each(own)
   .map(
     i => `        {
-          let left = ${matrix.loadLeft(`begin${i} + t`, channelsIn)};
+          let left = ${matrix.loadLeft(`begin${i} + t`, stage.pitch)};
           ${matrix.multiply('left', 'right', `a${i}`)}
         }`,
   )

@@ -5,9 +5,9 @@
  * positions of a plane with its halo; what it finds between the end of one row and the begin of the next is thrown away.
  * With a stride, positions are sorted by their place modulo the stride, so that neighbours out read neighbours in.
  *
- * Taps in a row lie next to each other as well: a matrix takes several, where the channels are fewer than it takes numbers.
- * Past the last tap it reads the next position, which the product meets with zeros: only where that holds NaN or an
- * infinite number is a voxel's sum touched by what lies outside its filter.
+ * A matrix takes several taps in a row, where the channels are fewer than it takes numbers. Its rows must not overlap, so that
+ * each position then has copies of the next ones' channels behind its own. Past the last tap these are met by zeros: only
+ * where one is NaN or infinite is a voxel's sum touched by what lies outside its filter.
  */
 
 import { each, readChannels, vec3u, vector, type Lanes } from './access.ts'
@@ -32,6 +32,11 @@ export interface StageLayout {
   /** All positions, with those that only a matrix's end reaches. */
   readonly positions: number
   readonly channels: number
+  /** Positions whose channels lie at each, and the numbers of all of them. */
+  readonly copies: number
+  readonly pitch: number
+  /** From one matrix of a run of taps to the next, in numbers. */
+  readonly perPiece: number
   readonly runs: readonly TapRun[]
   /** Matrices of one row of taps. */
   readonly pieces: number
@@ -62,7 +67,10 @@ export function stageLayout({ box, step, taps, channels }: StageShape, along: nu
   const perPlane = Math.ceil(((box[1] - 1) * extents[2] + box[2]) / along)
   const plane = extents[1] * extents[2]
   const lastMatrix = (box[0] - 1 + reach[0]) * plane + reach[1] * extents[2] + (perPlane - 1) * along
-  const longest = Math.max(...runs.map(({ pieces }) => Math.ceil((pieces * across) / channels)))
+  const copies = Math.max(1, across / channels)
+  const pitch = channels * copies
+  const perPiece = across * copies
+  const longest = Math.max(...runs.map(({ pieces }) => Math.ceil((pieces * perPiece) / pitch)))
   const volume = volumeOf(extents)
   const classes = volumeOf(step)
   return {
@@ -71,6 +79,9 @@ export function stageLayout({ box, step, taps, channels }: StageShape, along: nu
     volume,
     positions: (classes - 1) * volume + Math.max(volume, lastMatrix + along - 1 + longest),
     channels,
+    copies,
+    pitch,
+    perPiece,
     runs,
     pieces: runs.reduce((sum, { pieces }) => sum + pieces, 0),
     perPlane,
@@ -78,9 +89,9 @@ export function stageLayout({ box, step, taps, channels }: StageShape, along: nu
 }
 
 /** WGSL: the first position, in numbers, that the taps (kz, ky) of a remainder along W meet. */
-export function tapOffset({ extents, volume, channels }: StageLayout, step: Triple, remainder: string): string {
+export function tapOffset({ extents, volume, pitch }: StageLayout, step: Triple, remainder: string): string {
   const position = `((kz % ${step[0]}u * ${step[1]}u + ky % ${step[1]}u) * ${step[2]}u + ${remainder}) * ${volume}u + (kz / ${step[0]}u * ${extents[1]}u + ky / ${step[1]}u) * ${extents[2]}u`
-  return `(${position}) * ${channels}u`
+  return `(${position}) * ${pitch}u`
 }
 
 /** WGSL: sets `remainder` and makes `piece` count from that run's first. */
@@ -120,7 +131,7 @@ ${groups === undefined ? '' : normCode(channelsIn, groups, lanes)}`
  */
 export function fillStage(fill: StageFill, block: string, { rounded }: MatrixWgsl): string {
   const { layout, step, threads, channelsIn, groups, scaled } = fill
-  const { extents, classes, volume, positions, channels } = layout
+  const { extents, classes, volume, positions, channels, copies, pitch } = layout
   const lanes = lanesOfStage(channelsIn)
   const perPosition = channels / lanes
   return `
@@ -128,7 +139,7 @@ export function fillStage(fill: StageFill, block: string, { rounded }: MatrixWgs
       let c = lane % ${perPosition}u;
       let channel = ${block} * ${perPosition}u + c;
 ${groups === undefined ? '' : '      let norm = normOf(n, channel);'}
-      for (var i = lane / ${perPosition}u; i < ${positions}u; i += ${threads / perPosition}u) {
+      for (var i = lane / ${perPosition}u; i < ${positions + copies - 1}u; i += ${threads / perPosition}u) {
         let remainder = min(i / ${volume}u, ${classes - 1}u);
         let position = i - remainder * ${volume}u;
         let row = position / ${extents[2]}u;
@@ -139,10 +150,16 @@ ${groups === undefined ? '' : '      let norm = normOf(n, channel);'}
           let voxel = ((n * u.inD + u32(place.x)) * u.inH + u32(place.y)) * u.inW + u32(place.z);
           value = ${groups === undefined ? 'readX(voxel, channel)' : 'normed(readX(voxel, channel), norm)'}${scaled ? ' * scale[2u * n]' : ''};
         }
-${each(lanes)
-  .map(
-    e => `        tile[i * ${channels}u + c * ${lanes}u + ${e}u] = ${rounded(`value${lanes === 1 ? '' : `[${e}]`}`)};`,
-  )
+${each(copies)
+  .map(copy => {
+    const write = each(lanes).map(e => {
+      const at = `(i - ${copy}u) * ${pitch}u + ${copy * channels}u + c * ${lanes}u + ${e}u`
+      return `        tile[${at}] = ${rounded(`value${lanes === 1 ? '' : `[${e}]`}`)};`
+    })
+    // Those past the last position are there for their copies alone.
+    if (copies === 1) return write.join('\n')
+    return [`        if (i >= ${copy}u && i < ${positions + copy}u) {`, ...write, '        }'].join('\n')
+  })
   .join('\n')}
       }
     }`

@@ -59,7 +59,7 @@ export function matrixLayout(options: MatrixOptions, tile: MatrixTile, unit: Mat
     own: [Math.ceil(rows / (subgroups / across)), channels / unit.n / across],
     tapRows: taps[0] * taps[1],
     filterNumbers,
-    bytes: (stage.positions * chunk + filterNumbers) * operandBytes(unit) + subgroups * unit.m * unit.n * 4,
+    bytes: (stage.positions * stage.pitch + filterNumbers) * operandBytes(unit) + subgroups * unit.m * unit.n * 4,
   }
 }
 
@@ -107,7 +107,7 @@ export function matrixProgram(options: MatrixOptions, tile: MatrixTile, unit: Ma
     },
     enable: matrix.enable,
     code: `
-var<workgroup> tile: array<${matrix.kept}, ${stage.positions * chunk}>;
+var<workgroup> tile: array<${matrix.kept}, ${stage.positions * stage.pitch}>;
 var<workgroup> weights: array<${matrix.kept}, ${layout.filterNumbers}>;
 var<workgroup> found: array<f32, ${subgroups * M * N}>;
 ${matrix.declarations}
@@ -155,7 +155,7 @@ ${
 ${each(ownRows)
   .map(
     row => `  let row${row} = min(subgroup / ${across}u * ${ownRows}u + ${row}u, ${layout.rows - 1}u);
-  let begin${row} = (row${row} / ${stage.perPlane}u * ${plane}u + row${row} % ${stage.perPlane}u * ${M}u) * ${chunk}u;`,
+  let begin${row} = (row${row} / ${stage.perPlane}u * ${plane}u + row${row} % ${stage.perPlane}u * ${M}u) * ${stage.pitch}u;`,
   )
   .join('\n')}
 ${own.map(({ sums }) => `  var ${sums}: Sums;`).join('\n')}
@@ -215,7 +215,7 @@ ${each(ownColumns)
 ${each(ownRows)
   .map(
     row => `              {
-                let left = ${matrix.loadLeft(`begin${row} + t + ${piece * K}u`, chunk)};
+                let left = ${matrix.loadLeft(`begin${row} + t + ${piece * stage.perPiece}u`, stage.pitch)};
 ${each(ownColumns)
   .map(j => `                ${matrix.multiply('left', `right${j}`, `a${row}_${j}`)}`)
   .join('\n')}
