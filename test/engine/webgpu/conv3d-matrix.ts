@@ -62,7 +62,7 @@ const sweep = (Object.keys(units) as (keyof typeof units)[]).flatMap(unit =>
     [
       { ...network, batch: 2, size: [5, 10, 33], ci: 8, co: 8, groups: 8 },
       { ...network, batch: 1, size: [9, 17, 9], ci: 24, co: 40, groups: 8 },
-      { ...network, batch: 1, size: [28, 28, 4], ci: 64, co: 64, groups: 8 },
+      { ...network, batch: 1, size: [14, 14, 4], ci: 64, co: 64, groups: 8 },
       { ...network, batch: 1, size: [12, 10, 34], ci: 8, co: 16, stride: cube(2) },
       { ...network, batch: 1, size: [14, 14, 8], ci: 32, co: 64, stride: cube(2) },
       { batch: 2, size: [5, 6, 9], ci: 3, co: 9, kernel: [3, 1, 3], stride: [1, 2, 3], pad: 1, groups: 3 },

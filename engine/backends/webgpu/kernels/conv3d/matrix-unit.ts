@@ -106,15 +106,16 @@ function builtins({ m, n, k }: MatrixUnit, { left, right, sums, leftMajor }: Mat
   }
 }
 
+function emulatedOperand(at: string, stride: number, least: number): string {
+  if (stride < least) throw new Error(`expected a stride of at least ${least}, as Dawn does, found ${stride}`)
+  return `vec2u(${at}, ${stride}u)`
+}
+
 /** An operand is where it lies: nothing writes there until it has been multiplied. Thread i holds sums i, i + threads... */
 function emulation(unit: MatrixUnit, kept: 'f16' | 'f32', { left, right, sums, leftMajor }: MatrixArrays): MatrixWgsl {
   const { m, n, k, subgroup } = unit
   const perThread = sumsPerThread(unit)
   const shortest = leftMajor === 'row_major' ? k : m
-  const operand = (from: string, stride: number, least: number): string => {
-    if (stride < least) throw new Error(`expected a stride of at least ${least}, as Dawn does, found ${stride}`)
-    return `vec2u(${from}, ${stride}u)`
-  }
   const at = leftMajor === 'row_major' ? 'left.x + row * left.y + k' : 'left.x + k * left.y + row'
   return {
     enable: kept === 'f16' ? ['f16'] : [],
@@ -144,8 +145,8 @@ ${each(perThread)
     begin: `  let subgroup = lane / ${subgroup}u;
   let own = lane % ${subgroup}u;`,
     rounded: value => (kept === 'f16' ? `f16(${value})` : `toHalf(${value})`),
-    loadLeft: (from, stride) => operand(from, stride, shortest),
-    loadRight: (from, stride) => operand(from, stride, n),
+    loadLeft: (from, stride) => emulatedOperand(from, stride, shortest),
+    loadRight: (from, stride) => emulatedOperand(from, stride, n),
     multiply: (a, b, to) => `multiply(${a}, ${b}, &${to}, own);`,
     store: (to, from) => `store(${to}, &${from}, own);`,
   }
