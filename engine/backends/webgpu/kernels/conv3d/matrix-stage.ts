@@ -18,7 +18,6 @@ import type { MatrixWgsl } from './matrix-unit.ts'
 /** Taps of a row whose places have the same remainder by the stride. */
 export interface TapRun {
   readonly remainder: number
-  readonly taps: number
   /** Matrices that cover their channels, and how many cover the runs before. */
   readonly pieces: number
   readonly before: number
@@ -62,7 +61,7 @@ export function stageLayout({ box, step, taps, channels }: StageShape, along: nu
     const last = runs.at(-1)
     const count = Math.ceil((taps[2] - remainder) / step[2])
     const before = last ? last.before + last.pieces : 0
-    runs.push({ remainder, taps: count, pieces: Math.ceil((count * channels) / across), before })
+    runs.push({ remainder, pieces: Math.ceil((count * channels) / across), before })
   }
   const perPlane = Math.ceil(((box[1] - 1) * extents[2] + box[2]) / along)
   const plane = extents[1] * extents[2]

@@ -30,7 +30,7 @@ const wanted = 16
 
 /**
  * Of those that multiply float16 and add in float32 the one of 16 x 16 x 16, else the largest. `undefined` where there is
- * none, or none whose rows begin at whole 16 bytes, as loads need them.
+ * none, or none whose rows begin at whole 16 bytes, as loads need them, and hold whole pieces of what is staged.
  */
 export function chooseMatrixUnit(configs: Iterable<MatrixConfig>, subgroup: number): MatrixUnit | undefined {
   const size = ({ m, n, k }: MatrixUnit): number => m * n * k
@@ -39,7 +39,7 @@ export function chooseMatrixUnit(configs: Iterable<MatrixConfig>, subgroup: numb
   return [...configs]
     .filter(({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32')
     .map(({ M, N, K }) => ({ m: Number(M), n: Number(N), k: Number(K), subgroup }))
-    .filter(({ m, n, k }) => [m, n, k].every(extent => extent % 8 === 0))
+    .filter(({ m, n, k }) => [m, n, k].every(extent => [8, 16, 32].includes(extent)))
     .toSorted((a, b) => rank(b) - rank(a))[0]
 }
 
