@@ -85,7 +85,7 @@ onGpu('a gradient of zeros gives zeros, one with NaN shows it', async t => {
 /** With operands in workgroup memory as float16, so that tiles are those that a GPU gets; conv3d-matrix.ts has the small cases. */
 if (process.env['CTFLOW_SWEEP'])
   for (const c of [
-    layer,
+    { ...layer, size: [14, 14, 4] },
     { ...layer, size: [12, 10, 34], ci: 8, co: 16, stride: cube(2), groups: undefined },
   ] satisfies ConvolutionCase[])
     onGpu(`on emulated matrix units: ${nameOf(c)}`, async t => {
