@@ -1,5 +1,6 @@
 /** `run-pipeline devices`: what networks can be computed on here. */
 
+import { precisionsOf } from '../engine/backends/webgpu/precisions.ts'
 import { findDevices, type Devices } from '../engine/devices.ts'
 import { formatBytes } from '../pipeline/bytes.ts'
 import { table, wrapped } from '../pipeline/text-lines.ts'
@@ -36,13 +37,13 @@ function adapterLines({ adapters, trouble }: Devices['webgpu']): string[] {
   if (adapters.length === 0) return wrapped(`webgpu: no GPU: ${trouble ?? 'its driver is not there'}; see docs/gpu.md`)
   return [
     'webgpu:',
-    ...adapters.flatMap(({ name, driver, software, features, largestBinding }) => [
+    ...adapters.flatMap(({ name, driver, software, features, matrixUnit, largestBinding }) => [
       `  ${name}`,
       ...table([
         ['   ', 'kind', software ? 'software, for tests only' : 'hardware'],
         ['   ', 'driver', driver],
         ['   ', 'features', features.join(', ') || 'none'],
-        ['   ', 'precision', `float32${features.includes('shader-f16') ? ', float16' : ''}`],
+        ['   ', 'precision', precisionsOf({ features, matrixUnit }).join(', ')],
         ['   ', 'largest tensor', formatBytes(largestBinding)],
       ]),
     ]),

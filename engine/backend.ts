@@ -111,10 +111,10 @@ async function startNative(
   precision: EngineOptions['precision'],
   reason: string,
 ): Promise<StartedBackend> {
-  if (precision === 'float16')
+  if (precision === 'float16' || precision === 'float16-matrix')
     throw new PipelineError(
       'ERR_DEFINITION',
-      '/engine/precision: "float16" is computed by GPUs only, found it for the native backend; use "bfloat16" or "float32"',
+      `/engine/precision: "${precision}" is computed by GPUs only, found it for the native backend; use "bfloat16" or "float32"`,
       { backend: 'native', precision },
     )
   const { registerNativeBackend, nativeBackendReport, peakBytes, rehearse, valuesOf } =

@@ -2,6 +2,7 @@
 
 import { PipelineError } from '../pipeline/errors.ts'
 import type { Adapter, Survey } from './backends/webgpu/adapters.ts'
+import { lacksFor, nextBest } from './backends/webgpu/precisions.ts'
 import type { EngineOptions } from './options.ts'
 
 /** `reason` is one line, for people. */
@@ -30,7 +31,7 @@ export async function chooseBackend(
     return { backend: 'webgpu', adapter, reason: 'auto: "adapter" names a GPU', isOptional: false }
   const { adapters, trouble } = await survey()
   const hardware = adapters.filter(({ software }) => !software)
-  const able = hardware.find(({ features }) => precision === 'float32' || features.includes('shader-f16'))
+  const able = hardware.find(one => lacksFor(precision, one).length === 0)
   if (able)
     return {
       backend: 'webgpu',
@@ -40,12 +41,12 @@ export async function chooseBackend(
     }
   const why =
     hardware.length > 0
-      ? `${named(hardware)} ${hardware.length > 1 ? 'have' : 'has'} no shader-f16`
+      ? `${named(hardware)} ${hardware.length > 1 ? 'have' : 'has'} no ${lacksFor(precision, hardware[0]!).join(' and no ')}`
       : noGpu(adapters, trouble)
-  if (precision === 'float16')
+  if (precision !== 'float32')
     throw new PipelineError(
       'ERR_ENGINE',
-      `/engine/precision: "float16" is computed by GPUs only, and ${hardware.length > 0 ? '' : 'there is '}${why}; use "float32"`,
+      `/engine/precision: "${precision}" is computed by GPUs only, and ${hardware.length > 0 ? '' : 'there is '}${why}; use "${nextBest(precision, hardware)}"`,
       { precision, adapters: adapters.map(({ name }) => name) },
     )
   return { backend: 'native', reason: `auto: ${why}` }

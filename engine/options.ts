@@ -16,8 +16,9 @@ export interface EngineOptions {
    * convolutions, norms, loss and optimiser stay float32. It needs a processor that has it (avx512_bf16).
    * `bfloat16-emulated` rounds likewise on any processor, no faster than float32. `float16` is the GPU's: the same
    * convolutions multiply numbers rounded to float16 and add in float32, where the adapter has it (shader-f16).
+   * `float16-matrix` has its matrix units do so; experimental: they are behind an unsafe feature of Dawn's.
    */
-  readonly precision: 'float32' | 'bfloat16' | 'bfloat16-emulated' | 'float16'
+  readonly precision: 'float32' | 'bfloat16' | 'bfloat16-emulated' | 'float16' | 'float16-matrix'
   /** Part of the name of the GPU to take; the best one where absent. A software adapter is taken only by name. */
   readonly adapter?: string
   /** Bytes of the GPU's memory that tensors may take at most; what the GPU has where absent. */

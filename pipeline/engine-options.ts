@@ -8,6 +8,7 @@ const precisions: Readonly<Record<string, readonly string[]>> = {
   bfloat16: ['auto', 'native'],
   'bfloat16-emulated': ['auto', 'native'],
   float16: ['auto', 'webgpu'],
+  'float16-matrix': ['auto', 'webgpu'],
 }
 
 /** Combinations that no machine could serve. */

@@ -200,10 +200,10 @@ export const envelope = {
             'auto takes a GPU (webgpu) where there is one, else native, and says why; one asked for by name is taken or refused. tensorflow needs a package that you add (docs/tensorflow.md); cpu is plain JavaScript, for comparison',
         },
         precision: {
-          enum: ['float32', 'bfloat16', 'bfloat16-emulated', 'float16'],
+          enum: ['float32', 'bfloat16', 'bfloat16-emulated', 'float16', 'float16-matrix'],
           default: 'float32',
           description:
-            'of products in 3x3x3 convolutions; sums, weights and all else are float32. bfloat16 needs a processor that has it (avx512_bf16) and is faster; bfloat16-emulated rounds likewise anywhere, and is not; float16 is for GPUs that have it (shader-f16)',
+            'of products in 3x3x3 convolutions; sums, weights and all else are float32. bfloat16 needs a processor that has it (avx512_bf16) and is faster; bfloat16-emulated rounds likewise anywhere, and is not; float16 is for GPUs that have it (shader-f16); float16-matrix has their matrix units multiply it, which is experimental',
         },
         threads: {
           type: ['integer', 'string'],

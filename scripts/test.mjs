@@ -3,7 +3,7 @@
  *
  *   node scripts/test.mjs            all but those that take minutes
  *   node scripts/test.mjs --long     those: batches and shards that are killed, beside each other and resumed; what `explain` tells; a bundle;
- *                                    a training on SwiftShader against MONAI's
+ *                                    a training on SwiftShader against MONAI's; memory of whole runs
  *   node scripts/test.mjs FILES      some
  */
 
@@ -22,6 +22,9 @@ const long = [
   'cache/several-processes.js',
   'parity/webgpu.js',
   'scripts/bundle.js',
+  'bench/gpu/kernels.js',
+  'engine/shapes.js',
+  'pipeline/memory.js',
 ].map(name => `dist/test/${name}`)
 
 /** As tap would find them, without helpers. */

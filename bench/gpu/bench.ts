@@ -83,11 +83,11 @@ function works({ backend, adapter, shape, batch, initFilters, seconds }: GpuOpti
 
 const ourName = (work: Work): string => `${work.backend}/${nameOf(work)}`
 
-/** Ours in float32 and, where the GPU has it, in float16, in turns with PyTorch's variants. */
+/** Ours in every precision that the GPU has, in turns with PyTorch's variants. */
 function networkBench(work: Work, device: MeasuredDevice, torch: Torch, { rounds }: GpuOptions): Bench {
-  const half: Work[] = device.features.includes('shader-f16') ? [{ ...work, precision: 'float16' }] : []
+  const own = device.precisions.map((precision): Work => ({ ...work, precision }))
   const trials = [
-    ...[work, ...half].map(work => networkTrial(work, rounds, ourName(work))),
+    ...own.map(work => networkTrial(work, rounds, ourName(work))),
     ...variants.map(variant => torchTrial(torch, { ...work, adapter: device.description }, variant, rounds)),
   ]
   const comparisons = variants.map((variant): Comparison => ({

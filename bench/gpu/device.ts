@@ -4,6 +4,8 @@ import * as tf from '@tensorflow/tfjs'
 import type { Tensor } from '@tensorflow/tfjs'
 import { startBackend } from '../../engine/backend.ts'
 import type { GpuBackend } from '../../engine/backends/webgpu/backend.ts'
+import type { GpuPrecision } from '../../engine/backends/webgpu/kernels/kernel.ts'
+import { precisionsOf } from '../../engine/backends/webgpu/precisions.ts'
 import { loadAddon } from '../../native/addon.ts'
 import type { GpuOptions } from './options.ts'
 import { copyRate, multiplyAddRate } from './probes.ts'
@@ -15,6 +17,7 @@ export interface MeasuredDevice {
   /** Its name and driver, and what of WGSL's features it has. */
   readonly description: string
   readonly features: readonly string[]
+  readonly precisions: readonly GpuPrecision[]
   /** Whether it is a GPU's hardware: what PyTorch has to run on to be compared. */
   readonly isGpu: boolean
   /** A tensor's values, once all that was asked for is done. */
@@ -44,6 +47,7 @@ export async function openMeasured({ backend, adapter }: GpuOptions): Promise<Me
       ...common,
       description: `${taken.name}, ${driver}${software ? ' (software)' : ''}, features ${features.join(', ') || 'none'}`,
       features,
+      precisions: precisionsOf(taken),
       isGpu: !software,
       peak: (kind, seconds) => (kind === 'copy' ? copyRate(gpu, seconds) : multiplyAddRate(gpu, seconds)),
     }
@@ -53,6 +57,7 @@ export async function openMeasured({ backend, adapter }: GpuOptions): Promise<Me
     ...common,
     description: device,
     features: [],
+    precisions: ['float32'],
     isGpu: started.onDevice,
     ...(addon && {
       peak: async (kind: Peak, seconds: number) =>

@@ -15,7 +15,7 @@ export interface Work {
   /** x, y, z. */
   readonly shape: Shape3
   readonly batch: number
-  readonly precision: 'float32' | 'bfloat16' | 'float16'
+  readonly precision: 'float32' | 'bfloat16' | 'float16' | 'float16-matrix'
   readonly threads: number
   /** `native` where absent. */
   readonly backend?: EngineOptions['backend']

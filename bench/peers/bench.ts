@@ -52,7 +52,12 @@ const matches: readonly Match[] = [
 ]
 
 /** Relative to the largest value: float32 differs by the order of sums, bfloat16 has 8 bits, float16 11. */
-const tolerances: Readonly<Record<Work['precision'], number>> = { float32: 1e-3, bfloat16: 5e-2, float16: 1e-2 }
+const tolerances: Readonly<Record<Work['precision'], number>> = {
+  float32: 1e-3,
+  bfloat16: 5e-2,
+  float16: 1e-2,
+  'float16-matrix': 1e-2,
+}
 
 /** Throws unless both computed the same. */
 export function checkSame(found: readonly number[], expected: readonly number[], tolerance: number): void {

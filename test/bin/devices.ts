@@ -145,6 +145,10 @@ t.test('so is what an adapter lacks, with what is there', { skip: skipped('webgp
     /^\/engine\/precision: the adapter "SwiftShader.*" has no shader-f16.*use "float32"/,
   )
   await refused(
+    { ...software, precision: 'float16-matrix' },
+    /^\/engine\/precision: the adapter "SwiftShader.*" has no shader-f16 .*and no chromium-experimental-subgroup-matrix.*use "float32"/,
+  )
+  await refused(
     { precision: 'float16' },
     /^\/engine\/precision: "float16" is computed by GPUs only, and there is no GPU, only a software adapter/,
   )

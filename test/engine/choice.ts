@@ -48,6 +48,21 @@ t.test("a precision that only native has is native's, and no driver is asked", a
     t.match(await chooseBackend({ precision }, unasked), { backend: 'native', reason: new RegExp(`"${precision}"`) })
 })
 
+t.test('float16-matrix takes the first GPU with a unit for it, and says what the others lack', async t => {
+  const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix']
+  const half = adapter('Half')
+  const unfit = adapter('Unfit', { features })
+  const able = adapter('Able', { features, matrixUnit: { m: 16, n: 16, k: 16, subgroup: 32 } })
+  const asked = { precision: 'float16-matrix' } as const
+  t.match(await choose({ adapters: [half, unfit, able] }, asked), { adapter: 'Able', isOptional: false })
+  for (const [survey, message] of [
+    [half, /^\/engine\/precision: "float16-matrix" .*"Half" has no subgroups and no chromium-.*matrix; use "float16"$/],
+    [unfit, /"Unfit" has no matrix unit that multiplies float16 and adds in float32; use "float16"$/],
+    [adapter('Old', { features: [] }), /"Old" has no shader-f16 and no .*; use "float32"$/],
+  ] as const)
+    await t.rejects(choose({ adapters: [survey] }, asked), { code: 'ERR_ENGINE', message })
+})
+
 t.test('float16 takes the first GPU that has it, and is refused without one', async t => {
   const old = adapter('Old', { features: [] })
   t.match(await choose({ adapters: [old, adapter('New')] }, { precision: 'float16' }), {

@@ -24,6 +24,7 @@ t.test('what says something of a GPU goes with backends that may take one', t =>
   })
   t.match(load({ gpuMemory: 1e9 }), { backend: 'auto', gpuMemory: 1e9 })
   t.match(load({ precision: 'float16' }), { backend: 'auto', precision: 'float16' })
+  t.match(load({ precision: 'float16-matrix', adapter: 'H200' }), { adapter: 'H200', precision: 'float16-matrix' })
   t.equal(load({}).gpuMemory, undefined)
   t.end()
 })
@@ -33,6 +34,7 @@ t.test('combinations that no machine could serve are refused with their paths', 
     [{ backend: 'native', adapter: 'H200' }, /\/engine\/adapter: .*"backend" is "native"; leave it out/],
     [{ backend: 'tensorflow', gpuMemory: '1GiB' }, /\/engine\/gpuMemory: .*"backend" is "tensorflow"/],
     [{ precision: 'bfloat16', adapter: 'H200' }, /\/engine\/adapter: .*"bfloat16" is computed by the native backend/],
+    [{ backend: 'cpu', precision: 'float16-matrix' }, /\/engine\/precision: the cpu backend .*"backend": "webgpu"/],
     [{ backend: 'native', precision: 'float16' }, /\/engine\/precision: the native backend .*"backend": "webgpu"/],
     [{ backend: 'webgpu', precision: 'bfloat16' }, /\/engine\/precision: the webgpu backend .*"backend": "native"/],
     [{ backend: 'cpu', precision: 'bfloat16' }, /\/engine\/precision: the cpu backend/],

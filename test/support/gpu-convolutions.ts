@@ -132,6 +132,58 @@ export async function compareConvolution(
   )
 }
 
+interface KernelCall {
+  readonly name: string
+  readonly inputs: KernelInputs
+  readonly attrs: { readonly inputShape?: number[]; readonly filterShape?: number[] } & Record<string, unknown>
+}
+
+/** All five kernels, with a residual where there may be one. */
+export function callsOf(c: ConvolutionCase): KernelCall[] {
+  const { x, filter, dy, residual, norm, attrs } = inputsOf(c)
+  const filterAttrs = { ...attrs, filterShape: [...filter[1]] }
+  return [
+    { name: 'Conv3D', inputs: { x, filter }, attrs },
+    { name: 'Conv3DBackpropInputV2', inputs: { dy, filter }, attrs: { ...attrs, inputShape: [...x[1]] } },
+    { name: 'Conv3DBackpropFilterV2', inputs: { x, dy }, attrs: filterAttrs },
+    { name: 'NormReluConv3D', inputs: { x, filter, residual, ...norm }, attrs },
+    { name: 'NormReluConv3DBackpropFilter', inputs: { x, dy, ...norm }, attrs: filterAttrs },
+  ]
+}
+
+/** A batch has the bits of its samples, filter gradients of their sums in order. */
+export async function compareBatch(t: Test, c: ConvolutionCase): Promise<void> {
+  for (const { name, inputs, attrs } of callsOf(c)) {
+    const whole = await resultOf(name, inputs, attrs)
+    const parts: Float32Array[] = []
+    for (let n = 0; n < c.batch; n++) {
+      const alone = Object.entries(inputs).map(([key, input]) => [key, shared.has(key) ? input : sampleOf(input, n)])
+      const { inputShape } = attrs
+      const ofOne = inputShape ? { ...attrs, inputShape: [1, ...inputShape.slice(1)] } : attrs
+      parts.push(await resultOf(name, Object.fromEntries(alone) as KernelInputs, ofOne))
+    }
+    if (!attrs.filterShape) {
+      const joined = Float32Array.from(parts.flatMap(part => [...part]))
+      t.ok(sameBits(whole, joined), name)
+      continue
+    }
+    const sum = parts.reduce((total, part) => total.map((value, i) => value + part[i]!))
+    t.ok(sameBits(whole, sum), name)
+  }
+}
+
+/** Inputs that all samples share. */
+const shared: ReadonlySet<string> = new Set(['filter', 'gamma', 'beta'])
+
+function sampleOf([values, [batch, ...rest]]: KernelInputs[string], n: number): KernelInputs[string] {
+  const step = values.length / batch!
+  return [Float32Array.from(values).subarray(n * step, (n + 1) * step), [1, ...rest]]
+}
+
+export function sameBits(a: Float32Array, b: Float32Array): boolean {
+  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
+}
+
 function roundedBySample(dy: Float32Array, batch: number): Float64Array {
   const rounded = new Float64Array(dy.length)
   const step = dy.length / batch

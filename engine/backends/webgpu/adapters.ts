@@ -5,6 +5,9 @@
 
 import { createRequire } from 'node:module'
 import { PipelineError, messageOf } from '../../../pipeline/errors.ts'
+import { chooseMatrixUnit, type MatrixConfig, type MatrixUnit } from './kernels/conv3d/matrix-unit.ts'
+import type { GpuPrecision } from './kernels/kernel.ts'
+import { featuresOf, lacksFor, nextBest } from './precisions.ts'
 
 /** One GPU, or a processor that plays one. */
 export interface Adapter {
@@ -16,6 +19,8 @@ export interface Adapter {
   readonly software: boolean
   /** WGSL features that matter here. */
   readonly features: readonly string[]
+  /** Of its units that multiply matrices of float16 the one that would be taken; absent where there is none. */
+  readonly matrixUnit?: MatrixUnit
   /** The largest tensor that a kernel can see, in bytes. */
   readonly largestBinding: number
 }
@@ -32,7 +37,7 @@ export interface Survey {
 export interface DeviceNeeds {
   /** Part of an adapter's name; the first hardware adapter where it is absent. */
   readonly adapter?: string | undefined
-  readonly features?: readonly string[]
+  readonly precision?: GpuPrecision
 }
 
 export interface OpenedDevice {
@@ -45,7 +50,7 @@ type Dawn = typeof import('webgpu')
 /** Apis that are real: Dawn's null backend computes nothing, its OpenGL ones lack what kernels need. */
 const apis: ReadonlySet<string> = new Set(['vulkan', 'metal', 'd3d12', 'd3d11'])
 
-/** Shown in `features`, and asked of the device where it has them. */
+/** Shown in `features`; a device is asked for those that its precision needs. */
 const usefulFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'] as const
 
 /** Limits that kernels are planned by: as much as the adapter has. */
@@ -67,6 +72,9 @@ const limits = [
  */
 const dawnToggles = 'enable-dawn-features=allow_unsafe_apis,disable_workgroup_init'
 
+/** What Dawn adds to WebGPU's own. */
+type MatrixInfo = GPUAdapterInfo & { readonly subgroupMatrixConfigs?: Iterable<MatrixConfig> }
+
 /** Dawn's instances must outlive their devices; nothing else holds them. */
 const held: unknown[] = []
 
@@ -82,7 +90,7 @@ export async function listAdapters(): Promise<readonly Adapter[]> {
  * with what there is and what to do, where there is none or it lacks a feature that is needed; `trouble` says why none is there.
  */
 export async function openDevice(
-  { adapter: wanted, features = [] }: DeviceNeeds,
+  { adapter: wanted, precision = 'float32' }: DeviceNeeds,
   { adapters, trouble }: Survey,
 ): Promise<OpenedDevice> {
   const names = adapters.map(({ name, software }) => `"${name}"${software ? ' (software)' : ''}`).join(', ')
@@ -108,18 +116,18 @@ export async function openDevice(
       },
     )
   }
-  const missing = features.filter(feature => !chosen.features.includes(feature))
+  const missing = lacksFor(precision, chosen)
   if (missing.length > 0)
     throw new PipelineError(
       'ERR_ENGINE',
-      `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "float32"`,
+      `/engine/precision: the adapter "${chosen.name}" has no ${missing.join(' and no ')}, which this precision needs; use "${nextBest(precision, [chosen])}"`,
       { adapter: chosen.name, missing },
     )
   const { gpu } = (await request(await loadDawn(), chosen.name)) ?? {}
   if (!gpu) throw new PipelineError('ERR_ENGINE', `/engine/backend: "${chosen.name}" does not open; ${noAdapterCure}`)
   const device = await gpu.requestDevice({
     label: 'ctflow',
-    requiredFeatures: usefulFeatures.filter(feature => gpu.features.has(feature)) as GPUFeatureName[],
+    requiredFeatures: featuresOf[precision] as GPUFeatureName[],
     requiredLimits: Object.fromEntries(limits.map(limit => [limit, gpu.limits[limit]])),
   })
   return { device, adapter: chosen }
@@ -192,6 +200,8 @@ async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; ada
   if (!gpu) return undefined
   held.push(instance)
   const { info, features } = gpu
+  const { subgroupMatrixConfigs = [], subgroupMaxSize = 128 } = info as MatrixInfo
+  const matrixUnit = chooseMatrixUnit(subgroupMatrixConfigs, subgroupMaxSize)
   return {
     gpu,
     adapter: {
@@ -199,6 +209,7 @@ async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; ada
       driver: info.description || `${info.vendor} ${info.architecture}`.trim(),
       software: info.isFallbackAdapter || softwareNames.test(`${name} ${info.architecture} ${info.description}`),
       features: usefulFeatures.filter(feature => features.has(feature)),
+      ...(matrixUnit && { matrixUnit }),
       largestBinding: gpu.limits.maxStorageBufferBindingSize,
     },
   }

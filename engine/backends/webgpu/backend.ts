@@ -10,6 +10,7 @@ import type { DataType, Tensor, TensorInfo } from '@tensorflow/tfjs'
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
 import { PipelineError } from '../../../pipeline/errors.ts'
 import { countingDevice, GpuMemory } from './memory.ts'
+import type { MatrixUnit } from './kernels/conv3d/matrix-unit.ts'
 import type { GpuPrecision } from './kernels/kernel.ts'
 import { packUniforms, wgsl, type Program } from './program.ts'
 
@@ -66,6 +67,8 @@ const staging = 0x2 | 0x4 // MAP_WRITE, COPY_SRC
 
 export class GpuBackend extends WebGPUBackend {
   readonly precision: GpuPrecision
+  /** There with "float16-matrix". */
+  readonly matrixUnit: MatrixUnit | undefined
   /** Uses of TensorFlow.js' own kernels, by name. */
   readonly fallbacks = new Map<string, number>()
   readonly #compiled = new Map<string, Compiled>()
@@ -80,15 +83,17 @@ export class GpuBackend extends WebGPUBackend {
   #lost: PipelineError | undefined
   #isClosing = false
 
-  /** `limit`: bytes of GPU memory at most; `precision`: of the products of convolutions. */
+  /** `limit`: bytes of GPU memory at most; `precision`: of the products of convolutions, on `matrixUnit` where it is there. */
   constructor(
     device: GPUDevice,
     info: GPUAdapterInfo | undefined,
     limit = Infinity,
     precision: GpuPrecision = 'float32',
+    matrixUnit?: MatrixUnit,
   ) {
     super(device, info)
     this.precision = precision
+    this.matrixUnit = matrixUnit
     this.#memory = new GpuMemory(device, limit, () => this.#submit())
     this.#internals.bufferManager = this.#memory
     device.addEventListener('uncapturederror', event => {

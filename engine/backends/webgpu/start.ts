@@ -5,6 +5,8 @@ import type { KernelConfig } from '@tensorflow/tfjs'
 import { PipelineError } from '../../../pipeline/errors.ts'
 import type { BackendOptions, StartedBackend } from '../../backend.ts'
 import { openDevice } from './adapters.ts'
+import type { GpuPrecision } from './kernels/kernel.ts'
+import { gpuPrecisions } from './precisions.ts'
 import { surveyAdapters } from './survey.ts'
 
 /** TensorFlow.js' kernels as they were before ours took their names. */
@@ -18,20 +20,14 @@ export async function startWebgpu(
   { precision, adapter: wanted, gpuMemory }: Omit<BackendOptions, 'backend' | 'threads'>,
   reason: string,
 ): Promise<StartedBackend> {
-  if (precision !== 'float32' && precision !== 'float16')
+  if (!isGpuPrecision(precision))
     throw new PipelineError(
       'ERR_DEFINITION',
-      `/engine/precision: the webgpu backend computes in "float32" or "float16", found "${precision}"`,
+      `/engine/precision: the webgpu backend computes in ${gpuPrecisions.map(name => `"${name}"`).join(', ')}, found "${precision}"`,
       { precision },
     )
   // A driver that breaks or hangs does so in a process of its own.
-  const { device, adapter } = await openDevice(
-    {
-      adapter: wanted,
-      features: precision === 'float16' ? ['shader-f16'] : [],
-    },
-    await surveyAdapters(),
-  )
+  const { device, adapter } = await openDevice({ adapter: wanted, precision }, await surveyAdapters())
   // TensorFlow.js looks for it when it is loaded, and for nothing in it but that.
   const { navigator = {} } = globalThis as { navigator?: object }
   if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })
@@ -41,7 +37,8 @@ export async function startWebgpu(
   // Small tensors too stay on the GPU: what computes must not depend on sizes.
   tf.env().set('WEBGPU_CPU_FORWARD', false)
   tf.removeBackend('webgpu')
-  const backend = new GpuBackend(device, device.adapterInfo, gpuMemory, precision)
+  const unit = precision === 'float16-matrix' ? adapter.matrixUnit : undefined
+  const backend = new GpuBackend(device, device.adapterInfo, gpuMemory, precision, unit)
   tf.registerBackend('webgpu', () => backend)
   upstream ??= tf.getKernelsForBackend('webgpu')
   for (const config of kernelsOver(upstream)) {
@@ -67,4 +64,8 @@ export async function startWebgpu(
     peakBytes: () => backend.gpuMemory.peakAllocated,
     rehearse: work => backend.rehearse(work),
   }
+}
+
+function isGpuPrecision(precision: string): precision is GpuPrecision {
+  return (gpuPrecisions as readonly string[]).includes(precision)
 }

@@ -7,6 +7,8 @@ import { existsSync } from 'node:fs'
 import * as tf from '@tensorflow/tfjs'
 import t, { type Test } from 'tap'
 import { startBackend } from '../../../engine/backend.ts'
+import type { GpuBackend } from '../../../engine/backends/webgpu/backend.ts'
+import { emulatedUnit } from '../../../engine/backends/webgpu/kernels/conv3d/matrix-unit.ts'
 import { skipped } from '../../support/backends.ts'
 import {
   compareConvolution,
@@ -79,3 +81,23 @@ onGpu('a gradient of zeros gives zeros, one with NaN shows it', async t => {
   const broken = [dy[0].with(5, NaN), dy[1]] as const
   t.ok((await resultOf('Conv3DBackpropInputV2', { dy: broken, filter }, inputAttrs)).some(Number.isNaN))
 })
+
+/** With operands in workgroup memory as float16, so that tiles are those that a GPU gets; conv3d-matrix.ts has the small cases. */
+if (process.env['CTFLOW_SWEEP'])
+  for (const c of [
+    { ...layer, size: [14, 14, 4] },
+    { ...layer, size: [12, 10, 34], ci: 8, co: 16, stride: cube(2), groups: undefined },
+  ] satisfies ConvolutionCase[])
+    onGpu(`on emulated matrix units: ${nameOf(c)}`, async t => {
+      const plain = tf.backend() as GpuBackend
+      const { GpuBackend } = await import('../../../engine/backends/webgpu/backend.ts')
+      const unit = emulatedUnit(16, 16, 16, 'f16')
+      tf.engine().registry['webgpu'] = new GpuBackend(plain.device, undefined, Infinity, 'float16-matrix', unit)
+      await tf.setBackend('webgpu')
+      try {
+        await compareConvolution(t, c, { tolerance: 1e-4, half: true, gradientScale: 1e-8 })
+      } finally {
+        tf.engine().registry['webgpu'] = plain
+        await tf.setBackend('webgpu')
+      }
+    })

@@ -5,6 +5,7 @@
 
 import t from 'tap'
 import { geometryOf } from '../../../engine/backends/webgpu/kernels/conv3d/geometry.ts'
+import type { MatrixUnit } from '../../../engine/backends/webgpu/kernels/conv3d/matrix-unit.ts'
 import {
   planConvolution,
   planOfFilterGradient,
@@ -55,15 +56,19 @@ const layers: Layer[] = [
   ),
 )
 
+/** Layers of the published network at its own patch. */
+const oneNetwork = layers.length / 6
+
 t.test(
   'every program of the published network, and of one four times as wide, holds the least limits',
   { skip: skipped('webgpu') },
   async t => {
     const { create, globals } = await import('webgpu')
     Object.assign(globalThis, globals)
-    const instance = create(['backend=null'])
+    const instance = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis'])
     const adapter = await instance.requestAdapter()
-    const device = await adapter!.requestDevice({ requiredFeatures: ['shader-f16'] })
+    const requiredFeatures = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[]
+    const device = await adapter!.requestDevice({ requiredFeatures })
     const least = {
       maxComputeWorkgroupStorageSize: 16_384,
       maxComputeInvocationsPerWorkgroup: 256,
@@ -75,8 +80,11 @@ t.test(
     t.match(await errorOf(device, tooLarge), /16400/, 'more is refused')
 
     const seen = new Set<string>()
-    for (const [extents, ci, co, kernel, stride] of layers)
-      for (const half of kernel > 1 && ci > 1 ? [false, true] : [false]) {
+    let onUnits = 0
+    for (const layer of layers) {
+      const [extents, ci, co, kernel, stride] = layer
+      const some = layers.indexOf(layer) < oneNetwork ? precisions : precisions.slice(0, 3)
+      for (const { half, unit } of kernel > 1 && ci > 1 ? some : precisions.slice(0, 1)) {
         const pad = (kernel - 1) / 2
         const geometry = geometryOf('test', [1, ...extents, ci], [kernel, kernel, kernel, ci, co], {
           strides: stride,
@@ -84,25 +92,51 @@ t.test(
         })
         const groups = stride === 1 && ci > 1 ? 8 : undefined
         const plans = {
-          forward: planConvolution(geometry, false, { groups, residual: groups !== undefined, half }, device.limits),
-          gradient: planConvolution(geometry, true, { residual: false, half }, device.limits),
-          filter: planOfFilterGradient(geometry, { groups, half }, device.limits),
+          forward: planConvolution(
+            geometry,
+            false,
+            { groups, residual: groups !== undefined, half, unit },
+            device.limits,
+          ),
+          gradient: planConvolution(geometry, true, { residual: false, half, unit }, device.limits),
+          filter: planOfFilterGradient(geometry, { groups, half, unit }, device.limits),
         }
         for (const [what, planned] of Object.entries(plans) as [string, Planned | undefined][]) {
-          const name = `${what}, ${ci} to ${co} channels of ${extents.join(' x ')}, kernel ${kernel}, stride ${stride}${half ? ', half' : ''}`
+          const name = `${what}, ${ci} to ${co} channels of ${extents.join(' x ')}, kernel ${kernel}, stride ${stride}${half ? ', half' : ''}${unit ? ` on ${unit.m} x ${unit.n} x ${unit.k}` : ''}`
           if (!planned) {
             t.fail(`${name}: no tile`)
             continue
           }
           if (seen.has(planned.key)) continue
           seen.add(planned.key)
-          t.equal(await errorOf(device, wgsl(planned.program())), undefined, name)
+          const program = planned.program()
+          t.equal(await errorOf(device, unit ? inWholeSubgroups(wgsl(program)) : wgsl(program)), undefined, name)
+          if (!unit) continue
+          onUnits++
+          t.ok(program.enable?.includes('chromium_experimental_subgroup_matrix'), `${name}: on matrices`)
         }
       }
+    }
     t.ok(seen.size > 100)
+    t.ok(onUnits > 50)
     device.destroy()
   },
 )
+
+/** Units as NVIDIA's adapters list them; then, for one network, Apple's and Intel's, and the largest subgroups. */
+const precisions: readonly { readonly half: boolean; readonly unit?: MatrixUnit }[] = [
+  { half: false },
+  { half: true },
+  { half: true, unit: { m: 16, n: 16, k: 16, subgroup: 32 } },
+  { half: true, unit: { m: 16, n: 16, k: 16, subgroup: 128 } },
+  { half: true, unit: { m: 8, n: 8, k: 8, subgroup: 32 } },
+  { half: true, unit: { m: 8, n: 16, k: 16, subgroup: 32 } },
+]
+
+/** The null device says that its subgroups have up to 128 threads, and Dawn refuses workgroups of parts of them. */
+function inWholeSubgroups(code: string): string {
+  return code.replace(/@workgroup_size\((\d+)\)/, (_, threads) => `@workgroup_size(${Math.ceil(+threads / 128) * 128})`)
+}
 
 const tooLarge = `
 var<workgroup> values: array<f32, 4100>;

@@ -6,6 +6,8 @@
 import t, { type Test } from 'tap'
 import { skipped, withBackend } from '../../support/backends.ts'
 import {
+  callsOf,
+  compareBatch,
   compareConvolution,
   cube,
   fits,
@@ -13,6 +15,7 @@ import {
   nameOf,
   resultOf,
   runKernel,
+  sameBits,
   type ConvolutionCase,
   type KernelInputs,
   type Triple,
@@ -113,31 +116,13 @@ const repeated: ConvolutionCase = {
 }
 
 onGpu('two runs give the same bits', async t => {
-  for (const { name, inputs, attrs } of calls(repeated)) {
+  for (const { name, inputs, attrs } of callsOf(repeated)) {
     const first = await resultOf(name, inputs, attrs)
     t.ok(sameBits(first, await resultOf(name, inputs, attrs)), name)
   }
 })
 
-onGpu('a batch has the bits of its samples, filter gradients of their sums in order', async t => {
-  for (const { name, inputs, attrs } of calls(repeated)) {
-    const whole = await resultOf(name, inputs, attrs)
-    const parts: Float32Array[] = []
-    for (let n = 0; n < repeated.batch; n++) {
-      const alone = Object.entries(inputs).map(([key, input]) => [key, shared.has(key) ? input : sampleOf(input, n)])
-      const { inputShape } = attrs
-      const ofOne = inputShape ? { ...attrs, inputShape: [1, ...inputShape.slice(1)] } : attrs
-      parts.push(await resultOf(name, Object.fromEntries(alone) as KernelInputs, ofOne))
-    }
-    if (!attrs.filterShape) {
-      const joined = Float32Array.from(parts.flatMap(part => [...part]))
-      t.ok(sameBits(whole, joined), name)
-      continue
-    }
-    const sum = parts.reduce((total, part) => total.map((value, i) => value + part[i]!))
-    t.ok(sameBits(whole, sum), name)
-  }
-})
+onGpu('a batch has the bits of its samples, filter gradients of their sums in order', t => compareBatch(t, repeated))
 
 onGpu('what does not fit is refused', async t => {
   const { x, filter, dy, norm, attrs } = inputsOf({ ...repeated, batch: 1, size: [6, 9, 20] })
@@ -179,34 +164,4 @@ onGpu('what does not fit is refused', async t => {
 
 function onGpu(name: string, work: (t: Test) => Promise<void>): void {
   void t.test(name, { skip }, t => withBackend('webgpu', () => work(t)))
-}
-
-interface KernelCall {
-  readonly name: string
-  readonly inputs: KernelInputs
-  readonly attrs: { readonly inputShape?: number[]; readonly filterShape?: number[] } & Record<string, unknown>
-}
-
-function calls(c: ConvolutionCase): KernelCall[] {
-  const { x, filter, dy, residual, norm, attrs } = inputsOf(c)
-  const filterAttrs = { ...attrs, filterShape: [...filter[1]] }
-  return [
-    { name: 'Conv3D', inputs: { x, filter }, attrs },
-    { name: 'Conv3DBackpropInputV2', inputs: { dy, filter }, attrs: { ...attrs, inputShape: [...x[1]] } },
-    { name: 'Conv3DBackpropFilterV2', inputs: { x, dy }, attrs: filterAttrs },
-    { name: 'NormReluConv3D', inputs: { x, filter, residual, ...norm }, attrs },
-    { name: 'NormReluConv3DBackpropFilter', inputs: { x, dy, ...norm }, attrs: filterAttrs },
-  ]
-}
-
-/** Inputs that all samples share. */
-const shared: ReadonlySet<string> = new Set(['filter', 'gamma', 'beta'])
-
-function sampleOf([values, [batch, ...rest]]: KernelInputs[string], n: number): KernelInputs[string] {
-  const step = values.length / batch!
-  return [Float32Array.from(values).subarray(n * step, (n + 1) * step), [1, ...rest]]
-}
-
-function sameBits(a: Float32Array, b: Float32Array): boolean {
-  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
 }

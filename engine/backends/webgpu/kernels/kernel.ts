@@ -5,7 +5,7 @@ import { PipelineError } from '../../../../pipeline/errors.ts'
 import type { GpuBackend } from '../backend.ts'
 
 /** Of the products of convolutions. */
-export type GpuPrecision = 'float32' | 'float16'
+export type GpuPrecision = 'float32' | 'float16' | 'float16-matrix'
 
 export interface Call {
   readonly inputs: Readonly<Record<string, TensorInfo>>

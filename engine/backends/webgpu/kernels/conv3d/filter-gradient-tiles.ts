@@ -22,8 +22,8 @@ import {
   type DeviceLimits,
 } from './tiles.ts'
 
-export interface FilterGradientPlan {
-  readonly tile: FilterGradientTile
+export interface FilterGradientPlan<Tile = FilterGradientTile> {
+  readonly tile: Tile
   readonly boxes: Triple
   readonly boxesPerChunk: number
   /** Of one sample. */
@@ -62,17 +62,23 @@ export function planFilterGradient(
     const cost = cyclesOf(options, tile, extents)
     if (cost < least) [best, least] = [tile, cost]
   }
-  return best && chunked(options, best, extents)
+  if (!best) return undefined
+  const boxes = perAxis((n, size) => Math.ceil(n / size), extents, best.box)
+  const together = filterGradientLayout(options, best).threads * blocksOf(options, best)
+  return { tile: best, boxes, ...cutIntoChunks(options, volumeOf(boxes), together) }
 }
 
-function chunked(options: FilterGradientOptions, tile: FilterGradientTile, extents: Triple): FilterGradientPlan {
-  const boxes = perAxis((n, size) => Math.ceil(n / size), extents, tile.box)
-  const count = volumeOf(boxes)
-  const wanted = (2 * busyThreads) / (filterGradientLayout(options, tile).threads * blocksOf(options, tile))
-  const affordable = mostPartialBytes / (4 * volumeOf(options.filter) * options.channelsIn * options.channelsOut)
-  const most = Math.max(1, Math.min(count, Math.ceil(wanted), mostChunks, Math.floor(affordable)))
-  const boxesPerChunk = Math.ceil(count / most)
-  return { tile, boxes, boxesPerChunk, chunks: Math.ceil(count / boxesPerChunk) }
+/** So many workgroups that a large GPU is busy; `threads`: of all blocks of channels. */
+export function cutIntoChunks(
+  { filter, channelsIn, channelsOut }: Pick<FilterGradientOptions, 'filter' | 'channelsIn' | 'channelsOut'>,
+  boxes: number,
+  threads: number,
+): Pick<FilterGradientPlan, 'boxesPerChunk' | 'chunks'> {
+  const wanted = (2 * busyThreads) / threads
+  const affordable = mostPartialBytes / (4 * volumeOf(filter) * channelsIn * channelsOut)
+  const most = Math.max(1, Math.min(boxes, Math.ceil(wanted), mostChunks, Math.floor(affordable)))
+  const boxesPerChunk = Math.ceil(boxes / most)
+  return { boxesPerChunk, chunks: Math.ceil(boxes / boxesPerChunk) }
 }
 
 function* candidates(options: FilterGradientOptions, extents: Triple): Generator<FilterGradientTile> {

@@ -94,7 +94,7 @@ function newGeometry(
  * channel comes in it is the image, whose grey values keep all their digits: both stay float32.
  */
 export function isHalf(precision: GpuPrecision, { channelsIn, filter }: Geometry): boolean {
-  return precision === 'float16' && volumeOf(filter) > 1 && channelsIn > 1
+  return precision !== 'float32' && volumeOf(filter) > 1 && channelsIn > 1
 }
 
 export function volumeOf([d, h, w]: Triple): number {

@@ -3,7 +3,8 @@
  * norm + ReLU in front, applied to the input as it is read; zeros are padded after the norm.
  *
  * In "float16" the operands of the convolutions that cost the time are rounded to half precision, their products added in
- * float32; gradients are scaled into its range first, by a power of two.
+ * float32; gradients are scaled into its range first, by a power of two. In "float16-matrix" the same is done by the GPU's
+ * matrix units, but for filters that no tile of theirs holds.
  *
  * The gradient of a filter over N samples has the bits of N calls for one sample each, added in order: ((g0 + g1) + g2)...
  */

@@ -2,8 +2,12 @@
 
 import type { Program } from '../../program.ts'
 import { filterGradientProgram } from './filter-gradient.ts'
-import { planFilterGradient, type FilterGradientPlan } from './filter-gradient-tiles.ts'
+import { planFilterGradient } from './filter-gradient-tiles.ts'
 import { perAxis, volumeOf, type Geometry, type Triple } from './geometry.ts'
+import { matrixFilterGradientProgram, planMatrixFilterGradient } from './matrix-filter-gradient.ts'
+import { chooseMatrixTile } from './matrix-tiles.ts'
+import type { MatrixUnit } from './matrix-unit.ts'
+import { matrixProgram } from './matrix.ts'
 import { chooseTile, type DeviceLimits } from './tiles.ts'
 import { tiledProgram, type TiledOptions } from './tiled.ts'
 
@@ -13,6 +17,8 @@ export interface Form {
   readonly groups?: number | undefined
   readonly residual: boolean
   readonly half: boolean
+  /** What multiplies where a tile fits it; only with `half`. */
+  readonly unit?: MatrixUnit | undefined
 }
 
 export interface Planned {
@@ -25,7 +31,7 @@ export interface Planned {
 export function planConvolution(
   given: Geometry,
   gradient: boolean,
-  form: Form,
+  { unit, ...form }: Form,
   limits: DeviceLimits,
 ): Planned | undefined {
   const geometry = flattened(given)
@@ -35,13 +41,14 @@ export function planConvolution(
   const [channelsIn, channelsOut] = gradient ? [channels[1], channels[0]] : channels
   const options: TiledOptions = { gradient, filter, stride, channelsIn, channelsOut, ...form }
   const extents = gradient ? perAxis((n, s) => Math.ceil(n / s), to, stride) : to
-  const tile = chooseTile(options, extents, limits)
+  const onUnit = unit && chooseMatrixTile(options, extents, unit, limits)
+  const tile = onUnit ?? chooseTile(options, extents, limits)
   if (!tile) return undefined
   const tiles = perAxis((n, size) => Math.ceil(n / size), extents, tile.box)
   const classes = gradient ? volumeOf(stride) : 1
   return {
-    key: JSON.stringify([options, tile]),
-    program: () => tiledProgram(options, tile),
+    key: JSON.stringify([options, tile, ...(onUnit ? [unit] : [])]),
+    program: () => ('run' in tile ? tiledProgram(options, tile) : matrixProgram(options, tile, unit!)),
     uniforms: {
       groups: batch * volumeOf(tiles) * classes * Math.ceil(channelsOut / tile.channels),
       ...named('tiles', tiles),
@@ -61,19 +68,21 @@ export interface PlannedFilterGradient extends Planned {
 /** Its uniforms still lack `groups` and `firstSample`. `undefined` where no tile holds the filter. */
 export function planOfFilterGradient(
   given: Geometry,
-  { groups, half }: Omit<Form, 'residual'>,
+  { groups, half, unit }: Omit<Form, 'residual'>,
   limits: DeviceLimits,
 ): PlannedFilterGradient | undefined {
   const geometry = flattened(given)
   const { filter, stride, pad, channelsIn, channelsOut } = geometry
   const options = { filter, stride, channelsIn, channelsOut, groups, half }
-  const plan: FilterGradientPlan | undefined = planFilterGradient(options, geometry.output, limits)
+  const onUnit = unit && planMatrixFilterGradient(options, geometry.output, unit, limits)
+  const plan = onUnit ?? planFilterGradient(options, geometry.output, limits)
   if (!plan) return undefined
   const { tile, boxes, boxesPerChunk, chunks } = plan
   const blocks = Math.ceil(channelsIn / tile.channelsIn) * Math.ceil(channelsOut / tile.channelsOut)
   return {
-    key: JSON.stringify([options, tile]),
-    program: () => filterGradientProgram(options, tile),
+    key: JSON.stringify([options, tile, ...(onUnit ? [unit] : [])]),
+    program: () =>
+      'run' in tile ? filterGradientProgram(options, tile) : matrixFilterGradientProgram(options, tile, unit!),
     chunks,
     groupsPerSample: chunks * blocks,
     uniforms: {

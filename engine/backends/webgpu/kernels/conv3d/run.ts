@@ -38,7 +38,8 @@ export function runConvolution(
   const { batch, input, channelsIn, outShape } = geometry
   mustBeFloats(x, filters, residual, ...Object.values(norm?.buffers ?? {}))
   const half = isHalf(backend.precision, geometry)
-  const form = { groups: norm?.groups, residual: residual !== undefined, half }
+  const unit = half ? backend.matrixUnit : undefined
+  const form = { groups: norm?.groups, residual: residual !== undefined, half, unit }
   const y = backend.output(gradient ? [batch, ...input, channelsIn] : outShape)
   const scale = gradient && half ? scaleOf(backend, x) : undefined
   const buffers = { x, filters, y, ...norm?.buffers, ...(residual && { residual }), ...(scale && { scale }) }
@@ -74,8 +75,9 @@ export function runFilterGradient(
   const half = isHalf(backend.precision, geometry)
   const total = backend.output([...filter, channelsIn, channelsOut])
   const scale = half ? scaleOf(backend, dy) : undefined
+  const unit = half ? backend.matrixUnit : undefined
   const planned = remembered(backend, ['filter', geometry.key, norm?.groups, half], () =>
-    planOfFilterGradient(geometry, { groups: norm?.groups, half }, backend.device.limits),
+    planOfFilterGradient(geometry, { groups: norm?.groups, half, unit }, backend.device.limits),
   )
   const chunks = planned?.chunks ?? 1
   const values = volumeOf(filter) * channelsIn * channelsOut

@@ -278,7 +278,7 @@ ${each(vectors)
 }
 
 /** `fn readFlipped(k, in, out)`: four channels of dx, of the taps that one channel of dy reached; zeros past the filter. */
-function flippedFilter(filter: Triple, channelsIn: number, channelsOut: number): string {
+export function flippedFilter(filter: Triple, channelsIn: number, channelsOut: number): string {
   const parts = [0, 1, 2, 3].map(
     e =>
       `  if (4u * out + ${e}u < ${channelsOut}u) { value[${e}] = filters[(tap * ${channelsOut}u + 4u * out + ${e}u) * ${channelsIn}u + in]; }`,

@@ -19,7 +19,7 @@ export const mostThreads = 256
 export const mostWorkgroupBytes = 32_768
 
 export const lanesPerCycle = 128
-const bytesPerCycle = 128
+export const bytesPerCycle = 128
 /** Instructions for one vector of the input, from its address to workgroup memory, and for one of the filter. */
 export const perInputVector = 24
 const perFilterVector = 16
