@@ -23,9 +23,7 @@ export function deviceLines({ webgpu, native, tensorflow, auto }: Devices): stri
     ...adapterLines(webgpu),
     '',
     ...wrapped(`native: ${native.processor}, ${native.threads} threads, ${native.trouble ?? isaText(native)}`),
-    ...wrapped(
-      `tensorflow: ${tensorflow ? `${tensorflow.name} ${tensorflow.version} in ${tensorflow.folder}` : 'not installed'}`,
-    ),
+    ...wrapped(`tensorflow: ${tensorflowText(tensorflow)}`),
     '',
     ...wrapped(
       `"backend": "auto" takes ${auto.backend === 'webgpu' ? `"${auto.adapter}"` : 'native'} (${auto.reason})`,
@@ -37,8 +35,8 @@ function adapterLines({ adapters, trouble }: Devices['webgpu']): string[] {
   if (adapters.length === 0) return wrapped(`webgpu: no GPU: ${trouble ?? 'its driver is not there'}; see docs/gpu.md`)
   return [
     'webgpu:',
-    ...adapters.flatMap(({ name, driver, software, features, matrixUnit, largestBinding }) => [
-      `  ${name}`,
+    ...adapters.flatMap(({ name, count = 1, driver, software, features, matrixUnit, largestBinding }) => [
+      `  ${name}${count > 1 ? ` (${count} of this name; the first is taken)` : ''}`,
       ...table([
         ['   ', 'kind', software ? 'software, for tests only' : 'hardware'],
         ['   ', 'driver', driver],
@@ -48,6 +46,12 @@ function adapterLines({ adapters, trouble }: Devices['webgpu']): string[] {
       ]),
     ]),
   ]
+}
+
+function tensorflowText(tensorflow: Devices['tensorflow']): string {
+  if (!tensorflow) return 'not installed'
+  if ('trouble' in tensorflow) return `damaged: ${tensorflow.trouble}`
+  return `${tensorflow.name} ${tensorflow.version} in ${tensorflow.folder}`
 }
 
 function isaText({ isa, bfloat16 }: Devices['native']): string {

@@ -19,20 +19,29 @@ export interface Devices {
     readonly bfloat16?: boolean
     readonly trouble?: string
   }
-  /** The package that would be taken; null where none is installed. */
-  readonly tensorflow: { readonly name: string; readonly version: string; readonly folder: string } | null
+  /** The package that would be taken, or what is wrong with it; null where none is installed. */
+  readonly tensorflow:
+    { readonly name: string; readonly version: string; readonly folder: string } | { readonly trouble: string } | null
   /** What `auto` takes for float32. */
   readonly auto: Choice
 }
 
 export async function findDevices(): Promise<Devices> {
   const webgpu = await surveyAdapters()
-  const found = findTensorflowPackage()
   return {
     webgpu,
     native: native(),
-    tensorflow: found ? { name: found.name, version: found.version, folder: found.folder } : null,
+    tensorflow: tensorflow(),
     auto: await chooseBackend({ precision: 'float32' }, () => Promise.resolve(webgpu)),
+  }
+}
+
+function tensorflow(): Devices['tensorflow'] {
+  try {
+    const found = findTensorflowPackage()
+    return found ? { name: found.name, version: found.version, folder: found.folder } : null
+  } catch (error) {
+    return { trouble: messageOf(error) }
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *   node scripts/test.mjs            all but those that take minutes
  *   node scripts/test.mjs --long     those: batches and shards that are killed, beside each other and resumed; what `explain` tells; a bundle;
- *                                    a training on SwiftShader against MONAI's; memory of whole runs
+ *                                    a training on SwiftShader against MONAI's; the published network's layers on lavapipe
  *   node scripts/test.mjs FILES      some
  */
 
@@ -22,9 +22,7 @@ const long = [
   'cache/several-processes.js',
   'parity/webgpu.js',
   'scripts/bundle.js',
-  'bench/gpu/kernels.js',
-  'engine/shapes.js',
-  'pipeline/memory.js',
+  'engine/webgpu/conv3d-layers.js',
 ].map(name => `dist/test/${name}`)
 
 /** As tap would find them, without helpers. */
@@ -77,7 +75,11 @@ const exitCode = await new Promise((resolve, reject) => {
   const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...files], {
     cwd: root,
     // Tests of "auto" and of bits are the processor's; those that want a GPU name their driver.
-    env: { VK_DRIVER_FILES: '/there/is/none.json', ...process.env },
+    env: {
+      VK_DRIVER_FILES: '/there/is/none.json',
+      ...process.env,
+      ...(given[0] === '--long' && { CTFLOW_SWEEP: '1' }),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   child.on('error', reject)

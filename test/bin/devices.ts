@@ -83,6 +83,7 @@ t.test('a hardware GPU is what auto takes', t => {
       adapters: [
         {
           name: 'NVIDIA H200',
+          count: 4,
           driver: 'NVIDIA: 550.54.15',
           software: false,
           features: ['shader-f16'],
@@ -95,6 +96,7 @@ t.test('a hardware GPU is what auto takes', t => {
     auto: { backend: 'webgpu', adapter: 'NVIDIA H200', reason: 'auto: a GPU is there', isOptional: true },
   }
   const text = deviceLines(devices).join('\n')
+  t.match(text, /^ {2}NVIDIA H200 \(4 of this name; the first is taken\)$/m)
   t.match(text, /kind +hardware\n +driver +NVIDIA: 550\.54\.15\n.*\n +precision +float32, float16\n/)
   t.match(
     text,

@@ -63,7 +63,7 @@ async function found(
 
 const cached = new Map<string, Slopes>()
 
-for (const backend of testedBackends) {
+for (const backend of [...testedBackends, 'webgpu'] as const) {
   const skip = { skip: skipped(backend) }
   for (const [name, loss] of Object.entries(losses)) {
     t.test(`${backend}, ${name}: sample by sample the gradients are the batch's`, skip, t =>
@@ -72,7 +72,7 @@ for (const backend of testedBackends) {
         const tensors = tf.memory().numTensors
         const batch = await found(parameters, loss)
         t.equal(tf.memory().numTensors, tensors, 'no tensor is left')
-        const whole = lossAndGradients(network, parameters, image, label, [count, ...extents], loss)
+        const whole = await lossAndGradients(network, parameters, image, label, [count, ...extents], loss)
         t.comment(`loss off by ${Math.abs(batch.loss - whole.loss)} from one pass over the batch`)
         t.ok(Math.abs(batch.loss - whole.loss) < 1e-6)
         const names = [...parameters.keys()]

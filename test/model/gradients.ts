@@ -19,12 +19,12 @@ const label = classes(8 * 4 * 8, 2, 'label')
 
 let cached: Slopes | undefined
 
-for (const backend of testedBackends) {
+for (const backend of [...testedBackends, 'webgpu'] as const) {
   t.test(`${backend}: gradients agree with finite differences`, { skip: skipped(backend) }, t =>
-    withBackend(backend, () => {
+    withBackend(backend, async () => {
       cached ??= referenceSlopes(network, weights, image, label, shape, publishedLoss, directions)
       const parameters = variablesOf(network, weights)
-      const { gradients } = lossAndGradients(network, parameters, image, label, shape, publishedLoss)
+      const { gradients } = await lossAndGradients(network, parameters, image, label, shape, publishedLoss)
       t.same([...cached.keys()].toSorted(), [...gradients.keys()].toSorted(), 'every parameter is tried')
       for (const [name, gradient] of gradients) {
         const worst = worstSlope(gradient, cached.get(name)!)

@@ -38,22 +38,22 @@ export interface LossAndGradients {
 }
 
 /** Loss and gradients of the network on a batch (N, z, y, x), by the tape. */
-export function lossAndGradients(
+export async function lossAndGradients(
   network: SegresnetOptions,
   parameters: ReadonlyMap<string, Variable>,
   image: Float32Array,
   label: Uint8Array,
   shapeNZYX: [number, number, number, number],
   loss: DiceCeOptions,
-): LossAndGradients {
+): Promise<LossAndGradients> {
   const x = tf.tensor(image, [...shapeNZYX, 1]) as Tensor5D
   const labels = tf.tensor4d(Int32Array.from(label), shapeNZYX, 'int32')
   const { value, grads } = tf.valueAndGrads(input =>
     ops.diceCrossEntropy(segresnet(ops, parameters, input as Tensor5D, network), labels, loss),
   )([x, ...parameters.values()])
-  const values = grads.map(gradient => gradient.dataSync<'float32'>().slice())
+  const values = await Promise.all(grads.map(async gradient => (await gradient.data<'float32'>()).slice()))
   const result = {
-    loss: value.dataSync()[0]!,
+    loss: (await value.data())[0]!,
     gradients: new Map([...parameters.keys()].map((name, i) => [name, values[i + 1]!])),
     input: values[0]!,
   }

@@ -13,6 +13,8 @@ import { featuresOf, lacksFor, nextBest } from './precisions.ts'
 export interface Adapter {
   /** As the driver names it; what `"adapter"` in a definition is compared with. */
   readonly name: string
+  /** How many have this name: only the first of them can be taken. Absent for one. */
+  readonly count?: number
   /** The driver's own words: name and version. */
   readonly driver: string
   /** Computes on the processor: right, and far slower than the native backend. */
@@ -81,7 +83,14 @@ const held: unknown[] = []
 /** All adapters, best first; empty without a driver. ERR_ENGINE where Dawn itself is missing or cannot be loaded. */
 export async function listAdapters(): Promise<readonly Adapter[]> {
   const dawn = await loadDawn()
-  const found = await Promise.all((await adapterNames(dawn)).map(async name => (await request(dawn, name))?.adapter))
+  const names = await adapterNames(dawn)
+  const found = await Promise.all(
+    [...new Set(names)].map(async name => {
+      const adapter = (await request(dawn, name))?.adapter
+      const count = names.filter(other => other === name).length
+      return adapter && count > 1 ? { ...adapter, count } : adapter
+    }),
+  )
   return found.filter(adapter => adapter !== undefined).toSorted((a, b) => rank(a) - rank(b))
 }
 
@@ -184,14 +193,14 @@ function hasVulkanLoader(): boolean {
   return true
 }
 
-/** Dawn lists its adapters only in the error about one that does not exist. */
+/** Dawn lists its adapters only in the error about one that does not exist. Equal ones are there as often as there are. */
 async function adapterNames(dawn: Dawn): Promise<string[]> {
   const text = await dawn
     .create(['adapter=\u0001'])
     .requestAdapter()
     .then(() => '', messageOf)
   const pairs = [...text.matchAll(/backend: '([^']*)', name: '([^']*)'/g)]
-  return [...new Set(pairs.filter(([, api]) => apis.has(api!)).map(([, , name]) => name!))]
+  return pairs.filter(([, api]) => apis.has(api!)).map(([, , name]) => name!)
 }
 
 async function request(dawn: Dawn, name: string): Promise<{ gpu: GPUAdapter; adapter: Adapter } | undefined> {

@@ -230,10 +230,10 @@ function gradientsOf(backend: TestedBackend, references: References) {
     const options = networkOf(weights, entry.groups)
     const { image, label, count, shape } = batchOf(references, entry)
     const [x, y, z] = shape
-    let found: ReturnType<typeof lossAndGradients>
-    await withBackend(backend, () => {
+    let found: Awaited<ReturnType<typeof lossAndGradients>>
+    await withBackend(backend, async () => {
       const parameters = variablesOf(options, weights)
-      found = lossAndGradients(options, parameters, image, label, [count, z, y, x], lossOf(entry))
+      found = await lossAndGradients(options, parameters, image, label, [count, z, y, x], lossOf(entry))
       tf.dispose([...parameters.values()])
     })
     return { ...found!, options }
