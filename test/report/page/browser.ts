@@ -28,7 +28,10 @@ const folder = mkdtempSync(join(tmpdir(), 'ctflow-pages-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
 const launch = (args: string[] = []): Promise<Browser> =>
-  chromium.launch({ executablePath, args: ['--no-sandbox', ...args] })
+  chromium.launch({ executablePath, args: ['--no-sandbox', ...args], env: ownDriver })
+
+/** The tests' own choice of a GPU's driver is none of the browser's, which brings one along. */
+const { VK_DRIVER_FILES: _, ...ownDriver } = process.env as Record<string, string>
 
 /** A little scan with a lesion that the mask finds in part. */
 async function viewerFile(value: (x: number, y: number, z: number) => number, isMask: boolean): Promise<Uint8Array> {
