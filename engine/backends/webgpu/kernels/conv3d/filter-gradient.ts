@@ -11,7 +11,8 @@
  */
 
 import type { Program } from '../../program.ts'
-import { channelsBinding, each, readChannels, stored, vec3u, vector, type Lanes } from './access.ts'
+import { channelsBinding, each, readChannels, stored, vector, type Lanes } from './access.ts'
+import { eachBox, filterGradientUniforms, partOf } from './filter-gradient-parts.ts'
 import { perAxis, volumeOf, type Triple } from './geometry.ts'
 import { normBindings, normCode } from './norm.ts'
 
@@ -93,24 +94,7 @@ export function filterGradientProgram(options: FilterGradientOptions, tile: Filt
       ...(groups === undefined ? [] : normBindings),
       ...(half ? [{ name: 'scale', type: 'array<f32>', access: 'read' } as const] : []),
     ],
-    uniforms: {
-      groups: 'u32',
-      firstSample: 'u32',
-      chunks: 'u32',
-      boxesPerChunk: 'u32',
-      boxesD: 'u32',
-      boxesH: 'u32',
-      boxesW: 'u32',
-      inD: 'u32',
-      inH: 'u32',
-      inW: 'u32',
-      outD: 'u32',
-      outH: 'u32',
-      outW: 'u32',
-      padD: 'u32',
-      padH: 'u32',
-      padW: 'u32',
-    },
+    uniforms: filterGradientUniforms,
     ...(half && { enable: ['f16'] }),
     code: `
 var<workgroup> tileX: array<${kept}, ${volumeOf(halo) * vectorsIn}>;
@@ -136,16 +120,7 @@ ${
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var index = group.x + group.y * groups.x;
-  if (index >= u.groups) { return; }
-  let blockOut = index % ${blocksOut}u;
-  index /= ${blocksOut}u;
-  let blockIn = index % ${blocksIn}u;
-  index /= ${blocksIn}u;
-  let part = index; // of all samples at hand
-  let chunk = index % u.chunks;
-  let n = index / u.chunks + u.firstSample;
-
+${partOf(blocksIn, blocksOut)}
   let strand = lane / ${perStrand}u;
   let own = lane % ${perStrand}u;
   let out = own % ${across}u;
@@ -157,11 +132,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 ${groups === undefined ? '' : `  let norm = normOf(n, blockIn * ${vectorsIn}u + lane % ${vectorsIn}u);`}
 ${sums.map(({ name }) => `  var ${name} = vec4f();`).join('\n')}
 
-  let end = min((chunk + 1u) * u.boxesPerChunk, u.boxesD * u.boxesH * u.boxesW);
-  for (var box = chunk * u.boxesPerChunk; box < end; box++) {
-    let first = vec3u(box / u.boxesW / u.boxesH, box / u.boxesW % u.boxesH, box % u.boxesW) * ${vec3u(box)};
-    let origin = vec3i(first * ${vec3u(stride)}) - vec3i(vec3u(u.padD, u.padH, u.padW));
-    workgroupBarrier();
+${eachBox(box, stride)}    workgroupBarrier();
     {
       let c = lane % ${vectorsIn}u;
       let channel = blockIn * ${vectorsIn}u + c;

@@ -12,6 +12,7 @@ import type { Program } from '../../program.ts'
 import { channelsBinding, each, readChannels, vec3u } from './access.ts'
 import { cutIntoChunks, type FilterGradientPlan } from './filter-gradient-tiles.ts'
 import type { FilterGradientOptions } from './filter-gradient.ts'
+import { eachBox, filterGradientUniforms, partOf } from './filter-gradient-parts.ts'
 import { perAxis, volumeOf, type Triple } from './geometry.ts'
 import {
   fillStage,
@@ -111,24 +112,7 @@ export function matrixFilterGradientProgram(
       ...(groups === undefined ? [] : normBindings),
       { name: 'scale', type: 'array<f32>', access: 'read' },
     ],
-    uniforms: {
-      groups: 'u32',
-      firstSample: 'u32',
-      chunks: 'u32',
-      boxesPerChunk: 'u32',
-      boxesD: 'u32',
-      boxesH: 'u32',
-      boxesW: 'u32',
-      inD: 'u32',
-      inH: 'u32',
-      inW: 'u32',
-      outD: 'u32',
-      outH: 'u32',
-      outW: 'u32',
-      padD: 'u32',
-      padH: 'u32',
-      padW: 'u32',
-    },
+    uniforms: filterGradientUniforms,
     enable: matrix.enable,
     code: `
 var<workgroup> tile: array<${matrix.kept}, ${stage.positions * stage.pitch}>;
@@ -156,16 +140,7 @@ fn beginOf(index: u32) -> u32 {
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32${matrix.parameter}) {
 ${matrix.begin}
-  var index = group.x + group.y * groups.x;
-  if (index >= u.groups) { return; }
-  let blockOut = index % ${blocksOut}u;
-  index /= ${blocksOut}u;
-  let blockIn = index % ${blocksIn}u;
-  index /= ${blocksIn}u;
-  let part = index; // of all samples at hand
-  let chunk = index % u.chunks;
-  let n = index / u.chunks + u.firstSample;
-  let extents = vec3i(vec3u(u.inD, u.inH, u.inW));
+${partOf(blocksIn, blocksOut)}  let extents = vec3i(vec3u(u.inD, u.inH, u.inW));
   let outExtents = vec3u(u.outD, u.outH, u.outW);
   let works = subgroup < ${Math.ceil(layout.matrices / own) * across}u;
   let column = subgroup % ${across}u * ${N}u;
@@ -177,11 +152,7 @@ ${each(own)
   )
   .join('\n')}
 
-  let end = min((chunk + 1u) * u.boxesPerChunk, u.boxesD * u.boxesH * u.boxesW);
-  for (var box = chunk * u.boxesPerChunk; box < end; box++) {
-    let first = vec3u(box / u.boxesW / u.boxesH, box / u.boxesW % u.boxesH, box % u.boxesW) * ${vec3u(box)};
-    let origin = vec3i(first * ${vec3u(stride)}) - vec3i(vec3u(u.padD, u.padH, u.padW));
-    workgroupBarrier();
+${eachBox(box, stride)}    workgroupBarrier();
 ${fillStage(fill, 'blockIn', matrix)}
     for (var i = lane; i < ${layout.positions * vectorsOut}u; i += ${threads}u) {
       let c = i % ${vectorsOut}u;

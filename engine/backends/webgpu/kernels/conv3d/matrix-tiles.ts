@@ -7,7 +7,7 @@ import { lanesOfStage } from './matrix-stage.ts'
 import { matrixLayout, type MatrixOptions, type MatrixTile } from './matrix.ts'
 import { sumsPerThread, type MatrixUnit } from './matrix-unit.ts'
 import { perAxis, volumeOf, type Triple } from './geometry.ts'
-import { reachOf } from './tiled.ts'
+import { reachOf } from './product.ts'
 import {
   bytesPerCycle,
   lanesPerCycle,

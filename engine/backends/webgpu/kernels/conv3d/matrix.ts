@@ -9,14 +9,21 @@
  */
 
 import type { Program } from '../../program.ts'
-import { channelsBinding, each, readChannels, vec3u, writeChannels } from './access.ts'
-import { perAxis, volumeOf, type Triple } from './geometry.ts'
+import { each, readChannels, vec3u, writeChannels } from './access.ts'
+import type { Triple } from './geometry.ts'
 import { fillStage, stageFunctions, stageLayout, tapOffset, type StageLayout } from './matrix-stage.ts'
 import { matrixWgsl, operandBytes, type MatrixUnit } from './matrix-unit.ts'
-import { normBindings } from './norm.ts'
-import { flippedFilter, reachOf, type TiledOptions } from './tiled.ts'
+import {
+  filterAt,
+  filterReader,
+  placesOf,
+  productBindings,
+  productUniforms,
+  reachOf,
+  type ProductOptions,
+} from './product.ts'
 
-export type MatrixOptions = Omit<TiledOptions, 'half'>
+export type MatrixOptions = Omit<ProductOptions, 'half'>
 
 export interface MatrixTile {
   /** Voxels of the output (of one class) along D, H, W. */
@@ -73,7 +80,6 @@ export function matrixProgram(options: MatrixOptions, tile: MatrixTile, unit: Ma
   const matrix = matrixWgsl(unit, { left: 'tile', right: 'weights', sums: 'found', leftMajor: 'row_major' })
   const [ownRows, ownColumns] = layout.own
   const blocks = Math.ceil(channelsOut / channels)
-  const classes = gradient ? volumeOf(stride) : 1
   const slices = Math.ceil(layout.tapRows / slice)
   const filterRows = stage.pieces * K
   const plane = stage.extents[1] * stage.extents[2]
@@ -82,29 +88,8 @@ export function matrixProgram(options: MatrixOptions, tile: MatrixTile, unit: Ma
 
   return {
     name: `${gradient ? 'Conv3DInputGradient' : 'Conv3D'} ${filter.join('x')}/${stride.join('x')} ${channelsIn}-${channelsOut} in boxes of ${box.join('x')} on matrices of ${M}x${N}x${K}`,
-    bindings: [
-      channelsBinding('x', channelsIn),
-      gradient ? { name: 'filters', type: 'array<f32>', access: 'read' } : channelsBinding('filters', channelsOut),
-      channelsBinding('y', channelsOut, 'read_write'),
-      ...(groups === undefined ? [] : normBindings),
-      ...(residual ? [channelsBinding('residual', channelsOut)] : []),
-      ...(gradient ? [{ name: 'scale', type: 'array<f32>', access: 'read' } as const] : []),
-    ],
-    uniforms: {
-      groups: 'u32',
-      tilesD: 'u32',
-      tilesH: 'u32',
-      tilesW: 'u32',
-      inD: 'u32',
-      inH: 'u32',
-      inW: 'u32',
-      outD: 'u32',
-      outH: 'u32',
-      outW: 'u32',
-      padD: 'u32',
-      padH: 'u32',
-      padW: 'u32',
-    },
+    bindings: productBindings(options, gradient),
+    uniforms: productUniforms,
     enable: matrix.enable,
     code: `
 var<workgroup> tile: array<${matrix.kept}, ${stage.positions * stage.pitch}>;
@@ -115,40 +100,12 @@ ${matrix.declarations}
 ${stageFunctions(fill)}
 ${writeChannels('writeY', 'y', channelsOut)}
 ${residual ? readChannels('readResidual', 'residual', channelsOut) : ''}
-${gradient ? flippedFilter(filter, channelsIn, channelsOut) : readChannels('readFilter', 'filters', channelsOut)}
+${filterReader(options)}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32${matrix.parameter}) {
 ${matrix.begin}
-  var index = group.x + group.y * groups.x;
-  if (index >= u.groups) { return; }
-  let block = index % ${blocks}u;
-  index /= ${blocks}u;
-  let parity = index % ${classes}u;
-  index /= ${classes}u;
-  let tileW = index % u.tilesW;
-  index /= u.tilesW;
-  let tileH = index % u.tilesH;
-  index /= u.tilesH;
-  let tileD = index % u.tilesD;
-  let n = index / u.tilesD;
-  let first = vec3u(tileD, tileH, tileW) * ${vec3u(box)};
-  let pad = vec3u(u.padD, u.padH, u.padW);
-${
-  gradient
-    ? `
-  // dx at s q + place is the sum over j of dy at q + base - j times the tap rest + s j.
-  let stride = ${vec3u(stride)};
-  let place = vec3u(parity / ${stride[1] * stride[2]}u, parity / ${stride[2]}u % ${stride[1]}u, parity % ${stride[2]}u);
-  let rest = (place + pad) % stride;
-  let base = (place + pad) / stride;
-  let taps = (max(${vec3u(filter)}, rest) - rest + stride - 1u) / stride;
-  let skip = ${vec3u(taps)} - taps;
-  let origin = vec3i(first + base) - vec3i(${vec3u(perAxis(n => n - 1, taps))});`
-    : `
-  let skip = vec3u();
-  let origin = vec3i(first * ${vec3u(stride)}) - vec3i(pad);`
-}
+${placesOf(options, box, blocks)}
   let extents = vec3i(vec3u(u.inD, u.inH, u.inW));
   let works = subgroup < ${Math.ceil(layout.rows / ownRows) * across}u;
   let column = subgroup % ${across}u * ${ownColumns * N}u;
@@ -182,11 +139,7 @@ ${stage.runs
         let k = vec3u(tapRow / ${taps[1]}u, tapRow % ${taps[1]}u, number / ${chunk}u * ${step[2]}u + remainder);
         var value = vec4f();
         if (in < ${channelsIn}u && k.z < ${taps[2]}u) {
-          value = ${
-            gradient
-              ? `readFlipped(rest + stride * (${vec3u(perAxis(n => n - 1, taps))} - k), in, out)`
-              : `vec4f(readFilter(((k.x * ${filter[1]}u + k.y) * ${filter[2]}u + k.z) * ${channelsIn}u + in, out))`
-          };
+          value = ${filterAt(options)};
         }
 ${each(4)
   .map(e => `        weights[4u * i + ${e}u] = ${matrix.rounded(`value[${e}]`)};`)

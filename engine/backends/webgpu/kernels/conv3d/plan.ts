@@ -9,7 +9,8 @@ import { chooseMatrixTile } from './matrix-tiles.ts'
 import type { MatrixUnit } from './matrix-unit.ts'
 import { matrixProgram } from './matrix.ts'
 import { chooseTile, type DeviceLimits } from './tiles.ts'
-import { tiledProgram, type TiledOptions } from './tiled.ts'
+import type { ProductOptions } from './product.ts'
+import { tiledProgram } from './tiled.ts'
 
 /** How an operand is read and in what precision. */
 export interface Form {
@@ -39,7 +40,7 @@ export function planConvolution(
   const [from, to] = gradient ? [geometry.output, geometry.input] : [geometry.input, geometry.output]
   const channels = [geometry.channelsIn, geometry.channelsOut] as const
   const [channelsIn, channelsOut] = gradient ? [channels[1], channels[0]] : channels
-  const options: TiledOptions = { gradient, filter, stride, channelsIn, channelsOut, ...form }
+  const options: ProductOptions = { gradient, filter, stride, channelsIn, channelsOut, ...form }
   const extents = gradient ? perAxis((n, s) => Math.ceil(n / s), to, stride) : to
   const onUnit = unit && chooseMatrixTile(options, extents, unit, limits)
   const tile = onUnit ?? chooseTile(options, extents, limits)

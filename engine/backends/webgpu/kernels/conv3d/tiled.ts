@@ -12,10 +12,19 @@
  */
 
 import type { Program } from '../../program.ts'
-import { channelsBinding, each, readChannels, stored, vector, vec3u, writeChannels } from './access.ts'
+import { each, readChannels, stored, vector, writeChannels } from './access.ts'
 import { conflictFree } from './banks.ts'
 import { perAxis, volumeOf, type Triple } from './geometry.ts'
-import { normBindings, normCode } from './norm.ts'
+import { normCode } from './norm.ts'
+import {
+  filterAt,
+  filterReader,
+  placesOf,
+  productBindings,
+  productUniforms,
+  reachOf,
+  type ProductOptions,
+} from './product.ts'
 
 /** What a workgroup takes at once. */
 export interface Tile {
@@ -32,30 +41,6 @@ export interface Tile {
   readonly slice: number
 }
 
-/** Everything that is compiled into the code. */
-export interface TiledOptions {
-  readonly gradient: boolean
-  /** Of the convolution, not of the product. */
-  readonly filter: Triple
-  readonly stride: Triple
-  /** Of the product: for the gradient, dy's and dx's. */
-  readonly channelsIn: number
-  readonly channelsOut: number
-  readonly groups?: number | undefined
-  readonly residual: boolean
-  readonly half: boolean
-}
-
-/** Taps along each axis that one class can have, and how far apart two neighbours out read. */
-export function reachOf({ gradient, filter, stride }: Pick<TiledOptions, 'gradient' | 'filter' | 'stride'>): {
-  taps: Triple
-  step: Triple
-} {
-  return gradient
-    ? { taps: perAxis((k, s) => Math.ceil(k / s), filter, stride), step: [1, 1, 1] }
-    : { taps: filter, step: stride }
-}
-
 export interface Layout {
   readonly threads: number
   /** Input voxels of a box with its halo. */
@@ -70,7 +55,7 @@ export interface Layout {
   readonly filterBytes: number
 }
 
-export function layoutOf(options: TiledOptions, { box, run, channels, perThread, chunk, slice }: Tile): Layout {
+export function layoutOf(options: ProductOptions, { box, run, channels, perThread, chunk, slice }: Tile): Layout {
   const { taps, step } = reachOf(options)
   const halo = perAxis((n, s, k) => (n - 1) * s + k, box, step, taps)
   const modulus = run * step[2]
@@ -90,7 +75,7 @@ export function layoutOf(options: TiledOptions, { box, run, channels, perThread,
   }
 }
 
-export function tiledProgram(options: TiledOptions, tile: Tile): Program {
+export function tiledProgram(options: ProductOptions, tile: Tile): Program {
   const { gradient, filter, stride, channelsIn, channelsOut, groups, residual, half } = options
   const { box, run, channels, perThread, chunk, slice } = tile
   const { taps, step } = reachOf(options)
@@ -103,7 +88,6 @@ export function tiledProgram(options: TiledOptions, tile: Tile): Program {
   const perVoxel = lanes === 4 ? chunk / lanes : 1
   const chunks = Math.ceil(channelsIn / chunk)
   const blocks = Math.ceil(channelsOut / channels)
-  const classes = gradient ? volumeOf(stride) : 1
   const perRow = box[2] / run
   const slices = Math.ceil(taps[0] / slice)
   const filterVectors = slice * taps[1] * taps[2] * chunk * (channels / 4)
@@ -121,29 +105,8 @@ export function tiledProgram(options: TiledOptions, tile: Tile): Program {
 
   return {
     name: `${gradient ? 'Conv3DInputGradient' : 'Conv3D'} ${filter.join('x')}/${stride.join('x')} ${channelsIn}-${channelsOut} in boxes of ${box.join('x')}`,
-    bindings: [
-      channelsBinding('x', channelsIn),
-      gradient ? { name: 'filters', type: 'array<f32>', access: 'read' } : channelsBinding('filters', channelsOut),
-      channelsBinding('y', channelsOut, 'read_write'),
-      ...(groups === undefined ? [] : normBindings),
-      ...(residual ? [channelsBinding('residual', channelsOut)] : []),
-      ...(gradient && half ? [{ name: 'scale', type: 'array<f32>', access: 'read' } as const] : []),
-    ],
-    uniforms: {
-      groups: 'u32',
-      tilesD: 'u32',
-      tilesH: 'u32',
-      tilesW: 'u32',
-      inD: 'u32',
-      inH: 'u32',
-      inW: 'u32',
-      outD: 'u32',
-      outH: 'u32',
-      outW: 'u32',
-      padD: 'u32',
-      padH: 'u32',
-      padW: 'u32',
-    },
+    bindings: productBindings(options, gradient && half),
+    uniforms: productUniforms,
     ...(half && { enable: ['f16'] }),
     code: `
 var<workgroup> tile: array<${kept}, ${layout.plane * chunk}>;
@@ -153,39 +116,11 @@ ${readChannels('readX', 'x', channelsIn, lanes)}
 ${writeChannels('writeY', 'y', channelsOut)}
 ${residual ? readChannels('readResidual', 'residual', channelsOut) : ''}
 ${groups === undefined ? '' : normCode(channelsIn, groups, lanes)}
-${gradient ? flippedFilter(filter, channelsIn, channelsOut) : readChannels('readFilter', 'filters', channelsOut)}
+${filterReader(options)}
 
 @compute @workgroup_size(${layout.threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  var index = group.x + group.y * groups.x;
-  if (index >= u.groups) { return; }
-  let block = index % ${blocks}u;
-  index /= ${blocks}u;
-  let parity = index % ${classes}u;
-  index /= ${classes}u;
-  let tileW = index % u.tilesW;
-  index /= u.tilesW;
-  let tileH = index % u.tilesH;
-  index /= u.tilesH;
-  let tileD = index % u.tilesD;
-  let n = index / u.tilesD;
-  let first = vec3u(tileD, tileH, tileW) * ${vec3u(box)};
-  let pad = vec3u(u.padD, u.padH, u.padW);
-${
-  gradient
-    ? `
-  // dx at s q + place is the sum over j of dy at q + base - j times the tap rest + s j.
-  let stride = ${vec3u(stride)};
-  let place = vec3u(parity / ${stride[1] * stride[2]}u, parity / ${stride[2]}u % ${stride[1]}u, parity % ${stride[2]}u);
-  let rest = (place + pad) % stride;
-  let base = (place + pad) / stride;
-  let taps = (max(${vec3u(filter)}, rest) - rest + stride - 1u) / stride;
-  let skip = ${vec3u(taps)} - taps;
-  let origin = vec3i(first + base) - vec3i(${vec3u(perAxis(n => n - 1, taps))});`
-    : `
-  let skip = vec3u();
-  let origin = vec3i(first * ${vec3u(stride)}) - vec3i(pad);`
-}
+${placesOf(options, box, blocks)}
   let extents = vec3i(vec3u(u.inD, u.inH, u.inW));
   let across = lane % ${threadsAcross}u;
   let along = lane / ${threadsAcross}u;
@@ -223,11 +158,7 @@ ${each(lanes)
         let k = vec3u(tap / ${taps[1] * taps[2]}u + slice * ${slice}u, tap / ${taps[2]}u % ${taps[1]}u, tap % ${taps[2]}u);
         var value = vec4f();
         if (in < ${channelsIn}u${slices * slice > taps[0] ? ` && k.x < ${taps[0]}u` : ''}) {
-          value = ${
-            gradient
-              ? `readFlipped(rest + stride * (${vec3u(perAxis(n => n - 1, taps))} - k), in, out)`
-              : `vec4f(readFilter(((k.x * ${filter[1]}u + k.y) * ${filter[2]}u + k.z) * ${channelsIn}u + in, out))`
-          };
+          value = ${filterAt(options)};
         }
 ${half ? '        // Compilers drop a conversion to f16 and back.\n' : ''}        weights[i] = ${half ? 'quantizeToF16(value)' : 'value'};
       }
@@ -275,19 +206,4 @@ ${each(vectors)
   .join('\n')}
 }`,
   }
-}
-
-/** `fn readFlipped(k, in, out)`: four channels of dx, of the taps that one channel of dy reached; zeros past the filter. */
-export function flippedFilter(filter: Triple, channelsIn: number, channelsOut: number): string {
-  const parts = [0, 1, 2, 3].map(
-    e =>
-      `  if (4u * out + ${e}u < ${channelsOut}u) { value[${e}] = filters[(tap * ${channelsOut}u + 4u * out + ${e}u) * ${channelsIn}u + in]; }`,
-  )
-  return `fn readFlipped(k: vec3u, in: u32, out: u32) -> vec4f {
-  var value = vec4f();
-  if (any(k >= ${vec3u(filter)})) { return value; }
-  let tap = (k.x * ${filter[1]}u + k.y) * ${filter[2]}u + k.z;
-${parts.join('\n')}
-  return value;
-}`
 }

@@ -7,7 +7,8 @@
  */
 
 import { perAxis, volumeOf, type Triple } from './geometry.ts'
-import { layoutOf, reachOf, type Tile, type TiledOptions } from './tiled.ts'
+import { reachOf, type ProductOptions } from './product.ts'
+import { layoutOf, type Tile } from './tiled.ts'
 
 export interface DeviceLimits {
   readonly maxComputeWorkgroupStorageSize: number
@@ -40,7 +41,7 @@ const blocks = [4, 8, 16, 32, 64]
 const chunks = [4, 8, 16]
 
 /** `extents`: of the output, of one class for a gradient. `undefined` where no tile fits, as for very large filters. */
-export function chooseTile(options: TiledOptions, extents: Triple, limits: DeviceLimits): Tile | undefined {
+export function chooseTile(options: ProductOptions, extents: Triple, limits: DeviceLimits): Tile | undefined {
   const bytes = Math.min(limits.maxComputeWorkgroupStorageSize, mostWorkgroupBytes)
   const threads = Math.min(limits.maxComputeInvocationsPerWorkgroup, mostThreads)
   let best: Tile | undefined
@@ -56,7 +57,7 @@ export function chooseTile(options: TiledOptions, extents: Triple, limits: Devic
   return best
 }
 
-function* candidates(options: TiledOptions, extents: Triple): Generator<Tile> {
+function* candidates(options: ProductOptions, extents: Triple): Generator<Tile> {
   const planes = reachOf(options).taps[0]
   for (const width of upTo(widths, extents[2]))
     for (const height of upTo(heights, extents[1]))
@@ -75,7 +76,7 @@ export function upTo(sizes: readonly number[], size: number): readonly number[] 
   return covering < 0 ? sizes : sizes.slice(0, covering + 1)
 }
 
-function cyclesOf(options: TiledOptions, tile: Tile, extents: Triple): number {
+function cyclesOf(options: ProductOptions, tile: Tile, extents: Triple): number {
   const { taps, step } = reachOf(options)
   const { threads, halo, inputBytes, filterBytes } = layoutOf(options, tile)
   const { run } = tile
