@@ -1,6 +1,6 @@
 /** Element-wise kernels and sums of tfjs, in the forms that the network uses; others are left to tfjs by giving undefined. */
 
-import { backend_util, type TensorInfo } from '@tensorflow/tfjs'
+import { backend_util, util, type TensorInfo } from '@tensorflow/tfjs'
 import { elementwiseOps, loadAddon } from '../addon.ts'
 import { floats, sizeOf, type Call, type KernelBackend } from './kernel.ts'
 
@@ -46,21 +46,12 @@ function fill(backend: KernelBackend, shape: readonly number[], value: number): 
 const sum: PartialKernel = ({ inputs, backend, attrs }) => {
   const x = inputs['x']!
   if (x.dtype !== 'float32' || sizeOf(x.shape) === 0) return undefined
-  const axes = parseAxes(attrs['axis'] as number | number[] | null | undefined, x.shape)
+  const axes = util.parseAxisParam(attrs['axis'] as number | number[], x.shape).toSorted((a, b) => a - b)
   if (axes.some((axis, i) => axis !== i)) return undefined
   const kept = x.shape.slice(axes.length)
   const { info, values } = backend.output(attrs['keepDims'] ? [...axes.map(() => 1), ...kept] : kept)
   loadAddon().channelSum(sizeOf(x.shape.slice(0, axes.length)), sizeOf(kept), floats(backend, x), values)
   return info
-}
-
-function parseAxes(axis: number | number[] | null | undefined, shape: readonly number[]): number[] {
-  const all = shape.map((_, i) => i)
-  if (axis === undefined || axis === null || (Array.isArray(axis) && axis.length === 0)) return all
-  return [axis]
-    .flat()
-    .map(i => (i < 0 ? i + shape.length : i))
-    .toSorted((a, b) => a - b)
 }
 
 const softmax: PartialKernel = ({ inputs, backend, attrs }) => {

@@ -1,10 +1,10 @@
 /** The backends that a test of tensors can run on here. Loads TensorFlow.js. */
 
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs'
 import { startBackend } from '../../engine/backend.ts'
+import { lacksForDawn } from '../../engine/backends/webgpu/adapters.ts'
 import { engineOptions } from './options.ts'
 import { projectRoot } from './shared.ts'
 
@@ -37,18 +37,7 @@ export function skipped(backend: TestedBackend): string | false {
 function gpuSkipped(): string | false {
   if (!existsSync(softwareDriver)) return 'SwiftShader is not installed (Debian: chromium-common)'
   process.env['VK_DRIVER_FILES'] = softwareDriver
-  try {
-    createRequire(import.meta.url).resolve('webgpu')
-  } catch {
-    return 'the optional dependency "webgpu" is not installed'
-  }
-  try {
-    process.dlopen({ exports: {} }, 'libvulkan.so.1')
-  } catch (error) {
-    // A library that loads is no module of Node's, and that is all that is wrong with it.
-    if (!/self-register/.test(String(error))) return 'libvulkan.so.1 is not installed (Debian: libvulkan1)'
-  }
-  return false
+  return lacksForDawn() ?? false
 }
 
 let gpuStarted: Promise<unknown> | undefined

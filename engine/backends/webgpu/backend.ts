@@ -12,7 +12,8 @@ import { PipelineError } from '../../../pipeline/errors.ts'
 import { countingDevice, GpuMemory } from './memory.ts'
 import type { MatrixUnit } from './kernels/conv3d/matrix-unit.ts'
 import type { GpuPrecision } from './kernels/kernel.ts'
-import { packUniforms, wgsl, type Program } from './program.ts'
+import type { Program } from './program.ts'
+import { Programs } from './programs.ts'
 
 /** What of the base class is private to its types. Pinned with the package's version. */
 interface Internals {
@@ -28,16 +29,6 @@ interface TensorData {
   resource?: GPUBuffer
   readonly dtype: DataType
   readonly shape: number[]
-}
-
-interface Compiled {
-  readonly program: Program
-  readonly pipeline: GPUComputePipeline
-  readonly layout: GPUBindGroupLayout
-  /** By their words: a network asks for the same few at every step. */
-  readonly uniforms: Map<string, GPUBuffer>
-  /** By their buffers' numbers: memory is used again in the same order, so that a step finds those of the step before. */
-  readonly groups: Map<string, GPUBindGroup>
 }
 
 /** Calls of one kernel. */
@@ -57,9 +48,6 @@ const dispatchesPerSubmit = 32
  */
 const bytesPerSubmit = 1 << 28
 
-const mostUniforms = 4096
-const mostGroups = 4096
-
 const lossToldMs = 1000
 
 const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
@@ -71,9 +59,7 @@ export class GpuBackend extends WebGPUBackend {
   readonly matrixUnit: MatrixUnit | undefined
   /** Uses of TensorFlow.js' own kernels, by name. */
   readonly fallbacks = new Map<string, number>()
-  readonly #compiled = new Map<string, Compiled>()
-  readonly #numbers = new WeakMap<GPUBuffer, number>()
-  #lastNumber = 0
+  readonly #programs: Programs
   #made: object[] | undefined
   #recordedBytes = 0
   #memory: GpuMemory
@@ -94,6 +80,7 @@ export class GpuBackend extends WebGPUBackend {
     super(device, info)
     this.precision = precision
     this.matrixUnit = matrixUnit
+    this.#programs = new Programs(device, () => this.#submit())
     this.#memory = new GpuMemory(device, limit, () => this.#submit())
     this.#internals.bufferManager = this.#memory
     device.addEventListener('uncapturederror', event => {
@@ -161,23 +148,19 @@ export class GpuBackend extends WebGPUBackend {
       for (const { dataId } of Object.values(buffers)) this.uploadToGPU(dataId)
       return
     }
-    const compiled = this.#compile(key, program)
-    const {
-      program: { name: label, bindings, uniforms: declared },
-    } = compiled
-    const bound = bindings.map(({ name }) => {
-      const tensor = buffers[name]
-      if (!tensor) throw new Error(`${label}: no tensor for ${name}`)
+    const bufferOf = (binding: string): GPUBuffer => {
+      const tensor = buffers[binding]
+      if (!tensor) throw new Error(`${key}: no tensor for ${binding}`)
       return this.#bufferOf(tensor)
-    })
-    if (declared) bound.push(this.#uniform(compiled, uniforms ?? {}))
+    }
+    const { pipeline, group, bytes } = this.#programs.bind(key, program, bufferOf, uniforms ?? {})
     const own = this.#internals
     this.ensureCommandEncoderReady()
     own.computePassEncoder ??= own.commandEncoder!.beginComputePass()
-    own.computePassEncoder.setPipeline(compiled.pipeline)
-    own.computePassEncoder.setBindGroup(0, this.#group(compiled, bound))
+    own.computePassEncoder.setPipeline(pipeline)
+    own.computePassEncoder.setBindGroup(0, group)
     own.computePassEncoder.dispatchWorkgroups(...workgroups)
-    for (const { size } of bound) this.#recordedBytes += size
+    this.#recordedBytes += bytes
     if (++own.dispatchCountInPass >= dispatchesPerSubmit || this.#recordedBytes >= bytesPerSubmit) this.#submit()
   }
 
@@ -337,74 +320,5 @@ export class GpuBackend extends WebGPUBackend {
   #bufferOf({ dataId }: TensorInfo): GPUBuffer {
     this.uploadToGPU(dataId)
     return this.#internals.tensorMap.get(dataId).resource!
-  }
-
-  #compile(key: string, make: () => Program): Compiled {
-    const known = this.#compiled.get(key)
-    if (known) return known
-    const program = make()
-    const { name, bindings, uniforms } = program
-    const entries: GPUBindGroupLayoutEntry[] = bindings.map(({ access }, binding) => ({
-      binding,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-    }))
-    if (uniforms)
-      entries.push({ binding: entries.length, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } })
-    const layout = this.device.createBindGroupLayout({ label: name, entries })
-    const pipeline = this.device.createComputePipeline({
-      label: name,
-      layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module: this.device.createShaderModule({ label: name, code: wgsl(program) }), entryPoint: 'main' },
-    })
-    const compiled = {
-      program,
-      pipeline,
-      layout,
-      uniforms: new Map<string, GPUBuffer>(),
-      groups: new Map<string, GPUBindGroup>(),
-    }
-    this.#compiled.set(key, compiled)
-    return compiled
-  }
-
-  #group({ layout, groups }: Compiled, buffers: readonly GPUBuffer[]): GPUBindGroup {
-    const key = buffers.map(buffer => this.#number(buffer)).join()
-    let group = groups.get(key)
-    if (!group) {
-      if (groups.size >= mostGroups) groups.clear()
-      const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }))
-      group = this.device.createBindGroup({ layout, entries })
-      groups.set(key, group)
-    }
-    return group
-  }
-
-  #number(buffer: GPUBuffer): number {
-    const known = this.#numbers.get(buffer)
-    if (known !== undefined) return known
-    this.#numbers.set(buffer, ++this.#lastNumber)
-    return this.#lastNumber
-  }
-
-  #uniform({ program, uniforms }: Compiled, values: Readonly<Record<string, number>>): GPUBuffer {
-    const words = packUniforms(program, values)
-    const key = words.join()
-    const known = uniforms.get(key)
-    if (known) return known
-    if (uniforms.size >= mostUniforms) {
-      // Recorded commands may use them.
-      this.#submit()
-      for (const buffer of uniforms.values()) buffer.destroy()
-      uniforms.clear()
-    }
-    const buffer = this.device.createBuffer({
-      label: program.name,
-      size: words.byteLength,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    })
-    this.device.queue.writeBuffer(buffer, 0, words)
-    uniforms.set(key, buffer)
-    return buffer
   }
 }

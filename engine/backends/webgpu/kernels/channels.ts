@@ -5,7 +5,7 @@
  */
 
 import { spread } from '../program.ts'
-import { each, lanes, taskMain, tree } from './entry.ts'
+import { written, lanes, taskMain, tree } from './entry.ts'
 
 export interface ChannelPlan {
   /** Channels that one lane reads at once; together they are a unit. */
@@ -60,13 +60,13 @@ export function chunkKey({ width, units }: ChannelPlan): string {
  * lanes meet different banks. Code that puts a lane's unit there, after `which` others.
  */
 export function toSlots({ width }: ChannelPlan, slots: string, which: number, value: string): string {
-  return each(width, k => `${slots}[${which * width + k}][lane] = ${width === 1 ? value : `${value}[${k}]`};`)
+  return written(width, k => `${slots}[${which * width + k}][lane] = ${width === 1 ? value : `${value}[${k}]`};`)
 }
 
 /** An expression for the lane's unit. */
 export function fromSlots({ width }: ChannelPlan, slots: string, which = 0): string {
   const one = (k: number): string => `${slots}[${which * width + k}][lane]`
-  return width === 1 ? one(0) : `vec4f(${each(4, one, ', ')})`
+  return width === 1 ? one(0) : `vec4f(${written(4, one, ', ')})`
 }
 
 /** Code that adds `count` numbers at `other` to those at `lane`. */

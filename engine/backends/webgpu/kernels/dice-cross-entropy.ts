@@ -16,7 +16,7 @@ import {
   totalsOfSample,
   widthOf,
 } from './dice-sums.ts'
-import { each, elementGroups, elementMain, taskMain } from './entry.ts'
+import { written, elementGroups, elementMain, taskMain } from './entry.ts'
 import { functions } from './functions.ts'
 import { checkShape, kernel, type Call } from './kernel.ts'
 
@@ -165,7 +165,7 @@ ${taskMain(`
   slots[lane] = diceOfClass;
   workgroupBarrier();
   if (lane == 0u) {
-    let ofDice = (${each(classes, k => `slots[${k}]`, ' + ')}) / u.terms;
+    let ofDice = (${written(classes, k => `slots[${k}]`, ' + ')}) / u.terms;
     let ofCrossEntropy = negativeLog * u.perVoxel;
     let at = ${alone ? 'task' : '0u'};
     dice[at] = ofDice;

@@ -4,7 +4,7 @@ import type { TensorInfo } from '@tensorflow/tfjs'
 import type { Program } from '../program.ts'
 import { spread } from '../program.ts'
 import { checkFloats } from './dtypes.ts'
-import { each, lanes, taskMain, tree } from './entry.ts'
+import { written, lanes, taskMain, tree } from './entry.ts'
 import { functions, nanBits } from './functions.ts'
 import { check, checkShape, checkVolumes, kernel, type Call } from './kernel.ts'
 
@@ -79,7 +79,7 @@ export function sumsOfChunks({ inputs, backend }: Call, geometry: Geometry, squa
 const mostWrittenOut = 4
 
 export function forClasses(classes: number, body: (c: string) => string): string {
-  if (classes <= mostWrittenOut) return each(classes, c => `{ ${body(`${c}u`)} }`)
+  if (classes <= mostWrittenOut) return written(classes, c => `{ ${body(`${c}u`)} }`)
   return `for (var c = 0u; c < ${classes}u; c++) { ${body('c')} }`
 }
 
@@ -148,7 +148,7 @@ ${taskMain(`
     if (!finite) { sums[${3 * classes}] = bitcast<f32>(u.nan); }
   }
   for (var first = 0u; first < ${count}u; first += ${some}u) {
-    ${each(some, k => `slots[${k}][lane] = ${count <= sumsAtOnce ? `sums[${k}]` : `sums[min(first + ${k}u, ${count - 1}u)]`};`)}
+    ${written(some, k => `slots[${k}][lane] = ${count <= sumsAtOnce ? `sums[${k}]` : `sums[min(first + ${k}u, ${count - 1}u)]`};`)}
     ${tree(
       lanes,
       `if (lane < step) {

@@ -3,7 +3,7 @@
 import { backend_util, type TensorInfo } from '@tensorflow/tfjs'
 import type { GpuBackend } from '../backend.ts'
 import type { Program } from '../program.ts'
-import { each, elementGroups, elementMain } from './entry.ts'
+import { written, elementGroups, elementMain } from './entry.ts'
 import { sizeOf } from './kernel.ts'
 import type { PartialKernel } from './partial.ts'
 import { denseStrides, planStrided, type StridedPlan } from './strided.ts'
@@ -100,7 +100,7 @@ function addingAll(count: number, width: 1 | 4): Program {
       { name: 'y', type, access: 'read_write' },
     ],
     uniforms: { size: 'u32' },
-    code: elementMain(`  y[i] = ${each(count, k => `x${k}[i]`, ' + ')};`),
+    code: elementMain(`  y[i] = ${written(count, k => `x${k}[i]`, ' + ')};`),
   }
 }
 

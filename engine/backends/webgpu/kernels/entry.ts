@@ -47,6 +47,6 @@ export function tree(count: number, body: string): string {
 }
 
 /** Code for each number below `count`, written out. */
-export function each(count: number, code: (i: number) => string, separator = '\n'): string {
+export function written(count: number, code: (i: number) => string, separator = '\n'): string {
   return Array.from({ length: count }, (_, i) => code(i)).join(separator)
 }

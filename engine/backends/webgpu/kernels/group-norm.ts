@@ -22,7 +22,7 @@ import {
   type ChannelPlan,
 } from './channels.ts'
 import { checkFloats } from './dtypes.ts'
-import { elementGroups, elementMain, each, lanes, taskMain, tree } from './entry.ts'
+import { elementGroups, elementMain, written, lanes, taskMain, tree } from './entry.ts'
 import { check, checkShape, checkVolumes, kernel, sizeOf, type Call } from './kernel.ts'
 
 /** (samples, voxels, channels), and the groups of channels. */
@@ -209,7 +209,7 @@ ${taskMain(`
 export function ofGroup(name: string, { width }: ChannelPlan, { channels, groups }: Shape): string {
   const perGroup = channels / groups
   const one = (k: number): string => `${name}[n * ${groups}u + (unit * ${width}u + ${k}u) / ${perGroup}u]`
-  return width === 1 ? one(0) : `vec4f(${each(4, one, ', ')})`
+  return width === 1 ? one(0) : `vec4f(${written(4, one, ', ')})`
 }
 
 export const [asUnits, asFloats] = [

@@ -1,6 +1,6 @@
 /** Sums over axes, in an order that depends on the shape only: chunks, then trees. */
 
-import type { TensorInfo } from '@tensorflow/tfjs'
+import { util, type TensorInfo } from '@tensorflow/tfjs'
 import type { GpuBackend } from '../backend.ts'
 import type { Program } from '../program.ts'
 import {
@@ -28,7 +28,7 @@ const mostPasses = 32
 export const sum: PartialKernel = ({ inputs, backend, attrs }) => {
   const x = inputs['x']!
   if (x.dtype !== 'float32' || sizeOf(x.shape) === 0) return undefined
-  const axes = axesOf(attrs['axis'] as number | number[] | null | undefined, x.shape.length)
+  const axes = util.parseAxisParam(attrs['axis'] as number | number[], x.shape).toSorted((a, b) => a - b)
   const kept = x.shape.map((_, axis) => axis).filter(axis => !axes.includes(axis))
   const shape = attrs['keepDims']
     ? x.shape.map((extent, axis) => (axes.includes(axis) ? 1 : extent))
@@ -41,13 +41,6 @@ export const sum: PartialKernel = ({ inputs, backend, attrs }) => {
   const total = channels === 1 ? wholeSum(backend, lines, rows) : rowSums(backend, lines, rows, channels)
   if (!isLeading) backend.disposeData(lines.dataId)
   return { ...total, shape }
-}
-
-function axesOf(axis: number | number[] | null | undefined, rank: number): number[] {
-  const all = Array.from({ length: rank }, (_, i) => i)
-  if (axis === undefined || axis === null || (Array.isArray(axis) && axis.length === 0)) return all
-  const parsed = [axis].flat().map(i => (i < 0 ? i + rank : i))
-  return [...new Set(parsed)].toSorted((a, b) => a - b)
 }
 
 /** Of all elements, read in vectors where there are many. */

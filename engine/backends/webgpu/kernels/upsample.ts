@@ -2,7 +2,7 @@
 
 import type { Program } from '../program.ts'
 import { checkFloats } from './dtypes.ts'
-import { each, elementGroups, elementMain } from './entry.ts'
+import { written, elementGroups, elementMain } from './entry.ts'
 import { check, checkShape, checkVolumes, kernel, sizeOf } from './kernel.ts'
 
 /** `i` is a unit of channels of a voxel of (N, d, h, w, units). */
@@ -88,7 +88,7 @@ ${elementMain(`${place}
   let a = plane((slices + max(z0, 1u) - 1u) * area, unit, y0, x0);
   let b = plane((slices + z0) * area, unit, y0, x0);
   let c = plane((slices + min(z0 + 1u, u.d - 1u)) * area, unit, y0, x0);
-${each(4, k => {
+${written(4, k => {
   const [y, x] = [k >> 1, k & 1]
   const at = (z: number): string =>
     `(((2u * (slices + z0) + ${z}u) * 2u * u.h + 2u * y0 + ${y}u) * 2u * u.w + 2u * x0 + ${x}u) * u.units + unit`
@@ -131,7 +131,7 @@ ${elementMain(`${place}
     let slice = n * 2u * u.d + output(z0, kz, u.d);
     for (var ky = 0u; ky < 4u; ky++) {
       let row = (slice * 2u * u.h + output(y0, ky, u.h)) * 2u * u.w;
-      let line = ${each(4, k => `wx[${k}] * dy[(row + output(x0, ${k}u, u.w)) * u.units + unit]`, ' + ')};
+      let line = ${written(4, k => `wx[${k}] * dy[(row + output(x0, ${k}u, u.w)) * u.units + unit]`, ' + ')};
       sum += (wz[kz] * wy[ky]) * line;
     }
   }

@@ -2,6 +2,7 @@
 
 import type { TensorInfo } from '@tensorflow/tfjs'
 import type { GpuBackend } from '../../backend.ts'
+import { checkFloats } from '../dtypes.ts'
 import { spread } from '../../program.ts'
 import { sizeOf } from '../kernel.ts'
 import {
@@ -36,7 +37,7 @@ export function runConvolution(
   { x, filters, gradient = false, norm, residual }: Operands,
 ): TensorInfo {
   const { batch, input, channelsIn, outShape } = geometry
-  mustBeFloats(x, filters, residual, ...Object.values(norm?.buffers ?? {}))
+  checkFloats([x, filters, residual, ...Object.values(norm?.buffers ?? {})])
   const half = isHalf(backend.precision, geometry)
   const unit = half ? backend.matrixUnit : undefined
   const form = { groups: norm?.groups, residual: residual !== undefined, half, unit }
@@ -71,7 +72,7 @@ export function runFilterGradient(
   { x, dy, norm }: { readonly x: TensorInfo; readonly dy: TensorInfo; readonly norm?: Norm },
 ): TensorInfo {
   const { batch, filter, channelsIn, channelsOut } = geometry
-  mustBeFloats(x, dy, ...Object.values(norm?.buffers ?? {}))
+  checkFloats([x, dy, ...Object.values(norm?.buffers ?? {})])
   const half = isHalf(backend.precision, geometry)
   const total = backend.output([...filter, channelsIn, channelsOut])
   const scale = half ? scaleOf(backend, dy) : undefined
@@ -104,12 +105,6 @@ export function runFilterGradient(
   }
   if (scale) backend.disposeData(scale.dataId)
   return total
-}
-
-/** The GPU would take an integer's bits for a number's. */
-function mustBeFloats(...tensors: (TensorInfo | undefined)[]): void {
-  for (const tensor of tensors)
-    if (tensor && tensor.dtype !== 'float32') throw new Error(`expected a float32 tensor, found ${tensor.dtype}`)
 }
 
 /** A network asks for the same few dozen at every step; each backend has the limits of its own device. */
