@@ -64,6 +64,7 @@ const benches: Readonly<Record<string, Measure>> = {
     return results
   },
   evaluate: async (tell, select) => runBench(select((await import('./evaluate.ts')).bench), tell),
+  'gpu-host': async (tell, select) => runBench(select((await import('./gpu/host.ts')).bench), tell),
   gpu: async (tell, select) => {
     const { gpuResults } = await import('./gpu/bench.ts')
     const found = await gpuResults(gpuOptions(values), line => values.json || console.log(line), tell, select)

@@ -53,6 +53,15 @@ const lossToldMs = 1000
 const storage = 0x80 | 0x4 | 0x8 // STORAGE, COPY_SRC, COPY_DST, as TensorFlow.js makes them
 const staging = 0x2 | 0x4 // MAP_WRITE, COPY_SRC
 
+export interface GpuBackendOptions {
+  /** Bytes of GPU memory at most. */
+  readonly limit?: number | undefined
+  /** Of the products of convolutions. */
+  readonly precision?: GpuPrecision
+  /** What multiplies them in "float16-matrix". */
+  readonly matrixUnit?: MatrixUnit | undefined
+}
+
 export class GpuBackend extends WebGPUBackend {
   readonly precision: GpuPrecision
   /** There with "float16-matrix". */
@@ -69,15 +78,8 @@ export class GpuBackend extends WebGPUBackend {
   #lost: PipelineError | undefined
   #isClosing = false
 
-  /** `limit`: bytes of GPU memory at most; `precision`: of the products of convolutions, on `matrixUnit` where it is there. */
-  constructor(
-    device: GPUDevice,
-    info: GPUAdapterInfo | undefined,
-    limit = Infinity,
-    precision: GpuPrecision = 'float32',
-    matrixUnit?: MatrixUnit,
-  ) {
-    super(device, info)
+  constructor(device: GPUDevice, { limit = Infinity, precision = 'float32', matrixUnit }: GpuBackendOptions = {}) {
+    super(device, device.adapterInfo)
     this.precision = precision
     this.matrixUnit = matrixUnit
     this.#programs = new Programs(device, () => this.#submit())

@@ -5,6 +5,7 @@ import type { KernelConfig } from '@tensorflow/tfjs'
 import { PipelineError } from '../../../pipeline/errors.ts'
 import type { BackendOptions, StartedBackend } from '../../backend.ts'
 import { openDevice } from './adapters.ts'
+import type { GpuBackend, GpuBackendOptions } from './backend.ts'
 import type { GpuPrecision } from './kernels/kernel.ts'
 import { gpuPrecisions } from './precisions.ts'
 import { surveyAdapters } from './survey.ts'
@@ -28,24 +29,8 @@ export async function startWebgpu(
     )
   // A driver that breaks or hangs does so in a process of its own.
   const { device, adapter } = await openDevice({ adapter: wanted, precision }, await surveyAdapters())
-  // TensorFlow.js looks for it when it is loaded, and for nothing in it but that.
-  const { navigator = {} } = globalThis as { navigator?: object }
-  if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })
-  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true })
-  const [{ GpuBackend }, { kernelsOver }] = await Promise.all([import('./backend.ts'), import('./kernels/index.ts')])
-
-  // Small tensors too stay on the GPU: what computes must not depend on sizes.
-  tf.env().set('WEBGPU_CPU_FORWARD', false)
-  tf.removeBackend('webgpu')
-  const unit = precision === 'float16-matrix' ? adapter.matrixUnit : undefined
-  const backend = new GpuBackend(device, device.adapterInfo, gpuMemory, precision, unit)
-  tf.registerBackend('webgpu', () => backend)
-  upstream ??= tf.getKernelsForBackend('webgpu')
-  for (const config of kernelsOver(upstream)) {
-    if (tf.getKernel(config.kernelName, 'webgpu')) tf.unregisterKernel(config.kernelName, 'webgpu')
-    tf.registerKernel(config)
-  }
-  await tf.setBackend('webgpu')
+  const matrixUnit = precision === 'float16-matrix' ? adapter.matrixUnit : undefined
+  const backend = await useDevice(device, { limit: gpuMemory, precision, matrixUnit })
   return {
     name: 'webgpu',
     device: adapter.name,
@@ -64,6 +49,28 @@ export async function startWebgpu(
     peakBytes: () => backend.gpuMemory.peakAllocated,
     rehearse: work => backend.rehearse(work),
   }
+}
+
+/** Makes an open device TensorFlow.js' backend, with our kernels. */
+export async function useDevice(device: GPUDevice, options: GpuBackendOptions = {}): Promise<GpuBackend> {
+  // TensorFlow.js looks for it when it is loaded, and for nothing in it but that.
+  const { navigator = {} } = globalThis as { navigator?: object }
+  if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: {}, configurable: true })
+  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true })
+  const [{ GpuBackend }, { kernelsOver }] = await Promise.all([import('./backend.ts'), import('./kernels/index.ts')])
+
+  // Small tensors too stay on the GPU: what computes must not depend on sizes.
+  tf.env().set('WEBGPU_CPU_FORWARD', false)
+  tf.removeBackend('webgpu')
+  const backend = new GpuBackend(device, options)
+  tf.registerBackend('webgpu', () => backend)
+  upstream ??= tf.getKernelsForBackend('webgpu')
+  for (const config of kernelsOver(upstream)) {
+    if (tf.getKernel(config.kernelName, 'webgpu')) tf.unregisterKernel(config.kernelName, 'webgpu')
+    tf.registerKernel(config)
+  }
+  await tf.setBackend('webgpu')
+  return backend
 }
 
 function isGpuPrecision(precision: string): precision is GpuPrecision {

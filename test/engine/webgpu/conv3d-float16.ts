@@ -92,7 +92,7 @@ if (process.env['CTFLOW_SWEEP'])
       const plain = tf.backend() as GpuBackend
       const { GpuBackend } = await import('../../../engine/backends/webgpu/backend.ts')
       const unit = emulatedUnit(16, 16, 16, 'f16')
-      tf.engine().registry['webgpu'] = new GpuBackend(plain.device, undefined, Infinity, 'float16-matrix', unit)
+      tf.engine().registry['webgpu'] = new GpuBackend(plain.device, { precision: 'float16-matrix', matrixUnit: unit })
       await tf.setBackend('webgpu')
       try {
         await compareConvolution(t, c, { tolerance: 1e-4, half: true, gradientScale: 1e-8 })

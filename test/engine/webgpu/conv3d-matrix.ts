@@ -39,7 +39,7 @@ function onUnit(name: keyof typeof units, title: string, work: (t: Test) => Prom
       const plain = tf.backend() as GpuBackend
       // It can be loaded only once a backend has been started.
       const { GpuBackend } = await import('../../../engine/backends/webgpu/backend.ts')
-      const own = backends.get(unit) ?? new GpuBackend(plain.device, undefined, Infinity, 'float16-matrix', unit)
+      const own = backends.get(unit) ?? new GpuBackend(plain.device, { precision: 'float16-matrix', matrixUnit: unit })
       backends.set(unit, own)
       await use(own)
       try {

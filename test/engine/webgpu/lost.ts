@@ -11,7 +11,7 @@ async function backendWithTensor() {
   await withBackend('webgpu', () => {})
   const { GpuBackend } = await import('../../../engine/backends/webgpu/backend.ts')
   const { device } = await openDevice({ adapter: softwareAdapter }, await surveyAdapters())
-  const backend = new GpuBackend(device, device.adapterInfo)
+  const backend = new GpuBackend(device)
   const tensor = backend.write(Float32Array.of(1, 2, 3), [3], 'float32')
   backend.uploadToGPU(tensor)
   return { device, backend, tensor }
